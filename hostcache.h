@@ -447,13 +447,19 @@ static inline hostcache_status hostcache_map_memory(int64_t code, int64_t done_c
 #error "hostcache: define HC_EVENT_T, the type of an event"
 #define HC_BAD_EMIT
 #endif
-#if defined HC_EVENT_RECORD || defined HC_EVENT_CREATE || defined HC_STREAM_WAIT
-#error "hostcache: HC_NO_STREAMS excludes HC_EVENT_RECORD, HC_EVENT_CREATE and HC_STREAM_WAIT"
+#if defined HC_EVENT_RECORD || defined HC_EVENT_CREATE || defined HC_STREAM_WAIT || \
+    defined HC_TIMELINE_RECORD || defined HC_TIMELINE_QUERY || defined HC_TIMELINE_WAIT
+#error "hostcache: HC_NO_STREAMS excludes HC_EVENT_RECORD, _CREATE, HC_STREAM_WAIT, HC_TIMELINE_*"
 #define HC_BAD_EMIT
 #endif
 
 #elif defined HC_TIMELINE
 
+#if defined HC_EVENT_RECORD || defined HC_EVENT_QUERY || defined HC_EVENT_CREATE || \
+    defined HC_EVENT_DESTROY || defined HC_EVENT_WAIT
+#error "hostcache: HC_TIMELINE excludes the hooks on events, HC_EVENT_*"
+#define HC_BAD_EMIT
+#endif
 #ifndef HC_TIMELINE_RECORD
 #error "hostcache: define HC_TIMELINE_RECORD(ctx, stream, value_ptr): where work so far ends"
 #define HC_BAD_EMIT
@@ -462,6 +468,11 @@ static inline hostcache_status hostcache_map_memory(int64_t code, int64_t done_c
 #error "hostcache: define HC_TIMELINE_QUERY(ctx, stream, value_ptr): the value reached now"
 #define HC_BAD_EMIT
 #endif
+
+#elif defined HC_TIMELINE_RECORD || defined HC_TIMELINE_QUERY || defined HC_TIMELINE_WAIT
+
+#error "hostcache: define HC_TIMELINE, which HC_TIMELINE_RECORD, _QUERY and _WAIT belong to"
+#define HC_BAD_EMIT
 
 #else
 
@@ -875,12 +886,6 @@ HOSTCACHE_UNUSED static void hostcache_unlock(hostcache_mutex *mutex) {
 #endif
 }
 
-HOSTCACHE_UNUSED static void hostcache_assert_unlocked(void) {
-#ifdef HOSTCACHE_DEBUG
-  HOSTCACHE_ASSERT(hostcache_locks_held == 0);
-#endif
-}
-
 /* Atomics, the memory order in the name. Three kinds are enough: a pointer that is published and
    then only read, a stack that any thread pushes to and one thread takes whole (so that it knows no
    ABA), and a number that is peeked at as a hint. */
@@ -1015,20 +1020,24 @@ HOSTCACHE_UNUSED static void hostcache_pause(unsigned attempt) {
 #endif
 }
 
-/* Around each hook: a thread that is cancelled inside one would leave a block with no owner. */
-HOSTCACHE_UNUSED static int hostcache_cancel_disable(void) {
-  int before = 0;
-#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD && !defined __ANDROID__
-  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+/* Before and after each call of the user's code: no lock is held there, and the thread is not
+   cancelled inside, as it would leave a block without an owner. */
+HOSTCACHE_UNUSED static int hostcache_hook_begin(void) {
+  int cancel = 0;
+#ifdef HOSTCACHE_DEBUG
+  HOSTCACHE_ASSERT(hostcache_locks_held == 0);
 #endif
-  return before;
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD && !defined __ANDROID__
+  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+#endif
+  return cancel;
 }
 
-HOSTCACHE_UNUSED static void hostcache_cancel_restore(int before) {
+HOSTCACHE_UNUSED static void hostcache_hook_end(int cancel) {
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD && !defined __ANDROID__
-  (void)pthread_setcancelstate(before, NULL);
+  (void)pthread_setcancelstate(cancel, NULL);
 #else
-  (void)before;
+  (void)cancel;
 #endif
 }
 
@@ -1511,12 +1520,10 @@ HOSTCACHE_UNUSED static void HC_I(count_segment)(HC_CACHE *self, size_t size, in
    Called with no lock held, like a hook. */
 HOSTCACHE_UNUSED static void HC_I(tell)(HC_CACHE *self, hostcache_result result, int64_t code,
                                         const char *what, const void *ptr) {
-  int cancel;
-  hostcache_assert_unlocked();
-  if (!self->config.on_error) return;
-  cancel = hostcache_cancel_disable();
-  self->config.on_error(self->config.on_error_user, result, code, what, ptr);
-  hostcache_cancel_restore(cancel);
+  int cancel = hostcache_hook_begin();
+  if (self->config.on_error)
+    self->config.on_error(self->config.on_error_user, result, code, what, ptr);
+  hostcache_hook_end(cancel);
 }
 
 /* ---- 7. HOOKS -----------------------------------------------------------------------------------
@@ -1526,73 +1533,88 @@ HOSTCACHE_UNUSED static void HC_I(tell)(HC_CACHE *self, hostcache_result result,
    refers to. */
 
 #if defined __cplusplus && (defined __cpp_exceptions || defined __EXCEPTIONS || defined _CPPUNWIND)
-#define HC_TRY try {
-#define HC_CATCH                                            \
-  }                                                         \
-  catch (...) {                                             \
-    hc_status = hostcache_failed(HOSTCACHE_CODE_EXCEPTION); \
-  }
+#define HC_TRY try
+#define HC_CATCH(status) catch (...) { status = hostcache_failed(HOSTCACHE_CODE_EXCEPTION); }
 #else
 #define HC_TRY
-#define HC_CATCH
+#define HC_CATCH(status)
 #endif
-
-#define HC_HOOK_BEGIN                               \
-  HC_CTX hc_ctx = hc_cache->ctx;                  \
-  hostcache_status hc_status = hostcache_failed(0); \
-  int hc_cancel = hostcache_cancel_disable();       \
-  (void)hc_ctx;                                     \
-  hostcache_assert_unlocked();                      \
-  HC_TRY
-
-#define HC_HOOK_END                    \
-  HC_CATCH                             \
-  hostcache_cancel_restore(hc_cancel); \
-  return hc_status;
 
 HOSTCACHE_UNUSED static hostcache_status HC_I(call_mem_alloc)(HC_CACHE *hc_cache, size_t hc_size,
                                                               void **hc_ptr,
                                                               HC_RUNTIME *hc_runtime) {
   size_t hc_align = hc_cache->config.alignment;
-  HC_HOOK_BEGIN(void) hc_align;
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  (void)hc_size;
+  (void)hc_align;
   (void)hc_runtime;
+  HC_TRY {
 #ifdef HC_SEGMENT_T
-  hc_status = HC_MEM_ALLOC(hc_ctx, hc_size, hc_align, hc_ptr, hc_runtime);
+    hc_status = HC_MEM_ALLOC(hc_ctx, hc_size, hc_align, hc_ptr, hc_runtime);
 #else
-  hc_status = HC_MEM_ALLOC(hc_ctx, hc_size, hc_align, hc_ptr);
+    hc_status = HC_MEM_ALLOC(hc_ctx, hc_size, hc_align, hc_ptr);
 #endif
-  HC_HOOK_END
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
 }
 
 HOSTCACHE_UNUSED static hostcache_status HC_I(call_mem_free)(HC_CACHE *hc_cache, void *hc_ptr,
                                                              size_t hc_size,
                                                              HC_RUNTIME *hc_runtime) {
-  HC_HOOK_BEGIN(void) hc_size;
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  (void)hc_size;
   (void)hc_runtime;
+  HC_TRY {
 #ifdef HC_SEGMENT_T
-  hc_status = HC_MEM_FREE(hc_ctx, hc_ptr, hc_size, hc_runtime);
+    hc_status = HC_MEM_FREE(hc_ctx, hc_ptr, hc_size, hc_runtime);
 #else
-  hc_status = HC_MEM_FREE(hc_ctx, hc_ptr, hc_size);
+    hc_status = HC_MEM_FREE(hc_ctx, hc_ptr, hc_size);
 #endif
-  HC_HOOK_END
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
 }
 
 #ifdef HC_EVENT_CREATE
 HOSTCACHE_UNUSED static hostcache_status HC_I(call_event_create)(HC_CACHE *hc_cache,
                                                                  HC_STREAM hc_stream,
                                                                  HC_EVENT *hc_event) {
-  HC_HOOK_BEGIN(void) hc_stream;
-  hc_status = HC_EVENT_CREATE(hc_ctx, hc_stream, hc_event);
-  HC_HOOK_END
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  (void)hc_stream;
+  HC_TRY {
+    hc_status = HC_EVENT_CREATE(hc_ctx, hc_stream, hc_event);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
 }
 #endif
 
 #ifdef HC_EVENT_DESTROY
 HOSTCACHE_UNUSED static hostcache_status HC_I(call_event_destroy)(HC_CACHE *hc_cache,
                                                                   HC_EVENT *hc_event) {
-  HC_HOOK_BEGIN
-  hc_status = HC_EVENT_DESTROY(hc_ctx, hc_event);
-  HC_HOOK_END
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  HC_TRY {
+    hc_status = HC_EVENT_DESTROY(hc_ctx, hc_event);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
 }
 #endif
 
@@ -1600,38 +1622,66 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_event_destroy)(HC_CACHE *hc_c
 HOSTCACHE_UNUSED static hostcache_status HC_I(call_event_record)(HC_CACHE *hc_cache,
                                                                  HC_EVENT *hc_event,
                                                                  HC_STREAM hc_stream) {
-  HC_HOOK_BEGIN
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
   HC_I(count)(hc_cache, &hc_cache->stats.num_event_record);
-  hc_status = HC_EVENT_RECORD(hc_ctx, hc_event, hc_stream);
-  HC_HOOK_END
+  HC_TRY {
+    hc_status = HC_EVENT_RECORD(hc_ctx, hc_event, hc_stream);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
 }
 #endif
 
 #ifdef HC_EVENT_QUERY
 HOSTCACHE_UNUSED static hostcache_status HC_I(call_event_query)(HC_CACHE *hc_cache,
                                                                 HC_EVENT *hc_event) {
-  HC_HOOK_BEGIN
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
   HC_I(count)(hc_cache, &hc_cache->stats.num_event_query);
-  hc_status = HC_EVENT_QUERY(hc_ctx, hc_event);
-  HC_HOOK_END
+  HC_TRY {
+    hc_status = HC_EVENT_QUERY(hc_ctx, hc_event);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
 }
 #endif
 
 #ifdef HC_EVENT_WAIT
 HOSTCACHE_UNUSED static hostcache_status HC_I(call_event_wait)(HC_CACHE *hc_cache,
                                                                HC_EVENT *hc_event) {
-  HC_HOOK_BEGIN
-  hc_status = HC_EVENT_WAIT(hc_ctx, hc_event);
-  HC_HOOK_END
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  HC_TRY {
+    hc_status = HC_EVENT_WAIT(hc_ctx, hc_event);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
 }
 #endif
 
 #ifdef HC_STREAM_WAIT
 HOSTCACHE_UNUSED static hostcache_status HC_I(call_stream_wait)(HC_CACHE *hc_cache,
                                                                 HC_STREAM hc_stream) {
-  HC_HOOK_BEGIN
-  hc_status = HC_STREAM_WAIT(hc_ctx, hc_stream);
-  HC_HOOK_END
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  HC_TRY {
+    hc_status = HC_STREAM_WAIT(hc_ctx, hc_stream);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
 }
 #endif
 
@@ -1639,10 +1689,17 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_stream_wait)(HC_CACHE *hc_cac
 HOSTCACHE_UNUSED static hostcache_status HC_I(call_timeline_record)(HC_CACHE *hc_cache,
                                                                     HC_STREAM hc_stream,
                                                                     uint64_t *hc_value) {
-  HC_HOOK_BEGIN
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
   HC_I(count)(hc_cache, &hc_cache->stats.num_event_record);
-  hc_status = HC_TIMELINE_RECORD(hc_ctx, hc_stream, hc_value);
-  HC_HOOK_END
+  HC_TRY {
+    hc_status = HC_TIMELINE_RECORD(hc_ctx, hc_stream, hc_value);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
 }
 #endif
 
@@ -1650,10 +1707,17 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_timeline_record)(HC_CACHE *hc
 HOSTCACHE_UNUSED static hostcache_status HC_I(call_timeline_query)(HC_CACHE *hc_cache,
                                                                    HC_STREAM hc_stream,
                                                                    uint64_t *hc_value) {
-  HC_HOOK_BEGIN
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
   HC_I(count)(hc_cache, &hc_cache->stats.num_event_query);
-  hc_status = HC_TIMELINE_QUERY(hc_ctx, hc_stream, hc_value);
-  HC_HOOK_END
+  HC_TRY {
+    hc_status = HC_TIMELINE_QUERY(hc_ctx, hc_stream, hc_value);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
 }
 #endif
 
@@ -1661,9 +1725,16 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_timeline_query)(HC_CACHE *hc_
 HOSTCACHE_UNUSED static hostcache_status HC_I(call_timeline_wait)(HC_CACHE *hc_cache,
                                                                   HC_STREAM hc_stream,
                                                                   uint64_t hc_value) {
-  HC_HOOK_BEGIN
-  hc_status = HC_TIMELINE_WAIT(hc_ctx, hc_stream, hc_value);
-  HC_HOOK_END
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  HC_TRY {
+    hc_status = HC_TIMELINE_WAIT(hc_ctx, hc_stream, hc_value);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
 }
 #endif
 
@@ -1777,28 +1848,29 @@ HOSTCACHE_UNUSED static int HC_I(add_slab)(HC_CACHE *self) {
   return 1;
 }
 
-/* A block and a segment without memory, that belong to each other. NULL if malloc had none. */
-HOSTCACHE_UNUSED static HC_BLOCK *HC_I(records_get)(HC_CACHE *self) {
-  HC_BLOCK *block = NULL;
+/* A block and a segment without memory, the caller's, in no list. 0 if malloc had none. */
+HOSTCACHE_UNUSED static int HC_I(records_get)(HC_CACHE *self, HC_BLOCK **block,
+                                              HC_SEGMENT **segment) {
+  int have;
   do {
     hostcache_lock(&self->segments_lock);
-    if (self->spare_blocks && self->spare_segments) {
-      block = self->spare_blocks;
-      self->spare_blocks = block->next;
-      block->segment = self->spare_segments;
-      self->spare_segments = block->segment->next;
-      block->segment->block = block;
-      block->segment->next = NULL;
-      block->next = NULL;
+    *block = self->spare_blocks;
+    *segment = self->spare_segments;
+    have = *block && *segment;
+    if (have) {
+      self->spare_blocks = (*block)->next;
+      self->spare_segments = (*segment)->next;
+      (*block)->next = NULL;
+      (*segment)->next = NULL;
     }
     hostcache_unlock(&self->segments_lock);
-  } while (!block && HC_I(add_slab)(self));
-  return block;
+  } while (!have && HC_I(add_slab)(self));
+  return have;
 }
 
-/* segments_lock is held. */
-HOSTCACHE_UNUSED static void HC_I(records_put)(HC_CACHE *self, HC_BLOCK *block) {
-  HC_SEGMENT *segment = block->segment;
+/* Back among the spares. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(records_put)(HC_CACHE *self, HC_BLOCK *block,
+                                               HC_SEGMENT *segment) {
   segment->block = NULL;
   segment->next = self->spare_segments;
   self->spare_segments = segment;
@@ -1807,12 +1879,6 @@ HOSTCACHE_UNUSED static void HC_I(records_put)(HC_CACHE *self, HC_BLOCK *block) 
   block->size = 0;
   block->next = self->spare_blocks;
   self->spare_blocks = block;
-}
-
-HOSTCACHE_UNUSED static void HC_I(records_return)(HC_CACHE *self, HC_BLOCK *block) {
-  hostcache_lock(&self->segments_lock);
-  HC_I(records_put)(self, block);
-  hostcache_unlock(&self->segments_lock);
 }
 
 /* Is any byte of this range in a segment that is in the index? segments_lock is held. */
@@ -1857,7 +1923,7 @@ HOSTCACHE_UNUSED static int HC_I(segment_give_back)(HC_CACHE *self, HC_BLOCK *bl
   block->more = NULL;
   block->more_room = 0;
   block->use_count = 0;
-  HC_I(records_put)(self, block);
+  HC_I(records_put)(self, block, segment);
   hostcache_unlock(block->lock);
   hostcache_unlock(&self->segments_lock);
   if (more) HOSTCACHE_FREE(more);
@@ -1880,55 +1946,63 @@ HOSTCACHE_UNUSED static const char *HC_I(memory_fault)(HC_CACHE *self, const voi
   return "HC_MEM_ALLOC gave memory that is not aligned as asked; it was given back";
 }
 
-/* Gets a segment for a block of `block_size`, ACTIVE and holding `requested` bytes. OUT_OF_MEMORY
-   with *reclaim set: the runtime said that it is out of memory, so giving some back may help. The
-   errors are told to on_error, except that one. */
+/* Gets memory from the hook that is as it should be. segments_lock is held on success, so that no
+   other segment can come between the check and the entry into the index. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(memory_get)(HC_CACHE *self, size_t size, void **ptr,
+                                                          HC_RUNTIME *runtime,
+                                                          hostcache_status *status) {
+  const char *fault;
+  uint64_t began = hostcache_now_ns();
+  int give_back;
+  *ptr = NULL;
+  memset((void *)runtime, 0, sizeof *runtime);
+  *status = HC_I(call_mem_alloc)(self, size, ptr, runtime);
+  HC_I(count_call)(self, &self->stats.num_mem_alloc, &self->stats.mem_alloc_time, began);
+  if (status->outcome != HOSTCACHE_DONE) return HOSTCACHE_ERR_OUT_OF_MEMORY;
+
+  hostcache_lock(&self->segments_lock);
+  fault = HC_I(memory_fault)(self, *ptr, size, &give_back);
+  if (!fault) return HOSTCACHE_OK;
+  hostcache_unlock(&self->segments_lock);
+  if (give_back) {
+    began = hostcache_now_ns();
+    if (HC_I(call_mem_free)(self, *ptr, size, runtime).outcome != HOSTCACHE_DONE)
+      fault = "HC_MEM_ALLOC gave memory that is not aligned, and HC_MEM_FREE did not take it back";
+    HC_I(count_call)(self, &self->stats.num_mem_free, &self->stats.mem_free_time, began);
+  }
+  HC_I(tell)(self, HOSTCACHE_ERR_CORRUPT, 0, fault, *ptr);
+  return HOSTCACHE_ERR_CORRUPT;
+}
+
+/* Gets a segment for a block of `block_size`, ACTIVE and holding `requested` bytes. OUT_OF_MEMORY:
+   *status is what HC_MEM_ALLOC said, and the caller tells on_error; the other errors were told. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_t block_size,
                                                            size_t requested, HC_BLOCK **out,
                                                            hostcache_status *status) {
   size_t size = HC_I(segment_size)(self, block_size);
-  HC_BLOCK *block = HC_I(records_get)(self);
+  hostcache_result result;
   HC_SEGMENT *segment;
-  const char *fault;
-  void *ptr = NULL;
-  uint64_t began;
-  int give_back;
+  HC_BLOCK *block;
+  void *ptr;
 
   *status = hostcache_done();
-  if (!block) {
+  if (!HC_I(records_get)(self, &block, &segment)) {
     HC_I(tell)(self, HOSTCACHE_ERR_NO_METADATA, 0,
                "HOSTCACHE_MALLOC had no memory for a block's record", NULL);
     return HOSTCACHE_ERR_NO_METADATA;
   }
-  segment = block->segment;
-  memset((void *)&segment->runtime, 0, sizeof segment->runtime);
-  began = hostcache_now_ns();
-  *status = HC_I(call_mem_alloc)(self, size, &ptr, &segment->runtime);
-  HC_I(count_call)(self, &self->stats.num_mem_alloc, &self->stats.mem_alloc_time, began);
-
-  if (status->outcome != HOSTCACHE_DONE) {
-    HC_I(records_return)(self, block);
-    return HOSTCACHE_ERR_OUT_OF_MEMORY;
-  }
-  hostcache_lock(&self->segments_lock);
-  fault = HC_I(memory_fault)(self, ptr, size, &give_back);
-  if (fault) {
+  result = HC_I(memory_get)(self, size, &ptr, &segment->runtime, status);
+  if (result != HOSTCACHE_OK) {
+    hostcache_lock(&self->segments_lock);
+    HC_I(records_put)(self, block, segment);
     hostcache_unlock(&self->segments_lock);
-    if (give_back) {
-      began = hostcache_now_ns();
-      if (HC_I(call_mem_free)(self, ptr, size, &segment->runtime).outcome != HOSTCACHE_DONE)
-        fault =
-            "HC_MEM_ALLOC gave memory that is not aligned as asked, and HC_MEM_FREE did not take "
-            "it back";
-      HC_I(count_call)(self, &self->stats.num_mem_free, &self->stats.mem_free_time, began);
-    }
-    HC_I(records_return)(self, block);
-    HC_I(tell)(self, HOSTCACHE_ERR_CORRUPT, 0, fault, ptr);
-    return HOSTCACHE_ERR_CORRUPT;
+    return result;
   }
   hostcache_lock(block->lock);
   segment->ptr = ptr;
   segment->size = size;
+  segment->block = block;
+  block->segment = segment;
   block->ptr = ptr;
   block->size = block_size;
   block->requested = requested;
@@ -2216,11 +2290,11 @@ HOSTCACHE_UNUSED static int HC_I(use_add)(HC_BLOCK *block, const HC_USE *wanted,
   *added = 0;
 #if HC_HAS_STREAMS
   if (wanted->kind != HOSTCACHE_USE_EVENT) {
-    HC_USE *mark = HC_I(mark_of)(block, wanted->stream);
-    if (mark) { /* a mark keeps a value given earlier as the least to wait for; a value replaces a
+    HC_USE *found = HC_I(mark_of)(block, wanted->stream);
+    if (found) { /* a mark keeps a value given earlier as the least to wait for; a value replaces a
                    mark */
-      mark->kind = wanted->kind;
-      if (wanted->value > mark->value) mark->value = wanted->value;
+      found->kind = wanted->kind;
+      if (wanted->value > found->value) found->value = wanted->value;
       return 1;
     }
   }
@@ -2645,6 +2719,7 @@ HOSTCACHE_UNUSED static void HC_I(make_ready)(HC_CACHE *self, HC_BLOCK *block) {
 HOSTCACHE_UNUSED static uint32_t HC_I(record_uses)(HC_CACHE *self, HC_BLOCK *block, HC_TALLY *tally,
                                                    uint32_t *untold, int *failed) {
   uint32_t i, queued = 0;
+  (void)self, (void)tally, (void)failed; /* without streams */
   for (i = 0; i < block->use_count; i++) {
     HC_USE *use = HC_I(use_at)(block, i);
     use->block = block;
@@ -2795,29 +2870,35 @@ HOSTCACHE_UNUSED static HC_QUEUE *HC_I(queue_holding)(HC_CACHE *self, uint64_t t
   return HC_I(queue_holds)(&self->loose, ticket) ? &self->loose : NULL;
 }
 
-/* Blocks until the head of a queue is complete, by the wait hook. 0 if there is none, it failed, or
-   another thread has the queue: then the caller pauses and polls. */
-HOSTCACHE_UNUSED static int HC_I(wait_head)(HC_CACHE *self, HC_QUEUE *queue, HC_TALLY *tally) {
+/* Blocks until a use is complete, by the wait hook. 0 if there is none, or it failed: then the
+   caller polls and pauses. The use is the caller's, or it has the claim of its queue. */
+HOSTCACHE_UNUSED static int HC_I(wait_hook)(HC_CACHE *self, HC_USE *use, HC_TALLY *tally) {
 #if defined HC_EVENT_WAIT || defined HC_TIMELINE_WAIT
-  HC_USE *use = HC_I(queue_claim)(queue);
-  hostcache_status status;
-  if (!use) return 0;
-#ifdef HC_EVENT_WAIT
-  status = HC_I(call_event_wait)(self, &use->event);
+#ifdef HC_TIMELINE
+  hostcache_status status = HC_I(call_timeline_wait)(self, use->stream, use->value);
 #else
-  status = HC_I(call_timeline_wait)(self, use->stream, use->value);
+  hostcache_status status = HC_I(call_event_wait)(self, &use->event);
 #endif
-  HC_I(queue_unclaim)(queue);
   if (status.outcome == HOSTCACHE_DONE) return 1;
   if (status.outcome != HOSTCACHE_PENDING) {
     tally->failed = 1;
     HC_I(tell)(self, HOSTCACHE_ERR_EVENT, status.code,
-               "HC_EVENT_WAIT or HC_TIMELINE_WAIT failed: polling instead", NULL);
+               "HC_EVENT_WAIT or HC_TIMELINE_WAIT failed: the cache polls instead", NULL);
   }
 #else
-  (void)self, (void)queue, (void)tally;
+  (void)self, (void)use, (void)tally;
 #endif
   return 0;
+}
+
+/* The same for the head of a queue. 0 also if another thread has the queue. */
+HOSTCACHE_UNUSED static int HC_I(wait_head)(HC_CACHE *self, HC_QUEUE *queue, HC_TALLY *tally) {
+  HC_USE *use = HC_I(queue_claim)(queue);
+  int waited;
+  if (!use) return 0;
+  waited = HC_I(wait_hook)(self, use, tally);
+  HC_I(queue_unclaim)(queue);
+  return waited;
 }
 
 #if HC_HAS_STREAMS
@@ -2846,11 +2927,7 @@ struct HC_I(sighting) {
 HOSTCACHE_UNUSED static int HC_I(wait_use)(HC_CACHE *self, HC_USE *use, HC_TALLY *tally) {
   unsigned attempt;
   use->errors = 0;
-#if defined HC_EVENT_WAIT
-  (void)HC_I(call_event_wait)(self, &use->event);
-#elif defined HC_TIMELINE_WAIT
-  (void)HC_I(call_timeline_wait)(self, use->stream, use->value);
-#endif
+  (void)HC_I(wait_hook)(self, use, tally);
   for (attempt = 0;; attempt++) { /* whatever the wait said: the query decides */
     uint64_t reached = 0;
     int asked = 0;
@@ -2868,20 +2945,20 @@ HOSTCACHE_UNUSED static int HC_I(wait_use)(HC_CACHE *self, HC_USE *use, HC_TALLY
  */
 HOSTCACHE_UNUSED static int HC_I(see)(HC_BLOCK *block, struct HC_I(forgetting) * job,
                                       struct HC_I(sighting) * sight) {
-  HC_USE *mark;
+  HC_USE *found;
   int active;
   hostcache_lock(block->lock);
-  mark = HC_I(mark_of)(block, job->stream);
-  sight->marked = mark && mark->kind == HOSTCACHE_USE_STREAM;
+  found = HC_I(mark_of)(block, job->stream);
+  sight->marked = found && found->kind == HOSTCACHE_USE_STREAM;
   sight->unknown =
       block->unknown_uses == 1 && HC_I(same_stream)(block->unknown_stream, job->stream);
   sight->hand_outs = block->hand_outs;
   sight->ptr = block->ptr;
   active = block->state == HOSTCACHE_ACTIVE;
-  if (mark || sight->unknown) {
+  if (found || sight->unknown) {
     if (block->state == HOSTCACHE_FREEING || block->state == HOSTCACHE_DEFERRED || block->pushing)
       job->busy = 1;
-    if (active && mark && mark->value > job->target) job->target = mark->value;
+    if (active && found && found->value > job->target) job->target = found->value;
     if (active && sight->unknown && block->unknown_value > job->target)
       job->target = block->unknown_value;
   }
@@ -2894,20 +2971,20 @@ HOSTCACHE_UNUSED static int HC_I(see)(HC_BLOCK *block, struct HC_I(forgetting) *
    if it used it. */
 HOSTCACHE_UNUSED static void HC_I(cover)(HC_BLOCK *block, const struct HC_I(sighting) * sight,
                                          HC_USE *made, int idle) {
-  HC_USE *mark = NULL, *last;
+  HC_USE *found = NULL, *last;
   hostcache_lock(block->lock);
   if (block->state == HOSTCACHE_ACTIVE && block->hand_outs == sight->hand_outs) {
-    if (sight->marked) mark = HC_I(mark_of)(block, made->stream);
-    if (mark && idle && mark->value == 0) {
+    if (sight->marked) found = HC_I(mark_of)(block, made->stream);
+    if (found && idle && found->value == 0) {
       last = HC_I(use_at)(block, --block->use_count);
-      if (mark != last) *mark = *last;
-    } else if (mark && HC_HAS_TIMELINE) {
-      mark->kind = HOSTCACHE_USE_VALUE; /* of an idle stream: what was given before still counts */
-      if (made->value > mark->value) mark->value = made->value;
-    } else if (mark) {
-      mark->kind = HOSTCACHE_USE_EVENT;
-      mark->event = made->event;
-      mark->has_event = made->has_event;
+      if (found != last) *found = *last;
+    } else if (found && HC_HAS_TIMELINE) {
+      found->kind = HOSTCACHE_USE_VALUE; /* of an idle stream: what was given before still counts */
+      if (made->value > found->value) found->value = made->value;
+    } else if (found) {
+      found->kind = HOSTCACHE_USE_EVENT;
+      found->event = made->event;
+      found->has_event = made->has_event;
       made->has_event = 0;
     }
     if (idle && sight->unknown && block->unknown_value == 0) block->unknown_uses = 0;
@@ -2961,13 +3038,13 @@ HOSTCACHE_UNUSED static int HC_I(forget_mark)(HC_CACHE *self, HC_BLOCK *block,
 /* Timeline: the stream has reached job->target, so what an active block waits for up to there is
  * over. */
 HOSTCACHE_UNUSED static void HC_I(forget_reached)(HC_BLOCK *block, struct HC_I(forgetting) * job) {
-  HC_USE *mark, *last;
+  HC_USE *found, *last;
   hostcache_lock(block->lock);
   if (block->state == HOSTCACHE_ACTIVE) {
-    mark = HC_I(mark_of)(block, job->stream);
-    if (mark && mark->kind == HOSTCACHE_USE_VALUE && mark->value <= job->target) {
+    found = HC_I(mark_of)(block, job->stream);
+    if (found && found->kind == HOSTCACHE_USE_VALUE && found->value <= job->target) {
       last = HC_I(use_at)(block, --block->use_count);
-      if (mark != last) *mark = *last;
+      if (found != last) *found = *last;
     }
     if (block->unknown_uses == 1 && HC_I(same_stream)(block->unknown_stream, job->stream) &&
         block->unknown_value <= job->target)
@@ -3661,7 +3738,8 @@ HOSTCACHE_UNUSED static const char *HC_I(check_table)(HC_CACHE *self) {
   for (i = 0; i < HC_STREAM_BUCKETS; i++)
     for (queue = self->buckets[i]; queue; queue = queue->bucket_next) {
       if (listed++ == live) return "the live queues are those in the table";
-      if (!queue->live || HC_I(stream_bucket)(queue->stream) != i ||
+      if (!queue->live) return "the live queues are those in the table";
+      if (HC_I(stream_bucket)(queue->stream) != i ||
           HC_I(queue_find)(self, queue->stream) != queue)
         return "a stream is found in the table, once";
     }
@@ -3854,9 +3932,9 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_visit_fn visit,
       return HOSTCACHE_ERR_NO_METADATA;
     }
   }
-  cancel = hostcache_cancel_disable();
+  cancel = hostcache_hook_begin();
   for (i = 0; i < used && visit(user, &visits[i]) == 0; i++) continue;
-  hostcache_cancel_restore(cancel);
+  hostcache_hook_end(cancel);
   if (visits) HOSTCACHE_FREE(visits);
   return HOSTCACHE_OK;
 }
@@ -3933,8 +4011,6 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_visit_fn visit,
 #undef HC_TALLY
 #undef HC_TRY
 #undef HC_CATCH
-#undef HC_HOOK_BEGIN
-#undef HC_HOOK_END
 /* MIT License
 
    Copyright (c) 2026 The hostcache authors

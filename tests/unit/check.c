@@ -1,0 +1,557 @@
+/* check.c - tests section 13 of the header: check and walk.
+
+   Promises: for each invariant that check knows, breaking it gives HOSTCACHE_ERR_CORRUPT and on_error hears its
+   sentence, and mending it gives HOSTCACHE_OK again; check and walk may run at any time; walk shows every segment and
+   its range, by address. (That no sentence is missing here is a rule of compile/lint.py.)
+
+   The cache is emitted into this file, so that the tests can reach its insides. The runtime below completes work when
+   `done` is set, and gives addresses that nobody can read. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct device {
+  uintptr_t next;
+  bool done;
+  bool free_fails;
+  int events;
+} device;
+
+#define HC_NAME insides
+#define HC_STREAM_T int
+#define HC_EVENT_T int
+#define HC_CTX_T device *
+#define HC_MEM_ALLOC(d, size, align, out) \
+  ((void)(align), *(out) = (void *)(d)->next, (d)->next += (size) + 65536, hostcache_done())
+#define HC_MEM_FREE(d, ptr, size) \
+  ((void)(ptr), (void)(size), (d)->free_fails ? hostcache_failed(1) : hostcache_done())
+#define HC_EVENT_CREATE(d, stream, event) ((void)(stream), *(event) = ++(d)->events, hostcache_done())
+#define HC_EVENT_DESTROY(d, event) ((void)(d), (void)(event), hostcache_done())
+#define HC_EVENT_RECORD(d, event, stream) ((void)(d), (void)(event), (void)(stream), hostcache_done())
+#define HC_EVENT_QUERY(d, event) ((void)(event), (d)->done ? hostcache_done() : hostcache_pending())
+#define HC_STATIC
+#include "hostcache.h"
+
+#include "helpers.h"
+
+/* What the tests break: a cache that has a block in each state.
+
+     active[0]  marked by streams 1 to 6, the last two in memory of their own      64 KiB
+     active[1]  without a use                                                      64 KiB
+     waiting    for streams 1 and 2                                                64 KiB
+     behind     for stream 1, behind `waiting`                                     64 KiB
+     loose[2]   for an event each that was handed over                             64 KiB
+     cached[2]  in one bin                                                         64 KiB
+     large[2]   in the bin of the large ones, 2 MiB and 3 MiB
+     and stream 7, which was used and has an event in its pool */
+typedef struct scene {
+  device device;
+  heard heard;
+  insides *cache;
+  insides_block *active[2], *waiting, *behind, *loose[2], *cached[2], *large[2];
+} scene;
+
+static insides_block *get(scene *s, size_t size) {
+  insides_block *block = NULL;
+  assert_ok(insides_block_alloc(s->cache, size, &block));
+  return block;
+}
+
+static int set_scene(void **state) {
+  hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  scene *s = calloc(1, sizeof *s);
+  int stream;
+  if (!s) return -1;
+  s->device.next = 65536;
+  config.on_error = hear;
+  config.on_error_user = &s->heard;
+  assert_ok(insides_create(&s->cache, &config, &s->device));
+
+  s->device.done = true; /* stream 7 leaves an event in its pool, on a block that the next but one reuses */
+  s->waiting = get(s, 64 * KIB);
+  assert_ok(insides_block_record_stream(s->cache, s->waiting, 7));
+  assert_ok(insides_block_free(s->cache, s->waiting));
+  assert_ok(insides_process_events(s->cache, NULL));
+  s->device.done = false;
+
+  s->active[0] = get(s, 64 * KIB);
+  for (stream = 1; stream <= 6; stream++)
+    assert_ok(insides_block_record_stream(s->cache, s->active[0], stream));
+  s->active[1] = get(s, 64 * KIB - 100);
+  s->waiting = get(s, 64 * KIB);
+  s->behind = get(s, 64 * KIB);
+  s->loose[0] = get(s, 64 * KIB);
+  s->loose[1] = get(s, 64 * KIB);
+  s->cached[0] = get(s, 64 * KIB);
+  s->cached[1] = get(s, 64 * KIB);
+  s->large[0] = get(s, 2 * MIB);
+  s->large[1] = get(s, 3 * MIB);
+  assert_ok(insides_block_record_stream(s->cache, s->waiting, 1));
+  assert_ok(insides_block_record_stream(s->cache, s->waiting, 2));
+  assert_ok(insides_block_free(s->cache, s->waiting));
+  assert_ok(insides_block_record_stream(s->cache, s->behind, 1));
+  assert_ok(insides_block_free(s->cache, s->behind));
+  assert_ok(insides_block_record_event(s->cache, s->loose[0], 100));
+  assert_ok(insides_block_free(s->cache, s->loose[0]));
+  assert_ok(insides_block_record_event(s->cache, s->loose[1], 101));
+  assert_ok(insides_block_free(s->cache, s->loose[1]));
+  assert_ok(insides_block_free(s->cache, s->cached[0]));
+  assert_ok(insides_block_free(s->cache, s->cached[1]));
+  assert_ok(insides_block_free(s->cache, s->large[0]));
+  assert_ok(insides_block_free(s->cache, s->large[1]));
+  assert_ok(insides_check(s->cache));
+  *state = s;
+  return 0;
+}
+
+static int strike_scene(void **state) {
+  scene *s = *state;
+  s->device.done = true;
+  s->device.free_fails = false;
+  assert_ok(insides_check(s->cache));
+  assert_ok(insides_block_free(s->cache, s->active[0]));
+  assert_ok(insides_block_free(s->cache, s->active[1]));
+  assert_ok(insides_destroy(s->cache));
+  free(s);
+  return 0;
+}
+
+/* The invariant is told to be broken, in these words. */
+static void assert_broken(scene *s, const char *sentence) {
+  uint64_t before = s->heard.of[-HOSTCACHE_ERR_CORRUPT];
+  assert_result(insides_check(s->cache), HOSTCACHE_ERR_CORRUPT);
+  assert_int_equal(s->heard.of[-HOSTCACHE_ERR_CORRUPT], before + 1);
+  assert_string_equal(s->heard.what, sentence);
+}
+
+/* Sets a field, sees the sentence, and sets it back. */
+#define BREAK(field, value, sentence)           \
+  do {                                          \
+    __typeof__(field) *field_ = &(field);       \
+    __typeof__(field) before_ = *field_;        \
+    *field_ = (value);                          \
+    assert_broken(s, sentence);                 \
+    *field_ = before_;                          \
+    assert_ok(insides_check(s->cache));         \
+  } while (0)
+
+static struct insides_i_queue *queue_of(scene *s, int stream) {
+  struct insides_i_queue *queue;
+  hostcache_lock(&s->cache->streams_lock);
+  queue = insides_i_queue_find(s->cache, stream);
+  hostcache_unlock(&s->cache->streams_lock);
+  assert_non_null(queue);
+  return queue;
+}
+
+static struct insides_i_bin *bin_of(scene *s, insides_block *block) {
+  return insides_i_bin_of(s->cache, block->size);
+}
+
+/* ---- the index of segments ---- */
+
+static void a_segment_stands_in_the_index_under_its_address(void **state) {
+  scene *s = *state;
+  BREAK(s->active[1]->segment->ptr, (char *)s->active[1]->ptr + 4096,
+        "a segment stands in the index under its address");
+}
+
+static void segments_do_not_overlap(void **state) {
+  scene *s = *state;
+  BREAK(s->active[0]->segment->size, s->active[0]->segment->size + 2 * MIB, "segments do not overlap");
+}
+
+static void a_segment_is_a_multiple_of_the_page(void **state) {
+  scene *s = *state;
+  BREAK(s->active[1]->segment->size, 65537, "a segment is a multiple of the page");
+  BREAK(s->active[1]->segment->size, 0, "a segment is a multiple of the page");
+}
+
+static void a_segment_and_its_block_know_each_other(void **state) {
+  scene *s = *state;
+  BREAK(s->active[1]->segment->block, NULL, "a segment and its block know each other");
+  BREAK(s->active[1]->segment->block, s->active[0], "a segment and its block know each other");
+  BREAK(s->active[1]->segment, s->active[0]->segment, "a segment and its block know each other");
+}
+
+static void a_segment_that_leaked_and_its_block_know_each_other(void **state) {
+  scene *s = *state;
+  s->device.free_fails = true;
+  assert_result(insides_empty_cache(s->cache), HOSTCACHE_ERR_LEAKED);
+  assert_ok(insides_check(s->cache));
+  BREAK(s->cached[0]->segment->block, NULL, "a segment and its block know each other");
+  assert_ok(insides_check(s->cache));
+  insides_abandon(s->cache);
+  free(s);
+  assert_int_equal(set_scene(state), 0);
+}
+
+static void a_block_in_the_index_has_memory(void **state) {
+  scene *s = *state;
+  BREAK(s->active[1]->state, HOSTCACHE_SPARE, "a block in the index has memory");
+  BREAK(s->active[1]->state, HOSTCACHE_LEAKED, "a block in the index has memory");
+}
+
+static void a_block_lies_inside_its_segment(void **state) {
+  scene *s = *state;
+  BREAK(s->active[1]->size, 64 * KIB + 512, "a block lies inside its segment");
+  BREAK(s->active[1]->ptr, (char *)s->active[1]->ptr - 512, "a block lies inside its segment");
+}
+
+static void a_block_is_aligned(void **state) {
+  scene *s = *state;
+  size_t size = s->active[1]->size;
+  s->active[1]->size = 63 * KIB; /* so that the block is still inside */
+  {
+    void *ptr = s->active[1]->ptr;
+    s->active[1]->ptr = (char *)ptr + 256;
+    assert_broken(s, "a block is aligned");
+    s->active[1]->ptr = ptr;
+  }
+  s->active[1]->size = size;
+}
+
+static void the_index_is_a_heap_by_priority(void **state) {
+  scene *s = *state;
+  BREAK(s->cache->by_address->priority, 0, "the index is a heap by priority");
+}
+
+static void a_block_with_memory_is_in_the_index(void **state) {
+  scene *s = *state;
+  hostcache_node *node = &s->active[1]->segment->by_address;
+  hostcache_tree_remove(&s->cache->by_address, node);
+  assert_broken(s, "a block with memory is in the index");
+  hostcache_tree_add(&s->cache->by_address, node, node->key, 0, node->owner);
+}
+
+/* ---- what a block says of itself ---- */
+
+static void a_block_knows_its_cache(void **state) {
+  scene *s = *state;
+  BREAK(s->cached[0]->cache, NULL, "a block knows its cache");
+}
+
+static void a_blocks_state_is_one_of_those_drawn(void **state) {
+  scene *s = *state;
+  BREAK(s->active[1]->state, HOSTCACHE_STATE_COUNT, "a block's state is one of those drawn");
+}
+
+static void a_spare_record_has_no_segment(void **state) {
+  scene *s = *state;
+  BREAK(s->cache->spare_blocks->segment, s->active[0]->segment, "a spare record has no segment");
+}
+
+static void a_block_is_at_least_as_large_as_the_request(void **state) {
+  scene *s = *state;
+  BREAK(s->active[1]->requested, 64 * KIB + 1, "a block is at least as large as the request");
+  BREAK(s->waiting->requested, 0, "a block is at least as large as the request");
+}
+
+static void a_block_has_room_for_its_uses(void **state) {
+  scene *s = *state;
+  BREAK(s->active[1]->use_count, 5, "a block has room for its uses");
+  BREAK(s->active[1]->more_room, 4, "a block has room for its uses");
+  BREAK(s->active[0]->more, NULL, "a block has room for its uses");
+}
+
+static void only_a_block_that_waits_is_pushed_to_queues(void **state) {
+  scene *s = *state;
+  BREAK(s->active[1]->pushing, 1, "only a block that waits is pushed to queues");
+}
+
+static void only_a_block_that_waits_has_uses_outstanding(void **state) {
+  scene *s = *state;
+  BREAK(s->cached[0]->outstanding, 1, "only a block that waits has uses outstanding");
+}
+
+static void a_block_waits_for_something(void **state) {
+  scene *s = *state;
+  BREAK(s->behind->outstanding, 0, "a block waits for something");
+}
+
+static void a_use_is_of_a_known_kind(void **state) {
+  scene *s = *state;
+  BREAK(s->active[0]->more[0].kind, HOSTCACHE_USE_EVENT + 1, "a use is of a known kind");
+}
+
+static void an_active_block_is_marked_by_a_stream_once(void **state) {
+  scene *s = *state;
+  BREAK(s->active[0]->more[0].stream, 1, "an active block is marked by a stream once");
+}
+
+/* ---- bins ---- */
+
+static void a_bin_counts_its_blocks(void **state) {
+  scene *s = *state;
+  BREAK(bin_of(s, s->cached[0])->count, 1, "a bin counts its blocks");
+  BREAK(bin_of(s, s->cached[0])->count, 3, "a bin counts its blocks");
+  BREAK(bin_of(s, s->large[0])->count, 1, "a bin counts its blocks");
+  BREAK(s->cached[0]->next, s->cached[1], "a bin counts its blocks"); /* a ring ends */
+}
+
+static void a_block_in_a_bin_is_cached(void **state) {
+  scene *s = *state;
+  BREAK(s->cached[0]->state, HOSTCACHE_ACTIVE, "a block in a bin is cached");
+  BREAK(s->large[0]->state, HOSTCACHE_ACTIVE, "a block in a bin is cached");
+}
+
+static void a_block_is_in_the_bin_of_its_size(void **state) {
+  scene *s = *state;
+  BREAK(s->cached[0]->size, 4 * KIB, "a block is in the bin of its size");
+  BREAK(s->large[0]->size, 4 * KIB, "a block is in the bin of its size");
+}
+
+static void a_large_ready_block_stands_under_its_size_and_address(void **state) {
+  scene *s = *state;
+  BREAK(s->large[1]->size, 2 * MIB, "a large ready block stands under its size and address");
+  BREAK(s->large[1]->by_size.subkey, 512, "a large ready block stands under its size and address");
+}
+
+static void a_cached_block_is_in_a_bin(void **state) {
+  scene *s = *state;
+  struct insides_i_bin *bin = bin_of(s, s->cached[0]);
+  insides_block *first = bin->ready;
+  bin->ready = first->next;
+  bin->count--;
+  assert_broken(s, "a cached block is in a bin");
+  bin->ready = first;
+  bin->count++;
+}
+
+/* ---- queues ---- */
+
+static void a_queue_knows_its_length(void **state) {
+  scene *s = *state;
+  BREAK(queue_of(s, 1)->length, 1, "a queue knows its length");
+  BREAK(queue_of(s, 1)->length, 3, "a queue knows its length");
+  BREAK(s->cache->loose.length, 0, "a queue knows its length");
+}
+
+static void a_queue_is_linked_both_ways(void **state) {
+  scene *s = *state;
+  BREAK(s->behind->uses[0].previous, NULL, "a queue is linked both ways");
+}
+
+static void tickets_rise_along_a_queue(void **state) {
+  scene *s = *state;
+  BREAK(s->behind->uses[0].ticket, s->waiting->uses[0].ticket, "tickets rise along a queue");
+}
+
+static void a_use_in_a_queue_is_queued(void **state) {
+  scene *s = *state;
+  BREAK(s->behind->uses[0].fate, HOSTCACHE_FATE_OVER, "a use in a queue is queued");
+}
+
+static void the_block_of_a_queued_use_waits(void **state) {
+  scene *s = *state;
+  BREAK(s->behind->uses[0].block, s->active[1], "the block of a queued use waits");
+}
+
+static void a_queue_ends_at_its_tail(void **state) {
+  scene *s = *state;
+  BREAK(queue_of(s, 1)->tail, queue_of(s, 1)->head, "a queue ends at its tail");
+}
+
+static void the_cursor_stands_in_the_loose_queue(void **state) {
+  scene *s = *state;
+  BREAK(s->cache->loose.cursor, &s->waiting->uses[0], "the cursor stands in the loose queue");
+}
+
+static void a_block_has_as_many_uses_outstanding_as_stand_in_queues(void **state) {
+  scene *s = *state;
+  BREAK(s->waiting->outstanding, 1, "a block has as many uses outstanding as stand in queues");
+  BREAK(s->waiting->outstanding, 3, "a block has as many uses outstanding as stand in queues");
+  BREAK(s->waiting->pushing, 1, "a block has as many uses outstanding as stand in queues");
+}
+
+/* ---- streams ---- */
+
+static void a_pool_has_room_for_its_events(void **state) {
+  scene *s = *state;
+  assert_int_equal(queue_of(s, 7)->pool_count, 1);
+  BREAK(queue_of(s, 7)->pool_count, queue_of(s, 7)->pool_room + 1, "a pool has room for its events");
+}
+
+static void a_stream_that_was_forgotten_pools_no_events(void **state) {
+  scene *s = *state;
+  BREAK(queue_of(s, 7)->live, 0, "a stream that was forgotten pools no events");
+}
+
+static void the_live_queues_are_those_in_the_table(void **state) {
+  scene *s = *state;
+  struct insides_i_queue *queue = queue_of(s, 3);
+  struct insides_i_queue **bucket = &s->cache->buckets[insides_i_stream_bucket(3)];
+  BREAK(queue->live, 0, "the live queues are those in the table");
+  BREAK(*bucket, queue->bucket_next, "the live queues are those in the table");
+  BREAK(queue->bucket_next, queue, "the live queues are those in the table"); /* a ring ends */
+}
+
+static void a_stream_is_found_in_the_table_once(void **state) {
+  scene *s = *state;
+  int twin = 4;
+  while (insides_i_stream_bucket(twin) == insides_i_stream_bucket(3)) twin++;
+  BREAK(queue_of(s, 3)->stream, twin, "a stream is found in the table, once"); /* in the wrong bucket */
+  {
+    struct insides_i_queue *queue = queue_of(s, 4); /* twice in one bucket */
+    struct insides_i_queue **from = &s->cache->buckets[insides_i_stream_bucket(4)];
+    struct insides_i_queue **to = &s->cache->buckets[insides_i_stream_bucket(3)];
+    struct insides_i_queue *next = queue->bucket_next;
+    assert_ptr_equal(*from, queue);
+    *from = next;
+    queue->bucket_next = *to;
+    *to = queue;
+    queue->stream = 3;
+    assert_broken(s, "a stream is found in the table, once");
+    queue->stream = 4;
+    *to = queue->bucket_next;
+    queue->bucket_next = next;
+    *from = queue;
+  }
+}
+
+/* ---- the figures ---- */
+
+static void the_figures_equal_the_sum_over_the_blocks(void **state) {
+  scene *s = *state;
+  hostcache_stat *stat;
+  unsigned i;
+  for (i = 0; (stat = insides_i_stat_by_number(&s->cache->stats, i)) != NULL; i++)
+    BREAK(stat->current, stat->current - 1, "the figures equal the sum over the blocks");
+  assert_int_equal(i, 17); /* all of hostcache_stats that is a hostcache_stat */
+}
+
+static void a_peak_is_not_below_its_current(void **state) {
+  scene *s = *state;
+  BREAK(s->cache->stats.active.peak, s->cache->stats.active.current - 1, "a peak is not below its current");
+}
+
+/* ---- walk ---- */
+
+typedef struct seen {
+  hostcache_visit visits[64];
+  size_t count, stop_after;
+} seen;
+
+static int look(void *user, const hostcache_visit *visit) {
+  seen *all = user;
+  assert_true(all->count < COUNT_OF(all->visits));
+  all->visits[all->count++] = *visit;
+  return all->count == all->stop_after;
+}
+
+static void walk_shows_every_segment_and_its_range_by_address(void **state) {
+  scene *s = *state;
+  size_t of_kind[6] = {0}, bytes = 0, i;
+  seen all = {0};
+  assert_ok(insides_walk(s->cache, look, &all));
+  assert_int_equal(all.count, 20);
+  for (i = 0; i < all.count; i++) {
+    const hostcache_visit *v = &all.visits[i];
+    of_kind[v->kind]++;
+    if (i % 2 == 0) {
+      assert_int_equal(v->kind, HOSTCACHE_VISIT_SEGMENT);
+      assert_true(i == 0 || (uintptr_t)v->ptr >= (uintptr_t)all.visits[i - 2].ptr + all.visits[i - 2].size);
+      bytes += v->size;
+    } else {
+      assert_ptr_equal(v->ptr, all.visits[i - 1].ptr);
+      assert_true(v->size <= all.visits[i - 1].size);
+      assert_true((v->requested > 0) == (v->kind == HOSTCACHE_VISIT_ACTIVE || v->kind == HOSTCACHE_VISIT_PENDING));
+    }
+  }
+  assert_int_equal(of_kind[HOSTCACHE_VISIT_SEGMENT], 10);
+  assert_int_equal(of_kind[HOSTCACHE_VISIT_ACTIVE], 2);
+  assert_int_equal(of_kind[HOSTCACHE_VISIT_PENDING], 4);
+  assert_int_equal(of_kind[HOSTCACHE_VISIT_CACHED], 4);
+  assert_int_equal(bytes, s->cache->stats.reserved_bytes.current);
+  assert_int_equal(all.visits[1].requested, 64 * KIB);
+}
+
+static void walk_stops_where_it_is_told_to(void **state) {
+  scene *s = *state;
+  seen all = {0};
+  all.stop_after = 3;
+  assert_ok(insides_walk(s->cache, look, &all));
+  assert_int_equal(all.count, 3);
+  assert_result(insides_walk(s->cache, NULL, NULL), HOSTCACHE_ERR_ARGUMENT);
+}
+
+static int change_the_cache(void *user, const hostcache_visit *visit) {
+  scene *s = user;
+  insides_block *block = get(s, 64 * KIB);
+  (void)visit;
+  assert_ok(insides_block_free(s->cache, block));
+  assert_ok(insides_empty_cache(s->cache));
+  assert_ok(insides_check(s->cache));
+  return 0;
+}
+
+static void what_walk_calls_may_call_the_cache(void **state) {
+  scene *s = *state;
+  assert_ok(insides_walk(s->cache, change_the_cache, s));
+}
+
+static void walk_shows_what_leaked(void **state) {
+  scene *s = *state;
+  size_t leaked = 0, i;
+  seen all = {0};
+  s->device.free_fails = true;
+  assert_result(insides_empty_cache(s->cache), HOSTCACHE_ERR_LEAKED);
+  assert_ok(insides_walk(s->cache, look, &all));
+  for (i = 0; i < all.count; i++) leaked += all.visits[i].kind == HOSTCACHE_VISIT_LEAKED;
+  assert_int_equal(leaked, 4);
+  assert_int_equal(all.count, 20);
+  insides_abandon(s->cache);
+  free(s);
+  assert_int_equal(set_scene(state), 0);
+}
+
+#define ON_SCENE(test) cmocka_unit_test_setup_teardown(test, set_scene, strike_scene)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      ON_SCENE(a_segment_stands_in_the_index_under_its_address),
+      ON_SCENE(segments_do_not_overlap),
+      ON_SCENE(a_segment_is_a_multiple_of_the_page),
+      ON_SCENE(a_segment_and_its_block_know_each_other),
+      ON_SCENE(a_segment_that_leaked_and_its_block_know_each_other),
+      ON_SCENE(a_block_in_the_index_has_memory),
+      ON_SCENE(a_block_lies_inside_its_segment),
+      ON_SCENE(a_block_is_aligned),
+      ON_SCENE(the_index_is_a_heap_by_priority),
+      ON_SCENE(a_block_with_memory_is_in_the_index),
+      ON_SCENE(a_block_knows_its_cache),
+      ON_SCENE(a_blocks_state_is_one_of_those_drawn),
+      ON_SCENE(a_spare_record_has_no_segment),
+      ON_SCENE(a_block_is_at_least_as_large_as_the_request),
+      ON_SCENE(a_block_has_room_for_its_uses),
+      ON_SCENE(only_a_block_that_waits_is_pushed_to_queues),
+      ON_SCENE(only_a_block_that_waits_has_uses_outstanding),
+      ON_SCENE(a_block_waits_for_something),
+      ON_SCENE(a_use_is_of_a_known_kind),
+      ON_SCENE(an_active_block_is_marked_by_a_stream_once),
+      ON_SCENE(a_bin_counts_its_blocks),
+      ON_SCENE(a_block_in_a_bin_is_cached),
+      ON_SCENE(a_block_is_in_the_bin_of_its_size),
+      ON_SCENE(a_large_ready_block_stands_under_its_size_and_address),
+      ON_SCENE(a_cached_block_is_in_a_bin),
+      ON_SCENE(a_queue_knows_its_length),
+      ON_SCENE(a_queue_is_linked_both_ways),
+      ON_SCENE(tickets_rise_along_a_queue),
+      ON_SCENE(a_use_in_a_queue_is_queued),
+      ON_SCENE(the_block_of_a_queued_use_waits),
+      ON_SCENE(a_queue_ends_at_its_tail),
+      ON_SCENE(the_cursor_stands_in_the_loose_queue),
+      ON_SCENE(a_block_has_as_many_uses_outstanding_as_stand_in_queues),
+      ON_SCENE(a_pool_has_room_for_its_events),
+      ON_SCENE(a_stream_that_was_forgotten_pools_no_events),
+      ON_SCENE(the_live_queues_are_those_in_the_table),
+      ON_SCENE(a_stream_is_found_in_the_table_once),
+      ON_SCENE(the_figures_equal_the_sum_over_the_blocks),
+      ON_SCENE(a_peak_is_not_below_its_current),
+      ON_SCENE(walk_shows_every_segment_and_its_range_by_address),
+      ON_SCENE(walk_stops_where_it_is_told_to),
+      ON_SCENE(what_walk_calls_may_call_the_cache),
+      ON_SCENE(walk_shows_what_leaked),
+  };
+  return cmocka_run_group_tests_name("check", tests, NULL, NULL);
+}
