@@ -124,9 +124,10 @@
 
    What a hook may rely on: no lock of the cache is held, so it may block, take the runtime's own
    locks and call back into the cache (but not destroy, wait, or forget a stream from an event
-   hook). What it must do: leave the current device, the runtime's last error and errno as it found
-   them; expect to run on one stream at the same time as other hooks and the user's own submissions;
-   not throw, not longjmp (in C++ an exception is turned into a failure).
+   hook; on_error is bound as the hook that failed is). What it must do: leave the current device,
+   the runtime's last error and errno as it found them; expect to run on one stream at the same time
+   as other hooks and the user's own submissions; not throw, not longjmp (in C++ an exception is
+   turned into a failure).
 
    GUARANTEES
 
@@ -198,8 +199,8 @@
     return #name ": " text;
 
 typedef enum hostcache_result {
-  HOSTCACHE_RESULTS(HOSTCACHE_RESULT_ENUM) HOSTCACHE_RESULT_RANGE =
-      0x7fffffff /* not a result: keeps the enum as wide as an int everywhere */
+  HOSTCACHE_RESULTS(HOSTCACHE_RESULT_ENUM)
+  HOSTCACHE_RESULT_RANGE = 0x7fffffff /* no result: keeps the enum as wide as an int everywhere */
 } hostcache_result;
 
 /* What a hook returns. Made by the functions below alone; the fields are the header's own. */
@@ -228,8 +229,7 @@ typedef struct hostcache_config { /* start from HOSTCACHE_CONFIG_INIT; 0 means t
   size_t thread_cache_bytes;      /* a thread's own stock; not built yet: HOSTCACHE_NONE or 0 */
   uint64_t wait_on_limit_ns;      /* wait for pending events before failing; not built yet */
   uint32_t streams_die_idle;      /* 1: forget_stream waits for what is pending; 0 */
-  hostcache_error_fn
-      on_error; /* hears of every failure in a hook or in the bookkeeping; no lock is held */
+  hostcache_error_fn on_error;    /* hears of each failure of a hook or of the bookkeeping */
   void *on_error_user;
 } hostcache_config;
 
@@ -293,8 +293,8 @@ typedef struct hostcache_visit { /* what walk shows: a segment, then its ranges 
   size_t size, requested; /* requested: 0 for what is not active */
 } hostcache_visit;
 
-typedef int (*hostcache_visit_fn)(void *user,
-                                  const hostcache_visit *visit); /* non-zero stops the walk */
+/* Non-zero stops the walk. */
+typedef int (*hostcache_visit_fn)(void *user, const hostcache_visit *visit);
 
 /* The name of a result and what it means. Never NULL. */
 static inline const char *hostcache_result_string(hostcache_result result) {
@@ -541,8 +541,7 @@ extern "C" {
 #endif
 
 typedef struct HC_NAME HC_NAME;   /* a cache: opaque */
-typedef struct HC_BLOCK
-    HC_BLOCK; /* a block's handle: opaque, readable until the cache is destroyed */
+typedef struct HC_BLOCK HC_BLOCK; /* a block's handle: opaque, readable until destroy */
 
 /* Makes a cache. `config` may be NULL (all defaults) and is copied; `ctx` is handed to every hook.
    Calls no hook. The caller owns *cache and ends it with destroy or abandon. ARGUMENT: a config of
@@ -640,7 +639,7 @@ HC_PUBLIC size_t HC_FN(block_size)(const HC_BLOCK *block);
 #ifdef HC_SEGMENT_T
 /* What the runtime gave with the block's segment, and, if `offset` is not NULL, where in the
    segment the block begins. The pointer is good while the block is active. NULL of NULL. */
-HC_PUBLIC const HC_SEGMENT_T *HC_FN(block_segment)(const HC_BLOCK *block, size_t *offset);
+HC_PUBLIC HC_SEGMENT_T const *HC_FN(block_segment)(const HC_BLOCK *block, size_t *offset);
 #endif
 
 /* The handle of the active block that `ptr` points into, or NULL. Never dereferences `ptr`. O(log
@@ -676,8 +675,9 @@ HC_PUBLIC hostcache_result HC_FN(reserve)(HC_CACHE *cache, size_t size, size_t c
    event now instead of the mark; then the cache forgets the handle: after the return no hook sees
    it, and a new stream of the same value is a new stream. Blocks while other threads are inside
    hooks on this stream; in timeline mode, and with streams_die_idle, until what is pending on it
-   has completed. EVENT: a hook failed; the stream is not forgotten and must not be destroyed. Calls
-   no hook if nothing is marked with the stream. O(blocks). */
+   has completed. EVENT: a hook failed, NO_METADATA: no memory for an event; then the stream is not
+   forgotten, its marks are as before, and it must not be destroyed. Calls no hook if nothing is
+   marked with the stream. O(blocks). */
 HC_PUBLIC hostcache_result HC_FN(forget_stream)(HC_CACHE *cache, HC_STREAM_T stream);
 #endif
 
@@ -698,13 +698,15 @@ HC_PUBLIC hostcache_result HC_FN(reset_accumulated_stats)(HC_CACHE *cache);
 /* Sets every peak to its current. Source: reset_peak_stats. */
 HC_PUBLIC hostcache_result HC_FN(reset_peak_stats)(HC_CACHE *cache);
 
-/* Verifies every invariant of the bookkeeping. CORRUPT: one is broken; on_error hears which. Takes
-   all locks at once, calls no hook, allocates nothing. O(n log n) of blocks and uses. */
+/* Verifies every invariant of the bookkeeping. CORRUPT: one is broken; on_error hears which. May be
+   called while other threads are at work; what concerns several structures at once is then compared
+   only if nothing changed during a pass, of which it makes up to 16. Calls no hook, allocates
+   nothing. O(n log n) of blocks and uses. */
 HC_PUBLIC hostcache_result HC_FN(check)(HC_CACHE *cache);
 
-/* Shows every segment and its ranges, by address, as they were at one moment; a non-zero return of
-   `visit` stops it. `visit` is called with no lock held and may call the cache. NO_METADATA: no
-   memory for the copy. */
+/* Shows the segments of one moment, each with its ranges, by address; what leaked comes last. A
+   non-zero return of `visit` stops it. `visit` is called with no lock held, on a copy, and may call
+   the cache. ARGUMENT: no `visit`. NO_METADATA: no memory for the copy. */
 HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *cache, hostcache_visit_fn visit, void *user);
 
 #ifdef __cplusplus
@@ -806,15 +808,16 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *cache, hostcache_visit_fn visit
 #define HOSTCACHE_THREAD_LOCAL static _Thread_local
 #endif
 
-/* The locks by rank. A thread that holds a lock takes only locks of a higher rank (check, which
-   takes all of them, also others of the same one). This is the lock order of the whole header. */
+/* The locks by rank: a thread that holds one takes only locks of a higher rank, so it holds at most
+   one of each. This is the lock order of the whole header. */
 enum {
-  HOSTCACHE_RANK_STREAMS = 1, /* cache->streams_lock: the table of streams */
-  HOSTCACHE_RANK_QUEUE,       /* queue->lock: the waiting blocks of one stream, its event pool */
-  HOSTCACHE_RANK_BIN,         /* bin->lock: the ready blocks of one class */
-  HOSTCACHE_RANK_SEGMENTS,    /* cache->segments_lock: the address index, the spare records */
-  HOSTCACHE_RANK_BLOCK, /* cache->block_locks[]: the state and the uses of a share of the blocks */
-  HOSTCACHE_RANK_STATS  /* cache->stats_lock: the figures */
+  HOSTCACHE_RANK_CHECK = 1, /* cache->check_lock: one check at a time */
+  HOSTCACHE_RANK_STREAMS,   /* cache->streams_lock: the table of streams */
+  HOSTCACHE_RANK_QUEUE,     /* queue->lock: the waiting blocks of one stream, its event pool */
+  HOSTCACHE_RANK_BIN,       /* bin->lock: the ready blocks of one class */
+  HOSTCACHE_RANK_SEGMENTS,  /* cache->segments_lock: the address index, the spare records */
+  HOSTCACHE_RANK_BLOCK,     /* cache->block_locks[]: state and uses of a share of the blocks */
+  HOSTCACHE_RANK_STATS      /* cache->stats_lock: the figures */
 };
 
 #ifdef HOSTCACHE_DEBUG
@@ -851,10 +854,9 @@ HOSTCACHE_UNUSED static void hostcache_mutex_destroy(hostcache_mutex *mutex) {
 #endif
 }
 
-/* For check: other locks of the same rank may be held. */
-HOSTCACHE_UNUSED static void hostcache_lock_another(hostcache_mutex *mutex) {
+HOSTCACHE_UNUSED static void hostcache_lock(hostcache_mutex *mutex) {
 #ifdef HOSTCACHE_DEBUG
-  HOSTCACHE_ASSERT((hostcache_locks_held >> (mutex->rank + 1)) == 0);
+  HOSTCACHE_ASSERT((hostcache_locks_held >> mutex->rank) == 0);
   hostcache_locks_held |= 1u << mutex->rank;
 #endif
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
@@ -864,13 +866,6 @@ HOSTCACHE_UNUSED static void hostcache_lock_another(hostcache_mutex *mutex) {
 #else
   (void)mutex;
 #endif
-}
-
-HOSTCACHE_UNUSED static void hostcache_lock(hostcache_mutex *mutex) {
-#ifdef HOSTCACHE_DEBUG
-  HOSTCACHE_ASSERT((hostcache_locks_held >> mutex->rank) == 0);
-#endif
-  hostcache_lock_another(mutex);
 }
 
 HOSTCACHE_UNUSED static void hostcache_unlock(hostcache_mutex *mutex) {
@@ -961,10 +956,9 @@ HOSTCACHE_UNUSED static void hostcache_u32_store_relaxed(uint32_t *to, uint32_t 
 #error "hostcache: the atomics of this compiler are not known; define HOSTCACHE_THREADS_NONE"
 #endif
 
-/* A clock in ns that never goes back, and a pause between two looks at something that takes time.
-   In strict ISO C mode the C library hides POSIX's functions (the file may have included <time.h>
-   before us, so no feature macro helps here), although they are there: then they are declared by
-   hand. */
+/* A clock in ns that never goes back. In strict ISO C mode the C library hides POSIX's functions,
+   although they are there: then they are declared by hand. (No feature macro helps here, as the
+   file may have included <time.h> before us.) */
 
 #if !defined _WIN32 && defined __linux__ && !defined CLOCK_MONOTONIC
 extern int clock_gettime(int clock, struct timespec *now);
@@ -995,31 +989,6 @@ HOSTCACHE_UNUSED static uint64_t hostcache_now_ns(void) {
 #endif
 }
 
-/* `attempt` counts the looks so far: first other threads get the processor, later it sleeps 50 us.
- */
-HOSTCACHE_UNUSED static void hostcache_pause(unsigned attempt) {
-#if defined _WIN32
-  if (attempt < 64) {
-    (void)SwitchToThread();
-    return;
-  }
-  Sleep(1);
-#else
-  if (attempt < 64) {
-    (void)sched_yield();
-    return;
-  }
-#if defined HOSTCACHE_CLOCK_MONOTONIC
-  {
-    struct timespec time;
-    time.tv_sec = 0;
-    time.tv_nsec = 50000;
-    (void)nanosleep(&time, NULL);
-  }
-#endif
-#endif
-}
-
 /* Before and after each call of the user's code: no lock is held there, and the thread is not
    cancelled inside, as it would leave a block without an owner. */
 HOSTCACHE_UNUSED static int hostcache_hook_begin(void) {
@@ -1038,6 +1007,31 @@ HOSTCACHE_UNUSED static void hostcache_hook_end(int cancel) {
   (void)pthread_setcancelstate(cancel, NULL);
 #else
   (void)cancel;
+#endif
+}
+
+/* Between two looks at something that takes time: first other threads get the processor, later (the
+   `attempt`s count) it sleeps 50 us. Not a point at which the thread is cancelled, either. */
+HOSTCACHE_UNUSED static void hostcache_pause(unsigned attempt) {
+#if defined _WIN32
+  if (attempt < 64) {
+    (void)SwitchToThread();
+  } else {
+    Sleep(1);
+  }
+#else
+  int cancel = hostcache_hook_begin();
+  if (attempt < 64) {
+    (void)sched_yield();
+  } else {
+#if defined HOSTCACHE_CLOCK_MONOTONIC
+    struct timespec time;
+    time.tv_sec = 0;
+    time.tv_nsec = 50000;
+    (void)nanosleep(&time, NULL);
+#endif
+  }
+  hostcache_hook_end(cancel);
 #endif
 }
 
@@ -1128,6 +1122,13 @@ enum {
   HOSTCACHE_FATE_QUEUED, /* in a queue, until its event completes or its value is reached */
   HOSTCACHE_FATE_OVER,   /* complete */
   HOSTCACHE_FATE_UNTOLD  /* cannot be told: quarantines the block */
+};
+
+/* While forget_stream runs: what a mark becomes if it succeeds. If it fails, marks stay marks. */
+enum {
+  HOSTCACHE_EARLY_NONE,
+  HOSTCACHE_EARLY_EVENT, /* the event in `early_event`, recorded just now */
+  HOSTCACHE_EARLY_OVER   /* nothing: the stream has completed, or will have, what it had so far */
 };
 
 /* A node of a treap: a search tree by (key, subkey) that is at the same time a heap by a hash of
@@ -1298,16 +1299,18 @@ typedef HC_CTX_T HC_I(ctx_type);
 #define HC_BIN struct HC_I(bin)
 #define HC_SLAB struct HC_I(slab)
 #define HC_TALLY struct HC_I(tally)
+#define HC_FINDINGS struct HC_I(findings)
 
 HOSTCACHE_ASSERT_COPYABLE(HC_CTX, "HC_CTX_T");
 HOSTCACHE_ASSERT_COPYABLE(HC_STREAM, "HC_STREAM_T");
 HOSTCACHE_ASSERT_COPYABLE(HC_EVENT, "HC_EVENT_T");
 HOSTCACHE_ASSERT_COPYABLE(HC_RUNTIME, "HC_SEGMENT_T");
 
-/* One use of a block, and its entry in a queue. While the block is ACTIVE its fields are guarded by
-   the block's lock; in FREEING and DEFERRED `stream` and `kind` stay as they are and the rest is
-   the freeing thread's; while QUEUED the links are guarded by the queue's lock and `event` and
-   `errors` are whose thread claims the queue. */
+/* One use of a block, and its entry in a queue; also, without a block and got from malloc, an event
+   that nobody needs any more but that must not be ended before it has completed. While the block
+   is ACTIVE its fields are guarded by the block's lock; in FREEING and DEFERRED `stream` and `kind`
+   stay as they are and the rest is the freeing thread's; while QUEUED the links are guarded by the
+   queue's lock, and `event` and `errors` belong to the thread that has claimed the queue. */
 HC_USE {
   HC_BLOCK *block;
   HC_USE *next, *previous; /* LOCK: queue->lock */
@@ -1315,7 +1318,9 @@ HC_USE {
   uint64_t value;          /* timeline: complete when the stream has reached it */
   uint32_t errors;         /* failed queries in a row */
   uint8_t kind, fate;
-  uint8_t has_event; /* `event` is one that must be ended */
+  uint8_t has_event;    /* `event` is one that must be ended */
+  uint8_t early;        /* what forget_stream has prepared ... */
+  HC_USE *early_event;  /* ... and, got from malloc, where the event is */
   HC_QUEUE *queue;   /* of the freeing thread: where it goes, pinned; NULL: the loose queue */
   HC_STREAM stream;
   HC_EVENT event;
@@ -1333,6 +1338,7 @@ struct HC_BLOCK {
   uint8_t state;        /* LOCK: block->lock */
   uint8_t pushing;      /* LOCK: block->lock. Its uses are being pushed to their queues */
   uint8_t unknown_uses; /* LOCK: block->lock. Uses that found no room: none, of one stream, more */
+  uint8_t unknown_over; /* LOCK: block->lock. forget_stream has waited for the one */
   uint32_t use_count;   /* LOCK: block->lock; in FREEING and DEFERRED the owner's, unchanged */
   uint32_t more_room;   /* LOCK: block->lock. Uses that `more` has room for */
   HC_USE *more; /* LOCK: block->lock. Those beyond the inline ones; kept for the next hand-out */
@@ -1342,7 +1348,7 @@ struct HC_BLOCK {
   HC_BLOCK *next; /* in a bin (LOCK: bin->lock), among the spares (LOCK: segments_lock), or on the
                      deferred stack */
   hostcache_node by_size; /* LOCK: bin->lock. In the bin of the large blocks */
-  uint32_t seen;          /* LOCK: all of them. Scratch of check */
+  uint32_t seen;          /* LOCK: check_lock. Its uses that check found in queues */
 };
 
 HC_SEGMENT {
@@ -1394,6 +1400,7 @@ HC_CACHE {
   unsigned process;        /* which process made it: hostcache_process() */
   unsigned locks_made; /* how many of the locks below exist, for the way out of a failed create */
 
+  hostcache_mutex check_lock;
   hostcache_mutex streams_lock;
   HC_QUEUE *buckets[HC_STREAM_BUCKETS]; /* LOCK: streams_lock. Live queues by stream */
   void *queues;   /* HC_QUEUE *, all of them; none is ever unlinked. Grows at the head: under
@@ -1415,13 +1422,15 @@ HC_CACHE {
   hostcache_mutex stats_lock;
   hostcache_stats stats; /* LOCK: stats_lock */
   uint64_t tickets; /* LOCK: stats_lock. Given out so far to uses that were pushed to a queue */
+  uint64_t changes; /* LOCK: stats_lock. Steps that changed what check compares across structures */
 };
 
 /* What one pass over the queues did. */
 HC_TALLY {
   size_t ready; /* blocks that became ready */
   size_t hooks; /* hooks called */
-  int failed;   /* a hook failed */
+  int failed;   /* a record or a query failed */
+  int no_wait;  /* a wait hook failed: poll instead */
 };
 
 /* The books. Every change of a block's state goes through HC_I(turn), which moves the figures with
@@ -1470,6 +1479,7 @@ HOSTCACHE_UNUSED static void HC_I(turn)(HC_CACHE *self, HC_BLOCK *block, unsigne
   unsigned from = block->state;
   block->state = (uint8_t)state;
   hostcache_lock(&self->stats_lock);
+  self->changes++;
   HC_I(stat_move)(&stats->allocation, &stats->allocated_bytes, HC_I(is_handed_out)(from),
                   HC_I(is_handed_out)(state), block->size);
   HC_I(stat_move)(&stats->pending, &stats->pending_bytes, HC_I(is_pending)(from),
@@ -1512,6 +1522,7 @@ HOSTCACHE_UNUSED static void HC_I(count_call)(HC_CACHE *self, int64_t *calls,
 /* A segment comes (got = 1) or goes. */
 HOSTCACHE_UNUSED static void HC_I(count_segment)(HC_CACHE *self, size_t size, int got) {
   hostcache_lock(&self->stats_lock);
+  self->changes++;
   HC_I(stat_move)(&self->stats.segment, &self->stats.reserved_bytes, !got, got, size);
   hostcache_unlock(&self->stats_lock);
 }
@@ -2088,6 +2099,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(bin_take)(HC_CACHE *self, size_t block_si
 HOSTCACHE_UNUSED static void HC_I(bin_put)(HC_CACHE *self, HC_BIN *bin, HC_BLOCK *block) {
   block->use_count = 0;
   block->unknown_uses = 0;
+  block->unknown_over = 0;
   HC_I(turn)(self, block, HOSTCACHE_CACHED);
   bin->count++;
   if (bin == &self->bins[HC_CLASSES - 1]) {
@@ -2382,8 +2394,8 @@ HOSTCACHE_UNUSED static int HC_I(queue_push)(HC_CACHE *self, HC_QUEUE *queue, HC
   int due;
   hostcache_lock(&queue->lock);
   hostcache_lock(&self->stats_lock);
-  use->ticket =
-      ++self->tickets; /* drawn under the queue's lock, so that tickets rise along a queue */
+  self->changes++;
+  use->ticket = ++self->tickets; /* drawn under both locks, so that tickets rise along a queue */
   hostcache_unlock(&self->stats_lock);
   use->next = NULL;
   use->previous = queue->tail;
@@ -2421,6 +2433,9 @@ HOSTCACHE_UNUSED static int HC_I(complete)(HC_CACHE *self, HC_BLOCK *block, int 
   hostcache_lock(block->lock);
   if (pushed) block->pushing = 0;
   block->outstanding--;
+  hostcache_lock(&self->stats_lock);
+  self->changes++;
+  hostcache_unlock(&self->stats_lock);
   ready = block->outstanding == 0 && block->state == HOSTCACHE_WAITING;
   if (ready) HC_I(bin_put)(self, bin, block);
   hostcache_unlock(block->lock);
@@ -2464,19 +2479,20 @@ HOSTCACHE_UNUSED static void HC_I(event_retire)(HC_CACHE *self, HC_QUEUE *queue,
 HOSTCACHE_UNUSED static HC_USE *HC_I(use_over)(HC_CACHE *self, HC_QUEUE *queue, HC_USE *use,
                                                HC_TALLY *tally) {
   HC_EVENT event = use->event; /* once the block is complete, the use may be another's */
+  HC_USE *alone = use->block ? NULL : use, *head;
   int has_event = use->has_event;
-  HC_USE *head;
   hostcache_lock(&queue->lock);
   HC_I(queue_unlink)(queue, use);
   use->has_event = 0;
   use->fate = HOSTCACHE_FATE_OVER;
-  if (HC_I(complete)(self, use->block, 0)) tally->ready++;
+  if (!alone && HC_I(complete)(self, use->block, 0)) tally->ready++;
   head = queue->head;
   hostcache_unlock(&queue->lock);
   if (has_event) {
     tally->hooks++;
     HC_I(event_retire)(self, queue, &event);
   }
+  if (alone) HOSTCACHE_FREE(alone);
   return head;
 }
 
@@ -2487,14 +2503,22 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(use_untold)(HC_CACHE *self, HC_QUEUE *queue
   HC_USE *head;
   hostcache_lock(&queue->lock);
   HC_I(queue_unlink)(queue, use);
-  hostcache_lock(block->lock);
-  use->fate = HOSTCACHE_FATE_UNTOLD;
-  block->outstanding--;
-  HC_I(turn)(self, block, HOSTCACHE_QUARANTINED);
-  hostcache_unlock(block->lock);
+  if (block) {
+    hostcache_lock(block->lock);
+    use->fate = HOSTCACHE_FATE_UNTOLD;
+    block->outstanding--;
+    HC_I(turn)(self, block, HOSTCACHE_QUARANTINED);
+    hostcache_unlock(block->lock);
+  }
   head = queue->head;
   hostcache_unlock(&queue->lock);
+  if (!block) HOSTCACHE_FREE(use); /* and its event is left to the runtime */
   return head;
+}
+
+/* The memory that a use is of, for on_error. */
+HOSTCACHE_UNUSED static const void *HC_I(ptr_of)(const HC_USE *use) {
+  return use->block ? use->block->ptr : NULL;
 }
 
 /* Has a use completed? In timeline mode *reached is the stream's value if *asked says so, so that
@@ -2569,7 +2593,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_queue)(HC_CACHE *self, HC_QUEUE *queue, H
       use = HC_I(use_over)(self, queue, use, tally);
       continue;
     }
-    if (!HC_I(query_failed)(self, tally, status.code, ++*errors, use->block->ptr)) break;
+    if (!HC_I(query_failed)(self, tally, status.code, ++*errors, HC_I(ptr_of)(use))) break;
     *errors = 0;
     do
       use = HC_I(use_untold)(self, queue,
@@ -2601,7 +2625,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_loose)(HC_CACHE *self, size_t most, HC_TA
       (void)HC_I(use_over)(self, queue, use, tally);
     } else if (status.outcome == HOSTCACHE_PENDING) {
       use->errors = 0;
-    } else if (HC_I(query_failed)(self, tally, status.code, ++use->errors, use->block->ptr)) {
+    } else if (HC_I(query_failed)(self, tally, status.code, ++use->errors, HC_I(ptr_of)(use))) {
       (void)HC_I(use_untold)(self, queue, use);
     }
   }
@@ -2704,6 +2728,29 @@ HOSTCACHE_UNUSED static int HC_I(unknown_over)(HC_CACHE *self, HC_BLOCK *block) 
 
 #endif /* HC_HAS_STREAMS */
 
+/* Lets an event that nobody needs any more wait for its end in the loose queue. It is not ended at
+   once: a runtime may forbid that before it has completed. */
+HOSTCACHE_UNUSED static void HC_I(event_leave)(HC_CACHE *self, HC_USE *alone) {
+  if (!alone) return;
+  if (!alone->has_event) {
+    HOSTCACHE_FREE(alone);
+    return;
+  }
+  alone->block = NULL;
+  alone->kind = HOSTCACHE_USE_EVENT;
+  alone->fate = HOSTCACHE_FATE_QUEUED;
+  alone->errors = 0;
+  (void)HC_I(queue_push)(self, &self->loose, alone);
+}
+
+/* Undoes what forget_stream has prepared for a mark. The use is the caller's. */
+HOSTCACHE_UNUSED static void HC_I(early_drop)(HC_CACHE *self, HC_USE *use) {
+  HC_USE *alone = use->early_event;
+  use->early = HOSTCACHE_EARLY_NONE;
+  use->early_event = NULL;
+  HC_I(event_leave)(self, alone);
+}
+
 /* Makes a block ready that the caller owns. */
 HOSTCACHE_UNUSED static void HC_I(make_ready)(HC_CACHE *self, HC_BLOCK *block) {
   HC_BIN *bin = HC_I(bin_of)(self, block->size);
@@ -2729,6 +2776,7 @@ HOSTCACHE_UNUSED static uint32_t HC_I(record_uses)(HC_CACHE *self, HC_BLOCK *blo
 #if HC_HAS_STREAMS
     if (use->kind != HOSTCACHE_USE_EVENT) use->queue = HC_I(queue_pin)(self, use->stream);
     if (use->kind == HOSTCACHE_USE_STREAM) {
+      HC_I(early_drop)(self, use);
       tally->hooks++;
       if (!HC_I(use_record)(self, use->queue, use, block->ptr)) {
         int idle = HC_I(wait_stream)(self, use->stream, block->ptr) && use->value == 0;
@@ -2773,6 +2821,7 @@ HOSTCACHE_UNUSED static int HC_I(submit)(HC_CACHE *self, HC_BLOCK *block, HC_TAL
   block->outstanding = queued + 1; /* the one keeps it from getting ready while uses are pushed */
   block->pushing = 1;
   block->unknown_uses = 0;
+  block->unknown_over = 0;
   HC_I(turn)(self, block, untold ? HOSTCACHE_QUARANTINED : HOSTCACHE_WAITING);
   hostcache_unlock(block->lock);
 
@@ -2824,7 +2873,7 @@ HOSTCACHE_UNUSED static int HC_I(needs_hook)(HC_BLOCK *block) {
 
 /* Frees a block. Its lock is held, and is released here. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_BLOCK *block, int deferred) {
-  HC_TALLY tally = {0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0};
   int has_use;
   if (deferred && HC_I(needs_hook)(block)) {
     HC_I(turn)(self, block, HOSTCACHE_DEFERRED);
@@ -2881,7 +2930,7 @@ HOSTCACHE_UNUSED static int HC_I(wait_hook)(HC_CACHE *self, HC_USE *use, HC_TALL
 #endif
   if (status.outcome == HOSTCACHE_DONE) return 1;
   if (status.outcome != HOSTCACHE_PENDING) {
-    tally->failed = 1;
+    tally->no_wait = 1;
     HC_I(tell)(self, HOSTCACHE_ERR_EVENT, status.code,
                "HC_EVENT_WAIT or HC_TIMELINE_WAIT failed: the cache polls instead", NULL);
   }
@@ -2903,19 +2952,20 @@ HOSTCACHE_UNUSED static int HC_I(wait_head)(HC_CACHE *self, HC_QUEUE *queue, HC_
 
 #if HC_HAS_STREAMS
 
-/* Forgetting a stream. */
+/* Forgetting a stream. First each mark of an active block is prepared for life without the handle:
+   that may fail, and then all is undone and the stream goes on. Then, where the mode asks for it,
+   what is pending is waited for. Then the marks are changed, which cannot fail; and last it waits
+   for those threads that were freeing a marked block meanwhile, and may be in a hook. */
 
 struct HC_I(forgetting) {
   HC_STREAM stream;
   HC_QUEUE *queue; /* of the stream, pinned, or NULL */
   HC_TALLY tally;
-  int busy;     /* another thread is recording on the stream: look again */
-  int recorded; /* timeline: `now` is the value of all work so far */
-  uint64_t now;
+  int recorded;    /* timeline: the value of all work so far is in `target` */
   uint64_t target; /* timeline: the highest value that something waits for */
 };
 
-/* What a pass sees of one block. */
+/* What is to be prepared on a block. */
 struct HC_I(sighting) {
   int marked;  /* by the stream, without a value */
   int unknown; /* a use of the stream found no room */
@@ -2933,176 +2983,248 @@ HOSTCACHE_UNUSED static int HC_I(wait_use)(HC_CACHE *self, HC_USE *use, HC_TALLY
     int asked = 0;
     hostcache_status status = HC_I(ask)(self, use, tally, &asked, &reached);
     if (status.outcome == HOSTCACHE_DONE) return 1;
-    if (status.outcome == HOSTCACHE_PENDING)
+    if (status.outcome == HOSTCACHE_PENDING) {
       use->errors = 0;
-    else if (HC_I(query_failed)(self, tally, status.code, ++use->errors, NULL))
+    } else if (HC_I(query_failed)(self, tally, status.code, ++use->errors, NULL)) {
       return 0;
+    }
     hostcache_pause(attempt);
   }
 }
 
-/* Has the stream to do with an active block? Notes what is being recorded on it, and values given.
- */
-HOSTCACHE_UNUSED static int HC_I(see)(HC_BLOCK *block, struct HC_I(forgetting) * job,
-                                      struct HC_I(sighting) * sight) {
+/* Is there something to prepare on a block? */
+HOSTCACHE_UNUSED static int HC_I(see)(HC_BLOCK *block, struct HC_I(forgetting) *job,
+                                      struct HC_I(sighting) *sight) {
   HC_USE *found;
   int active;
   hostcache_lock(block->lock);
-  found = HC_I(mark_of)(block, job->stream);
-  sight->marked = found && found->kind == HOSTCACHE_USE_STREAM;
-  sight->unknown =
-      block->unknown_uses == 1 && HC_I(same_stream)(block->unknown_stream, job->stream);
+  active = block->state == HOSTCACHE_ACTIVE;
+  found = active ? HC_I(mark_of)(block, job->stream) : NULL;
+  sight->marked = found && found->kind == HOSTCACHE_USE_STREAM && !found->early;
+  sight->unknown = active && block->unknown_uses == 1 && !block->unknown_over &&
+                   HC_I(same_stream)(block->unknown_stream, job->stream);
   sight->hand_outs = block->hand_outs;
   sight->ptr = block->ptr;
-  active = block->state == HOSTCACHE_ACTIVE;
-  if (found || sight->unknown) {
-    if (block->state == HOSTCACHE_FREEING || block->state == HOSTCACHE_DEFERRED || block->pushing)
-      job->busy = 1;
-    if (active && found && found->value > job->target) job->target = found->value;
-    if (active && sight->unknown && block->unknown_value > job->target)
-      job->target = block->unknown_value;
-  }
+  if (found && found->value > job->target) job->target = found->value;
+  if (sight->unknown && block->unknown_value > job->target) job->target = block->unknown_value;
   hostcache_unlock(block->lock);
-  return active && (sight->marked || sight->unknown);
+  return sight->marked || sight->unknown;
 }
 
-/* Puts what `made` holds in the place of a block's mark: an event, a value, or, if `idle`, nothing.
-   Not if the block was freed meanwhile, and perhaps handed out again. Takes the event out of `made`
-   if it used it. */
-HOSTCACHE_UNUSED static void HC_I(cover)(HC_BLOCK *block, const struct HC_I(sighting) * sight,
-                                         HC_USE *made, int idle) {
-  HC_USE *found = NULL, *last;
+/* Notes what the marks of a block become. Returns `alone` if it was not needed, as the block was
+   freed meanwhile, and perhaps handed out again. */
+HOSTCACHE_UNUSED static HC_USE *HC_I(prepare)(HC_BLOCK *block, struct HC_I(forgetting) *job,
+                                              const struct HC_I(sighting) *sight, int early,
+                                              HC_USE *alone) {
+  HC_USE *found = NULL;
   hostcache_lock(block->lock);
   if (block->state == HOSTCACHE_ACTIVE && block->hand_outs == sight->hand_outs) {
-    if (sight->marked) found = HC_I(mark_of)(block, made->stream);
-    if (found && idle && found->value == 0) {
-      last = HC_I(use_at)(block, --block->use_count);
-      if (found != last) *found = *last;
-    } else if (found && HC_HAS_TIMELINE) {
-      found->kind = HOSTCACHE_USE_VALUE; /* of an idle stream: what was given before still counts */
-      if (made->value > found->value) found->value = made->value;
-    } else if (found) {
-      found->kind = HOSTCACHE_USE_EVENT;
-      found->event = made->event;
-      found->has_event = made->has_event;
-      made->has_event = 0;
+    if (sight->marked) found = HC_I(mark_of)(block, job->stream);
+    if (found && !found->early) {
+      found->early = (uint8_t)early;
+      found->early_event = alone;
+      alone = NULL;
     }
-    if (idle && sight->unknown && block->unknown_value == 0) block->unknown_uses = 0;
+    if (sight->unknown && early == HOSTCACHE_EARLY_OVER) block->unknown_over = 1;
   }
   hostcache_unlock(block->lock);
+  return alone;
 }
 
-/* Lets no active block need the stream's handle for the work submitted so far. 0, or -1 if a hook
- * failed. */
-HOSTCACHE_UNUSED static int HC_I(forget_mark)(HC_CACHE *self, HC_BLOCK *block,
-                                              struct HC_I(forgetting) * job) {
+#if HC_HAS_TIMELINE
+
+/* The first step, for one block. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(forget_prepare)(HC_CACHE *self, HC_BLOCK *block,
+                                                              struct HC_I(forgetting) *job) {
   struct HC_I(sighting) sight;
   HC_USE made;
-  int idle = 0, result = 0;
-  if (!HC_I(see)(block, job, &sight)) return 0;
-  memset((void *)&made, 0, sizeof made);
-  made.stream = job->stream;
-  if (sight.unknown && !HC_HAS_TIMELINE) {
-#ifdef HC_STREAM_WAIT
-    if (!HC_I(wait_stream)(self, job->stream, sight.ptr)) return -1;
-    idle = 1;
-#else
-    if (!sight.marked)
-      return 0; /* its free calls no hook on the stream: it quarantines the block */
-#endif
+  if (!HC_I(see)(block, job, &sight)) return HOSTCACHE_OK;
+  if (!job->recorded) {
+    memset((void *)&made, 0, sizeof made);
+    made.stream = job->stream;
+    if (!HC_I(use_record)(self, job->queue, &made, sight.ptr) &&
+        !HC_I(wait_stream)(self, job->stream, sight.ptr))
+      return HOSTCACHE_ERR_EVENT;
+    job->recorded = 1;
+    if (made.value > job->target) job->target = made.value;
   }
-  if (!idle && !job->recorded) {
-    if (HC_I(use_record)(self, job->queue, &made, sight.ptr)) {
-      job->recorded = HC_HAS_TIMELINE;
-      job->now = made.value;
-    } else {
-      idle = HC_I(wait_stream)(self, job->stream, sight.ptr);
-      if (!idle) return -1;
-    }
-  }
-  if (HC_HAS_TIMELINE) {
-    made.value = job->now;
-    if (job->now > job->target) job->target = job->now;
-  } else if (!idle && self->config.streams_die_idle) {
-    idle = HC_I(wait_use)(self, &made, &job->tally);
-    if (!idle) result = -1;
-  }
-  HC_I(cover)(block, &sight, &made, idle);
-  if (made.has_event && idle)
-    HC_I(event_retire)(self, job->queue, &made.event);
-  else if (made.has_event)
-    HC_I(event_destroy)(self, &made.event);
-  return result;
+  (void)HC_I(prepare)(block, job, &sight, HOSTCACHE_EARLY_OVER, NULL);
+  return HOSTCACHE_OK;
 }
 
-/* Timeline: the stream has reached job->target, so what an active block waits for up to there is
- * over. */
-HOSTCACHE_UNUSED static void HC_I(forget_reached)(HC_BLOCK *block, struct HC_I(forgetting) * job) {
-  HC_USE *found, *last;
+#else
+
+HOSTCACHE_UNUSED static hostcache_result HC_I(forget_prepare)(HC_CACHE *self, HC_BLOCK *block,
+                                                              struct HC_I(forgetting) *job) {
+  struct HC_I(sighting) sight;
+  HC_USE *alone;
+  int recorded, over = 0;
+  if (!HC_I(see)(block, job, &sight)) return HOSTCACHE_OK;
+#ifdef HC_STREAM_WAIT
+  over = sight.unknown;
+  if (over && !HC_I(wait_stream)(self, job->stream, sight.ptr)) return HOSTCACHE_ERR_EVENT;
+#else
+  if (!sight.marked) return HOSTCACHE_OK; /* its free calls no hook: it quarantines the block */
+#endif
+  if (over) {
+    (void)HC_I(prepare)(block, job, &sight, HOSTCACHE_EARLY_OVER, NULL);
+    return HOSTCACHE_OK;
+  }
+  alone = (HC_USE *)HOSTCACHE_MALLOC(sizeof *alone);
+  if (!alone) {
+    HC_I(tell)(self, HOSTCACHE_ERR_NO_METADATA, 0,
+               "HOSTCACHE_MALLOC had no memory to forget a stream: it is not forgotten", sight.ptr);
+    return HOSTCACHE_ERR_NO_METADATA;
+  }
+  memset((void *)alone, 0, sizeof *alone);
+  alone->stream = job->stream;
+  recorded = HC_I(use_record)(self, job->queue, alone, sight.ptr);
+  if (!recorded) {
+    HOSTCACHE_FREE(alone);
+    alone = NULL;
+    over = HC_I(wait_stream)(self, job->stream, sight.ptr);
+    if (!over) return HOSTCACHE_ERR_EVENT;
+  } else if (self->config.streams_die_idle) {
+    over = HC_I(wait_use)(self, alone, &job->tally);
+    HC_I(event_leave)(self, alone);
+    alone = NULL;
+    if (!over) return HOSTCACHE_ERR_EVENT;
+  }
+  alone = HC_I(prepare)(block, job, &sight,
+                        over ? HOSTCACHE_EARLY_OVER : HOSTCACHE_EARLY_EVENT, alone);
+  HC_I(event_leave)(self, alone);
+  return HOSTCACHE_OK;
+}
+
+#endif
+
+/* Undoes that. */
+HOSTCACHE_UNUSED static void HC_I(forget_undo)(HC_CACHE *self, HC_BLOCK *block,
+                                               struct HC_I(forgetting) *job) {
+  HC_USE *found, *alone = NULL;
   hostcache_lock(block->lock);
-  if (block->state == HOSTCACHE_ACTIVE) {
-    found = HC_I(mark_of)(block, job->stream);
-    if (found && found->kind == HOSTCACHE_USE_VALUE && found->value <= job->target) {
-      last = HC_I(use_at)(block, --block->use_count);
-      if (found != last) *found = *last;
-    }
-    if (block->unknown_uses == 1 && HC_I(same_stream)(block->unknown_stream, job->stream) &&
-        block->unknown_value <= job->target)
-      block->unknown_uses = 0;
+  found = block->state == HOSTCACHE_ACTIVE ? HC_I(mark_of)(block, job->stream) : NULL;
+  if (found) {
+    alone = found->early_event;
+    found->early = HOSTCACHE_EARLY_NONE;
+    found->early_event = NULL;
+  }
+  if (block->state == HOSTCACHE_ACTIVE) block->unknown_over = 0;
+  hostcache_unlock(block->lock);
+  HC_I(event_leave)(self, alone);
+}
+
+/* Changes what was prepared. In timeline mode the stream has reached job->target. */
+HOSTCACHE_UNUSED static void HC_I(forget_commit)(HC_BLOCK *block, struct HC_I(forgetting) *job) {
+  HC_USE *found, *last, *alone = NULL;
+  hostcache_lock(block->lock);
+  found = block->state == HOSTCACHE_ACTIVE ? HC_I(mark_of)(block, job->stream) : NULL;
+  if (found && found->early == HOSTCACHE_EARLY_EVENT) {
+    alone = found->early_event;
+    found->kind = HOSTCACHE_USE_EVENT;
+    found->event = alone->event;
+    found->has_event = alone->has_event;
+    found->early = HOSTCACHE_EARLY_NONE;
+    found->early_event = NULL;
+  } else if (found && found->value <= job->target &&
+             (found->early == HOSTCACHE_EARLY_OVER || found->kind == HOSTCACHE_USE_VALUE)) {
+    last = HC_I(use_at)(block, --block->use_count);
+    if (found != last) *found = *last;
+  }
+  if (block->state == HOSTCACHE_ACTIVE && block->unknown_over) {
+    block->unknown_uses = 0;
+    block->unknown_over = 0;
   }
   hostcache_unlock(block->lock);
+  if (alone) HOSTCACHE_FREE(alone);
+}
+
+/* Is a thread recording the uses of this block, and may it be on the stream? */
+HOSTCACHE_UNUSED static int HC_I(is_recording)(HC_BLOCK *block, struct HC_I(forgetting) *job) {
+  int is;
+  hostcache_lock(block->lock);
+  is = block->state == HOSTCACHE_FREEING || block->state == HOSTCACHE_DEFERRED || block->pushing;
+  is = is && (HC_I(mark_of)(block, job->stream) ||
+              (block->unknown_uses == 1 && HC_I(same_stream)(block->unknown_stream, job->stream)));
+  hostcache_unlock(block->lock);
+  return is;
 }
 
 /* Does anything wait, pushed up to that ticket, that may still ask the stream? */
-HOSTCACHE_UNUSED static int HC_I(waits_on)(HC_CACHE *self, struct HC_I(forgetting) * job,
+HOSTCACHE_UNUSED static int HC_I(waits_on)(HC_CACHE *self, struct HC_I(forgetting) *job,
                                            uint64_t ticket) {
   HC_USE *use;
   int found;
   if (job->queue && HC_I(queue_holds)(job->queue, ticket)) return 1;
   hostcache_lock(&self->loose.lock);
   use = self->loose.head;
-  while (use && (use->kind == HOSTCACHE_USE_EVENT || !HC_I(same_stream)(use->stream, job->stream)))
+  while (use && (use->kind == HOSTCACHE_USE_EVENT ||
+                 !HC_I(same_stream)(use->stream, job->stream)))
     use = use->next;
   found = use && use->ticket <= ticket;
   hostcache_unlock(&self->loose.lock);
   return found;
 }
 
-HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
-                                                      struct HC_I(forgetting) * job) {
-  HC_SLAB *slab;
-  HC_BLOCK *block;
-  uint64_t ticket;
-  unsigned i, attempt;
+/* Waits until nothing does. */
+HOSTCACHE_UNUSED static void HC_I(wait_queued)(HC_CACHE *self, struct HC_I(forgetting) *job,
+                                               uint64_t ticket) {
+  unsigned attempt;
+  for (attempt = 0; HC_I(waits_on)(self, job, ticket); attempt++) {
+    if (job->queue && !job->tally.no_wait && HC_I(queue_holds)(job->queue, ticket))
+      (void)HC_I(wait_head)(self, job->queue, &job->tally);
+    if (job->queue) HC_I(poll_queue)(self, job->queue, &job->tally);
+    HC_I(poll_loose)(self, HC_LOOSE_PER_POLL, &job->tally);
+    if (attempt > 0) hostcache_pause(attempt);
+  }
+}
 
-  for (attempt = 0;; attempt++) {
-    job->busy = 0;
-    HC_I(drain_deferred)(self, &job->tally);
-    for (slab = NULL, i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;)
-      if (HC_I(forget_mark)(self, block, job)) return HOSTCACHE_ERR_EVENT;
-    if (!job->busy) break;
-    hostcache_pause(attempt);
-  }
-  if (HC_HAS_TIMELINE || self->config.streams_die_idle) {
-    ticket = HC_I(last_ticket)(self);
-    for (attempt = 0; HC_I(waits_on)(self, job, ticket); attempt++) {
-      if (job->queue && !job->tally.failed && HC_I(queue_holds)(job->queue, ticket))
-        (void)HC_I(wait_head)(self, job->queue, &job->tally);
-      if (job->queue) HC_I(poll_queue)(self, job->queue, &job->tally);
-      HC_I(poll_loose)(self, HC_LOOSE_PER_POLL, &job->tally);
-      if (attempt > 0) hostcache_pause(attempt);
-    }
-  }
+/* The second step: waits for what is pending on the stream, and for what active blocks wait for. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(forget_wait)(HC_CACHE *self,
+                                                           struct HC_I(forgetting) *job) {
+  HC_USE last;
+  if (!HC_HAS_TIMELINE && !self->config.streams_die_idle) return HOSTCACHE_OK;
+  HC_I(wait_queued)(self, job, HC_I(last_ticket)(self));
   if (HC_HAS_TIMELINE && job->target > 0) {
-    HC_USE last;
     memset((void *)&last, 0, sizeof last);
     last.stream = job->stream;
     last.value = job->target;
     if (!HC_I(wait_use)(self, &last, &job->tally)) return HOSTCACHE_ERR_EVENT;
-    for (slab = NULL, i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;)
-      HC_I(forget_reached)(block, job);
   }
-  if (job->tally.failed) return HOSTCACHE_ERR_EVENT;
+  return job->tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
+}
+
+HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
+                                                      struct HC_I(forgetting) *job) {
+  HC_TALLY of_others = {0, 0, 0, 0}; /* what fails there is not this call's, and on_error hears */
+  hostcache_result result = HOSTCACHE_OK;
+  HC_SLAB *slab;
+  HC_BLOCK *block;
+  unsigned i, attempt;
+  int busy = 1;
+
+  HC_I(drain_deferred)(self, &of_others);
+  for (slab = NULL, i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;) {
+    result = HC_I(forget_prepare)(self, block, job);
+    if (result != HOSTCACHE_OK) break;
+  }
+  if (result == HOSTCACHE_OK) result = HC_I(forget_wait)(self, job);
+  if (result != HOSTCACHE_OK) {
+    for (slab = NULL, i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;)
+      HC_I(forget_undo)(self, block, job);
+    return result;
+  }
+  for (slab = NULL, i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;)
+    HC_I(forget_commit)(block, job);
+
+  for (attempt = 0; busy; attempt++) {
+    busy = 0;
+    HC_I(drain_deferred)(self, &of_others);
+    for (slab = NULL, i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;)
+      busy |= HC_I(is_recording)(block, job);
+    if (busy) hostcache_pause(attempt);
+  }
+  if (HC_HAS_TIMELINE || self->config.streams_die_idle) HC_I(wait_queued)(self, job, UINT64_MAX);
   if (job->queue) HC_I(queue_leave)(self, job->queue);
   return HOSTCACHE_OK;
 }
@@ -3153,37 +3275,43 @@ HOSTCACHE_UNUSED static int HC_I(release_step)(HC_CACHE *self, HC_BLOCK *block) 
 extern "C" {
 #endif
 
-/* The i-th lock that a cache holds itself, in the order of the ranks, or NULL after the last. The
-   locks of the queues, but for the loose one, come after the second. */
+/* The i-th lock that a cache holds itself, with its rank, or NULL after the last. */
 HOSTCACHE_UNUSED static hostcache_mutex *HC_I(lock_by_number)(HC_CACHE *self, unsigned i,
                                                               unsigned *rank) {
-  *rank = HOSTCACHE_RANK_STREAMS;
-  if (i == 0) return &self->streams_lock;
-  *rank = HOSTCACHE_RANK_QUEUE;
-  if (i == 1) return &self->loose.lock;
-  i -= 2;
   *rank = HOSTCACHE_RANK_BIN;
   if (i < HC_CLASSES) return &self->bins[i].lock;
   i -= HC_CLASSES;
-  *rank = HOSTCACHE_RANK_SEGMENTS;
-  if (i == 0) return &self->segments_lock;
-  i -= 1;
   *rank = HOSTCACHE_RANK_BLOCK;
   if (i < HC_BLOCK_LOCKS) return &self->block_locks[i];
-  *rank = HOSTCACHE_RANK_STATS;
-  return i == HC_BLOCK_LOCKS ? &self->stats_lock : NULL;
+  i -= HC_BLOCK_LOCKS;
+  *rank = i == 0   ? HOSTCACHE_RANK_CHECK
+          : i == 1 ? HOSTCACHE_RANK_STREAMS
+          : i == 2 ? HOSTCACHE_RANK_QUEUE
+          : i == 3 ? HOSTCACHE_RANK_SEGMENTS
+                   : HOSTCACHE_RANK_STATS;
+  return i == 0   ? &self->check_lock
+         : i == 1 ? &self->streams_lock
+         : i == 2 ? &self->loose.lock
+         : i == 3 ? &self->segments_lock
+         : i == 4 ? &self->stats_lock
+                  : NULL;
 }
 
 /* Frees the bookkeeping. Nobody uses the cache any more. */
 HOSTCACHE_UNUSED static void HC_I(dispose)(HC_CACHE *self) {
   HC_QUEUE *queue = (HC_QUEUE *)self->queues, *next_queue;
   HC_SLAB *slab = (HC_SLAB *)self->slabs, *next_slab;
+  HC_USE *use, *next_use;
   unsigned i, rank;
   for (; queue; queue = next_queue) {
     next_queue = queue->next;
     if (queue->pool) HOSTCACHE_FREE(queue->pool);
     hostcache_mutex_destroy(&queue->lock);
     HOSTCACHE_FREE(queue);
+  }
+  for (use = self->loose.head; use; use = next_use) {
+    next_use = use->next;
+    if (!use->block) HOSTCACHE_FREE(use);
   }
   for (; slab; slab = next_slab) {
     next_slab = slab->next;
@@ -3200,7 +3328,6 @@ HOSTCACHE_UNUSED static void HC_I(dispose)(HC_CACHE *self) {
  * yet. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(configure)(hostcache_config *config) {
   const size_t page = HC_PAGE;
-  if (config->version != HOSTCACHE_VERSION) return HOSTCACHE_ERR_ARGUMENT;
   if (config->streams_die_idle > 1) return HOSTCACHE_ERR_ARGUMENT;
   if (config->alignment == 0) config->alignment = 512;
   if (config->query_error_limit == 0) config->query_error_limit = 3;
@@ -3227,8 +3354,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(enter)(const HC_CACHE *self) {
 
 HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **out, const hostcache_config *given,
                                          HC_CTX ctx) {
-  const hostcache_config defaults = HOSTCACHE_CONFIG_INIT;
-  hostcache_config config = given ? *given : defaults;
+  hostcache_config config = HOSTCACHE_CONFIG_INIT;
   hostcache_result result;
   hostcache_mutex *lock;
   HC_CACHE *self;
@@ -3236,6 +3362,8 @@ HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **out, const hostcache_config 
 
   if (!out) return HOSTCACHE_ERR_ARGUMENT;
   *out = NULL;
+  if (given && given->version != HOSTCACHE_VERSION) return HOSTCACHE_ERR_ARGUMENT;
+  if (given) config = *given; /* now that its size is known to be ours */
   result = HC_I(configure)(&config);
   if (result != HOSTCACHE_OK) return result;
   self = hostcache_watch_forks() == 0 ? (HC_CACHE *)HOSTCACHE_MALLOC(sizeof *self) : NULL;
@@ -3258,8 +3386,9 @@ HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **out, const hostcache_config 
 
 HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *self) {
   hostcache_result result = HC_I(enter)(self);
-  HC_TALLY tally = {0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0};
   HC_QUEUE *queue;
+  HC_USE *use;
   int64_t in_use, left;
   if (result != HOSTCACHE_OK) return result;
 
@@ -3269,6 +3398,8 @@ HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *self) {
   in_use = self->stats.active.current - self->stats.quarantined.current;
   hostcache_unlock(&self->stats_lock);
   if (in_use > 0) return HOSTCACHE_ERR_BUSY;
+  for (use = self->loose.head; use; use = use->next)
+    if (!use->block) return HOSTCACHE_ERR_BUSY; /* an event that may not be ended yet */
 
   (void)HC_I(bins_empty)(self);
   for (queue = (HC_QUEUE *)self->queues; queue; queue = queue->next)
@@ -3282,11 +3413,13 @@ HC_PUBLIC void HC_FN(abandon)(HC_CACHE *self) {
   if (HC_I(enter)(self) == HOSTCACHE_OK) HC_I(dispose)(self);
 }
 
-/* Both forms of alloc. */
+/* Both forms of alloc. In order of cost: what is ready; what a poll makes ready; new memory; and,
+   if there is none, what asking everything that waits makes ready, or new memory once more, after
+   all that is cached was given back. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, size_t requested,
                                                    HC_BLOCK **out) {
-  HC_TALLY tally = {0, 0, 0};
-  hostcache_result result;
+  HC_TALLY tally = {0, 0, 0, 0};
+  hostcache_result result = HOSTCACHE_OK;
   hostcache_status status;
   size_t size;
 
@@ -3300,25 +3433,30 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, size_t reques
     HC_I(poll)(self, HC_LOOSE_PER_POLL, &tally);
     *out = HC_I(bin_take)(self, size, requested);
   }
-  if (*out) {
-    HC_I(count)(self, tally.hooks ? &self->stats.num_misses : &self->stats.num_hits);
-    return HOSTCACHE_OK;
-  }
-
-  result = HC_I(segment_get)(self, size, requested, out, &status);
-  if (status.outcome == HOSTCACHE_NO_MEMORY) {
-    HC_I(count)(self, &self->stats.num_alloc_retries);
-    (void)HC_I(bins_empty)(self);
+  if (!*out) {
+    tally.hooks++;
     result = HC_I(segment_get)(self, size, requested, out, &status);
-    if (status.outcome == HOSTCACHE_NO_MEMORY) HC_I(count)(self, &self->stats.num_ooms);
+    if (status.outcome == HOSTCACHE_NO_MEMORY) {
+      HC_I(count)(self, &self->stats.num_alloc_retries);
+      HC_I(poll)(self, SIZE_MAX, &tally);
+      *out = HC_I(bin_take)(self, size, requested);
+      if (*out) {
+        result = HOSTCACHE_OK;
+      } else {
+        (void)HC_I(bins_empty)(self);
+        result = HC_I(segment_get)(self, size, requested, out, &status);
+        if (status.outcome == HOSTCACHE_NO_MEMORY) HC_I(count)(self, &self->stats.num_ooms);
+      }
+    }
   }
-  if (result == HOSTCACHE_OK) HC_I(count)(self, &self->stats.num_misses);
-  if (result == HOSTCACHE_ERR_OUT_OF_MEMORY) HC_I(tell)
-  (self, result, status.code,
-   status.outcome == HOSTCACHE_NO_MEMORY
-       ? "HC_MEM_ALLOC is out of memory, also after all that was cached was given back"
-       : "HC_MEM_ALLOC failed, not for want of memory: nothing was reclaimed or tried again",
-   NULL);
+  if (result == HOSTCACHE_OK)
+    HC_I(count)(self, tally.hooks ? &self->stats.num_misses : &self->stats.num_hits);
+  if (result == HOSTCACHE_ERR_OUT_OF_MEMORY)
+    HC_I(tell)(self, result, status.code,
+               status.outcome == HOSTCACHE_NO_MEMORY
+                   ? "HC_MEM_ALLOC is out of memory, also after all that was cached was given back"
+                   : "HC_MEM_ALLOC failed, not for want of memory: nothing was given back for it",
+               NULL);
   return result;
 }
 
@@ -3418,7 +3556,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(free_any)(HC_CACHE *self, HC_BLOCK
   HC_BLOCK *block;
   if (result != HOSTCACHE_OK || (!handle && !ptr)) return result;
   if (!deferred && hostcache_ptr_load_acquire(&self->deferred)) {
-    HC_TALLY tally = {0, 0, 0};
+    HC_TALLY tally = {0, 0, 0, 0};
     HC_I(drain_deferred)(self, &tally); /* on_error hears what fails: not this block's result */
   }
   block = handle ? HC_I(lock_handle)(self, handle) : HC_I(lock_at)(self, ptr);
@@ -3455,7 +3593,7 @@ HC_PUBLIC void *HC_FN(block_ptr)(const HC_BLOCK *block) { return block ? block->
 HC_PUBLIC size_t HC_FN(block_size)(const HC_BLOCK *block) { return block ? block->size : 0; }
 
 #ifdef HC_SEGMENT_T
-HC_PUBLIC const HC_RUNTIME *HC_FN(block_segment)(const HC_BLOCK *block, size_t *offset) {
+HC_PUBLIC HC_RUNTIME const *HC_FN(block_segment)(const HC_BLOCK *block, size_t *offset) {
   HC_SEGMENT *segment = block ? block->segment : NULL;
   if (offset) *offset = segment ? (size_t)block->ptr - (size_t)segment->ptr : 0;
   return segment ? &segment->runtime : NULL;
@@ -3475,7 +3613,7 @@ HC_PUBLIC HC_BLOCK *HC_FN(find)(HC_CACHE *self, const void *ptr) {
 
 HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *self, size_t *blocks_made_ready) {
   hostcache_result result = HC_I(enter)(self);
-  HC_TALLY tally = {0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0};
   if (blocks_made_ready) *blocks_made_ready = 0;
   if (result != HOSTCACHE_OK) return result;
   HC_I(drain_deferred)(self, &tally);
@@ -3486,7 +3624,7 @@ HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *self, size_t *blocks_
 
 HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_ns) {
   hostcache_result result = HC_I(enter)(self);
-  HC_TALLY tally = {0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0};
   uint64_t ticket, began;
   HC_QUEUE *queue;
   unsigned attempt;
@@ -3502,7 +3640,7 @@ HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_n
     if (!queue) return tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
     if (timeout_ns != UINT64_MAX) {
       if (hostcache_now_ns() - began >= timeout_ns) return HOSTCACHE_ERR_TIMEOUT;
-    } else if (!tally.failed && HC_I(wait_head)(self, queue, &tally)) {
+    } else if (!tally.no_wait && HC_I(wait_head)(self, queue, &tally)) {
       continue; /* the hook waited; after a failure it is not trusted again */
     }
     hostcache_pause(attempt);
@@ -3511,7 +3649,7 @@ HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_n
 
 HC_PUBLIC hostcache_result HC_FN(empty_cache)(HC_CACHE *self) {
   hostcache_result result = HC_I(enter)(self);
-  HC_TALLY tally = {0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0};
   if (result != HOSTCACHE_OK) return result;
   HC_I(drain_deferred)(self, &tally);
   HC_I(poll)(self, SIZE_MAX, &tally);
@@ -3624,38 +3762,23 @@ HC_PUBLIC hostcache_result HC_FN(reset_peak_stats)(HC_CACHE *self) {
 }
 
 /* ---- 13. CHECK ----------------------------------------------------------------------------------
-   check holds every lock at once, so that it sees one moment, and each part returns the sentence of
-   the first invariant that does not hold, or NULL. */
+   check looks at one structure after the other, each under its own lock, and then compares them. The
+   comparison counts only if nothing changed since the first look; with other threads at work it is
+   tried again. Each part returns the sentence of the first invariant that does not hold, or NULL. */
 
-HOSTCACHE_UNUSED static const char *HC_I(check_segments)(HC_CACHE *self, size_t *in_index) {
-  const hostcache_node *node = hostcache_tree_ceiling(self->by_address, 0, 0);
-  size_t end = 0, align = self->config.alignment;
-  *in_index = 0;
-  for (; node; node = hostcache_tree_ceiling(self->by_address, node->key + 1, 0)) {
-    const HC_SEGMENT *segment = (const HC_SEGMENT *)node->owner;
-    const HC_BLOCK *block = segment->block;
-    if ((size_t)segment->ptr != node->key) return "a segment stands in the index under its address";
-    if (node->key < end) return "segments do not overlap";
-    if (segment->size == 0 || segment->size % HC_PAGE) return "a segment is a multiple of the page";
-    end = node->key + segment->size;
-    if (!block || block->segment != segment) return "a segment and its block know each other";
-    if (block->state == HOSTCACHE_SPARE || block->state == HOSTCACHE_LEAKED)
-      return "a block in the index has memory";
-    if ((size_t)block->ptr < node->key ||
-        (size_t)block->ptr - node->key + block->size > segment->size)
-      return "a block lies inside its segment";
-    if ((size_t)block->ptr & (align - 1)) return "a block is aligned";
-    if ((node->left && node->left->priority > node->priority) ||
-        (node->right && node->right->priority > node->priority))
-      return "the index is a heap by priority";
-    ++*in_index;
-  }
-  return NULL;
-}
+#define HC_CHECK_TRIES 16 /* comparisons before check is content with each structure by itself */
 
-/* What one block says of itself, whatever the rest. */
+/* What check finds in the structures, to be compared. */
+HC_FINDINGS {
+  size_t indexed; /* segments in the index */
+  size_t binned;  /* blocks in bins */
+  uint64_t changes;
+};
+
+/* What one block says of itself, whatever the rest. Its lock is held. */
 HOSTCACHE_UNUSED static const char *HC_I(check_block)(HC_CACHE *self, HC_BLOCK *block) {
   uint32_t i;
+  int waits = block->state == HOSTCACHE_WAITING || block->state == HOSTCACHE_QUARANTINED;
   if (block->cache != self) return "a block knows its cache";
   if (block->state >= HOSTCACHE_STATE_COUNT) return "a block's state is one of those drawn";
   if (block->state == HOSTCACHE_SPARE)
@@ -3666,11 +3789,8 @@ HOSTCACHE_UNUSED static const char *HC_I(check_block)(HC_CACHE *self, HC_BLOCK *
     return "a block is at least as large as the request";
   if (block->use_count > HC_INLINE_USES + block->more_room) return "a block has room for its uses";
   if ((block->more_room > 0) != (block->more != NULL)) return "a block has room for its uses";
-  if (block->pushing && block->state != HOSTCACHE_WAITING && block->state != HOSTCACHE_QUARANTINED)
-    return "only a block that waits is pushed to queues";
-  if (block->outstanding > 0 && block->state != HOSTCACHE_WAITING &&
-      block->state != HOSTCACHE_QUARANTINED)
-    return "only a block that waits has uses outstanding";
+  if (block->pushing && !waits) return "only a block that waits is pushed to queues";
+  if (block->outstanding > 0 && !waits) return "only a block that waits has uses outstanding";
   if (block->state == HOSTCACHE_WAITING && block->outstanding == 0)
     return "a block waits for something";
   if (block->state != HOSTCACHE_ACTIVE) return NULL;
@@ -3685,40 +3805,98 @@ HOSTCACHE_UNUSED static const char *HC_I(check_block)(HC_CACHE *self, HC_BLOCK *
   return NULL;
 }
 
-HOSTCACHE_UNUSED static const char *HC_I(check_bin)(HC_CACHE *self, HC_BIN *bin, size_t *listed) {
+/* A segment that is in the index, and its block, whose lock is held. */
+HOSTCACHE_UNUSED static const char *HC_I(check_segment)(HC_CACHE *self, const HC_SEGMENT *segment,
+                                                        const HC_BLOCK *block) {
+  size_t start = (size_t)segment->ptr, from = (size_t)block->ptr;
+  if (block->segment != segment) return "a segment and its block know each other";
+  if (block->state == HOSTCACHE_SPARE || block->state == HOSTCACHE_LEAKED)
+    return "a block in the index has memory";
+  if (from < start || from - start + block->size > segment->size)
+    return "a block lies inside its segment";
+  return from & (self->config.alignment - 1) ? "a block is aligned" : NULL;
+}
+
+/* The index. segments_lock is held. */
+HOSTCACHE_UNUSED static const char *HC_I(check_index)(HC_CACHE *self, HC_FINDINGS *findings) {
+  const hostcache_node *node = hostcache_tree_ceiling(self->by_address, 0, 0);
+  size_t end = 0;
+  for (; node; node = hostcache_tree_ceiling(self->by_address, node->key + 1, 0)) {
+    const HC_SEGMENT *segment = (const HC_SEGMENT *)node->owner;
+    HC_BLOCK *block = segment->block;
+    const char *broken;
+    if ((size_t)segment->ptr != node->key)
+      return "a segment stands in the index under its address";
+    if (node->key < end) return "segments do not overlap";
+    if (segment->size == 0 || segment->size % HC_PAGE) return "a segment is a multiple of the page";
+    end = node->key + segment->size;
+    if (!block) return "a segment and its block know each other";
+    hostcache_lock(block->lock);
+    broken = HC_I(check_segment)(self, segment, block);
+    hostcache_unlock(block->lock);
+    if (broken) return broken;
+    if ((node->left && node->left->priority > node->priority) ||
+        (node->right && node->right->priority > node->priority))
+      return "the index is a heap by priority";
+    findings->indexed++;
+  }
+  return NULL;
+}
+
+/* A block that is in a bin. The bin's lock is held. */
+HOSTCACHE_UNUSED static const char *HC_I(check_ready)(HC_CACHE *self, HC_BIN *bin, HC_BLOCK *block) {
+  int cached, right;
+  hostcache_lock(block->lock);
+  cached = block->state == HOSTCACHE_CACHED;
+  right = HC_I(bin_of)(self, block->size) == bin;
+  hostcache_unlock(block->lock);
+  if (!cached) return "a block in a bin is cached";
+  return right ? NULL : "a block is in the bin of its size";
+}
+
+/* bin->lock is held. */
+HOSTCACHE_UNUSED static const char *HC_I(check_bin)(HC_CACHE *self, HC_BIN *bin,
+                                                    HC_FINDINGS *findings) {
+  const char *broken;
   size_t count = 0;
   const hostcache_node *node;
-  const HC_BLOCK *block;
+  HC_BLOCK *block;
   for (block = bin->ready; block; block = block->next) {
     if (count++ == bin->count) return "a bin counts its blocks";
-    if (block->state != HOSTCACHE_CACHED) return "a block in a bin is cached";
-    if (HC_I(bin_of)(self, block->size) != bin) return "a block is in the bin of its size";
+    broken = HC_I(check_ready)(self, bin, block);
+    if (broken) return broken;
   }
   for (node = hostcache_tree_ceiling(bin->by_size, 0, 0); node;
        node = hostcache_tree_ceiling(bin->by_size, node->key, node->subkey + 1)) {
-    block = (const HC_BLOCK *)node->owner;
+    block = (HC_BLOCK *)node->owner;
     if (count++ == bin->count) return "a bin counts its blocks";
-    if (block->state != HOSTCACHE_CACHED) return "a block in a bin is cached";
-    if (HC_I(bin_of)(self, block->size) != bin) return "a block is in the bin of its size";
+    broken = HC_I(check_ready)(self, bin, block);
+    if (broken) return broken;
     if (block->size != node->key || (size_t)block->ptr != node->subkey)
       return "a large ready block stands under its size and address";
   }
-  *listed += count;
+  findings->binned += count;
   return count == bin->count ? NULL : "a bin counts its blocks";
 }
 
+/* queue->lock and check_lock are held. */
 HOSTCACHE_UNUSED static const char *HC_I(check_queue)(HC_QUEUE *queue) {
   const HC_USE *use, *previous = NULL;
   uint32_t length = 0;
-  int cursor = queue->cursor == NULL;
+  int cursor = queue->cursor == NULL, waits = 1;
   for (use = queue->head; use; previous = use, use = use->next) {
+    HC_BLOCK *block = use->block; /* NULL: an event alone */
     if (length++ == queue->length) return "a queue knows its length";
     if (use->previous != previous) return "a queue is linked both ways";
     if (previous && use->ticket <= previous->ticket) return "tickets rise along a queue";
     if (use->fate != HOSTCACHE_FATE_QUEUED) return "a use in a queue is queued";
-    if (use->block->state != HOSTCACHE_WAITING && use->block->state != HOSTCACHE_QUARANTINED)
-      return "the block of a queued use waits";
-    use->block->seen++;
+    if (block) {
+      hostcache_lock(block->lock);
+      waits = block->state == HOSTCACHE_WAITING || block->state == HOSTCACHE_QUARANTINED;
+      hostcache_unlock(block->lock);
+      block->seen++;
+    }
+    if (!waits) return "the block of a queued use waits";
     cursor |= use == queue->cursor;
   }
   if (length != queue->length) return "a queue knows its length";
@@ -3729,73 +3907,127 @@ HOSTCACHE_UNUSED static const char *HC_I(check_queue)(HC_QUEUE *queue) {
   return NULL;
 }
 
-#if HC_HAS_STREAMS
+/* streams_lock is held. */
 HOSTCACHE_UNUSED static const char *HC_I(check_table)(HC_CACHE *self) {
+#if HC_HAS_STREAMS
   const HC_QUEUE *queue;
   size_t live = 0, listed = 0;
   unsigned i;
   for (queue = (const HC_QUEUE *)self->queues; queue; queue = queue->next) live += queue->live;
-  for (i = 0; i < HC_STREAM_BUCKETS; i++)
+  for (i = 0; i < HC_STREAM_BUCKETS; i++) {
     for (queue = self->buckets[i]; queue; queue = queue->bucket_next) {
-      if (listed++ == live) return "the live queues are those in the table";
-      if (!queue->live) return "the live queues are those in the table";
+      if (listed++ == live || !queue->live) return "the live queues are those in the table";
       if (HC_I(stream_bucket)(queue->stream) != i ||
           HC_I(queue_find)(self, queue->stream) != queue)
         return "a stream is found in the table, once";
     }
+  }
   return listed == live ? NULL : "the live queues are those in the table";
-}
+#else
+  (void)self;
+  return NULL;
 #endif
+}
 
-/* The figures that follow from the blocks' states. */
-HOSTCACHE_UNUSED static const char *HC_I(check_books)(HC_CACHE *self, size_t in_index,
-                                                      size_t listed) {
-  hostcache_stats sum, *stats = &self->stats;
+/* Each structure by itself. */
+HOSTCACHE_UNUSED static const char *HC_I(check_each)(HC_CACHE *self, HC_FINDINGS *findings) {
+  const char *broken;
+  HC_SLAB *slab = NULL;
+  HC_QUEUE *queue;
+  HC_BLOCK *block;
+  unsigned i = 0;
+
+  hostcache_lock(&self->segments_lock);
+  broken = HC_I(check_index)(self, findings);
+  hostcache_unlock(&self->segments_lock);
+  while (!broken && (block = HC_I(next_block)(self, &slab, &i)) != NULL) {
+    hostcache_lock(block->lock);
+    broken = HC_I(check_block)(self, block);
+    hostcache_unlock(block->lock);
+    block->seen = 0;
+  }
+  for (i = 0; !broken && i < HC_CLASSES; i++) {
+    hostcache_lock(&self->bins[i].lock);
+    broken = HC_I(check_bin)(self, &self->bins[i], findings);
+    hostcache_unlock(&self->bins[i].lock);
+  }
+  queue = &self->loose;
+  while (!broken && queue) {
+    hostcache_lock(&queue->lock);
+    broken = HC_I(check_queue)(queue);
+    hostcache_unlock(&queue->lock);
+    queue = queue == &self->loose ? (HC_QUEUE *)hostcache_ptr_load_acquire(&self->queues)
+                                  : queue->next;
+  }
+  if (broken) return broken;
+  hostcache_lock(&self->streams_lock);
+  broken = HC_I(check_table)(self);
+  hostcache_unlock(&self->streams_lock);
+  return broken;
+}
+
+/* Adds what a block counts for. Its lock is held. */
+HOSTCACHE_UNUSED static void HC_I(add_up)(const HC_BLOCK *block, hostcache_stats *sum) {
+  const int64_t size = (int64_t)block->size;
+  if (block->state == HOSTCACHE_SPARE) return;
+  sum->segment.current++;
+  sum->reserved_bytes.current += (int64_t)block->segment->size;
+  if (block->state == HOSTCACHE_LEAKED) {
+    sum->leaked.current++;
+    sum->leaked_bytes.current += (int64_t)block->segment->size;
+  }
+  if (HC_I(is_handed_out)(block->state)) {
+    sum->allocation.current++;
+    sum->allocated_bytes.current += size;
+  }
+  if (HC_I(is_pending)(block->state)) {
+    sum->pending.current++;
+    sum->pending_bytes.current += size;
+  }
+  if (block->state == HOSTCACHE_QUARANTINED) {
+    sum->quarantined.current++;
+    sum->quarantined_bytes.current += size;
+  }
+  if (HC_I(is_in_use)(block->state)) {
+    sum->active.current++;
+    sum->active_bytes.current += size;
+    sum->requested_bytes.current += (int64_t)block->requested;
+  }
+}
+
+/* The structures among each other. *settled: nothing changed since the first look, so that the
+   answer counts. */
+HOSTCACHE_UNUSED static const char *HC_I(check_together)(HC_CACHE *self, HC_FINDINGS *findings,
+                                                         int *settled) {
+  const char *broken = NULL;
+  hostcache_stats sum, stats;
   hostcache_stat *stat;
-  size_t with_memory = 0, leaving = 0, ready = 0;
+  size_t ready = 0, leaving = 0;
   HC_SLAB *slab = NULL;
   HC_BLOCK *block;
   unsigned i = 0;
 
   memset(&sum, 0, sizeof sum);
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
-    unsigned state = block->state;
-    int64_t size = (int64_t)block->size;
-    if (state == HOSTCACHE_SPARE) continue;
-    if (state == HOSTCACHE_CACHED) ready++;
-    if (state == HOSTCACHE_LEAVING) leaving++;
-    if (state == HOSTCACHE_LEAKED) {
-      sum.leaked.current++;
-      sum.leaked_bytes.current += (int64_t)block->segment->size;
-    } else {
-      with_memory++;
-    }
-    sum.segment.current++;
-    sum.reserved_bytes.current += (int64_t)block->segment->size;
-    if (HC_I(is_handed_out)(state)) {
-      sum.allocation.current++;
-      sum.allocated_bytes.current += size;
-    }
-    if (HC_I(is_pending)(state)) {
-      sum.pending.current++;
-      sum.pending_bytes.current += size;
-    }
-    if (state == HOSTCACHE_QUARANTINED) {
-      sum.quarantined.current++;
-      sum.quarantined_bytes.current += size;
-    }
-    if (HC_I(is_in_use)(state)) {
-      sum.active.current++;
-      sum.active_bytes.current += size;
-      sum.requested_bytes.current += (int64_t)block->requested;
-    }
+    hostcache_lock(block->lock);
+    HC_I(add_up)(block, &sum);
+    ready += block->state == HOSTCACHE_CACHED;
+    leaving += block->state == HOSTCACHE_LEAVING;
     if (block->pushing ? block->seen >= block->outstanding : block->seen != block->outstanding)
-      return "a block has as many uses outstanding as stand in queues";
+      broken = "a block has as many uses outstanding as stand in queues";
+    hostcache_unlock(block->lock);
   }
-  if (ready != listed) return "a cached block is in a bin";
-  if (in_index > with_memory || in_index + leaving < with_memory)
+  hostcache_lock(&self->stats_lock);
+  stats = self->stats;
+  *settled = findings->changes == self->changes;
+  hostcache_unlock(&self->stats_lock);
+
+  if (broken) return broken;
+  if (ready != findings->binned) return "a cached block is in a bin";
+  ready = (size_t)(sum.segment.current - sum.leaked.current); /* those with memory of ours */
+  if (findings->indexed > ready || findings->indexed + leaving < ready)
     return "a block with memory is in the index";
-  for (i = 0; (stat = HC_I(stat_by_number)(stats, i)) != NULL; i++) {
+  for (i = 0; (stat = HC_I(stat_by_number)(&stats, i)) != NULL; i++) {
     if (stat->current != HC_I(stat_by_number)(&sum, i)->current)
       return "the figures equal the sum over the blocks";
     if (stat->peak < stat->current) return "a peak is not below its current";
@@ -3803,63 +4035,24 @@ HOSTCACHE_UNUSED static const char *HC_I(check_books)(HC_CACHE *self, size_t in_
   return NULL;
 }
 
-/* All locks are held. */
-HOSTCACHE_UNUSED static const char *HC_I(check_all)(HC_CACHE *self) {
-  const char *broken;
-  size_t in_index, listed = 0;
-  HC_SLAB *slab = NULL;
-  HC_QUEUE *queue;
-  HC_BLOCK *block;
-  unsigned i = 0;
-  broken = HC_I(check_segments)(self, &in_index);
-  if (broken) return broken;
-  while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
-    block->seen = 0;
-    broken = HC_I(check_block)(self, block);
-    if (broken) return broken;
-  }
-  for (i = 0; i < HC_CLASSES; i++) {
-    broken = HC_I(check_bin)(self, &self->bins[i], &listed);
-    if (broken) return broken;
-  }
-  broken = HC_I(check_queue)(&self->loose);
-  for (queue = (HC_QUEUE *)self->queues; queue && !broken; queue = queue->next)
-    broken = HC_I(check_queue)(queue);
-  if (broken) return broken;
-#if HC_HAS_STREAMS
-  broken = HC_I(check_table)(self);
-  if (broken) return broken;
-#endif
-  return HC_I(check_books)(self, in_index, listed);
-}
-
-/* Takes every lock (lock = 1) or releases it, in the order of the ranks. */
-HOSTCACHE_UNUSED static void HC_I(lock_all)(HC_CACHE *self, int lock) {
-  hostcache_mutex *mutex;
-  HC_QUEUE *queue;
-  unsigned i, rank;
-  for (i = 0; (mutex = HC_I(lock_by_number)(self, i, &rank)) != NULL; i++) {
-    if (lock) hostcache_lock_another(mutex);
-    if (i == 1) /* streams_lock is held, or, on the way back, about to be given up last: no queue is
-                   added */
-      for (queue = (HC_QUEUE *)self->queues; queue; queue = queue->next) {
-        if (lock)
-          hostcache_lock_another(&queue->lock);
-        else
-          hostcache_unlock(&queue->lock);
-      }
-    if (!lock && i > 0) hostcache_unlock(mutex);
-  }
-  if (!lock) hostcache_unlock(&self->streams_lock);
-}
-
 HC_PUBLIC hostcache_result HC_FN(check)(HC_CACHE *self) {
   hostcache_result result = HC_I(enter)(self);
-  const char *broken;
+  const char *broken = NULL;
+  HC_FINDINGS findings;
+  int settled = 0, tries;
   if (result != HOSTCACHE_OK) return result;
-  HC_I(lock_all)(self, 1);
-  broken = HC_I(check_all)(self);
-  HC_I(lock_all)(self, 0);
+  hostcache_lock(&self->check_lock);
+  for (tries = 0; !settled && !broken && tries < HC_CHECK_TRIES; tries++) {
+    memset(&findings, 0, sizeof findings);
+    hostcache_lock(&self->stats_lock);
+    findings.changes = self->changes;
+    hostcache_unlock(&self->stats_lock);
+    broken = HC_I(check_each)(self, &findings);
+    if (broken) break;
+    broken = HC_I(check_together)(self, &findings, &settled);
+    if (!settled) broken = NULL;
+  }
+  hostcache_unlock(&self->check_lock);
   if (!broken) return HOSTCACHE_OK;
   HC_I(tell)(self, HOSTCACHE_ERR_CORRUPT, 0, broken, NULL);
   return HOSTCACHE_ERR_CORRUPT;
@@ -4009,6 +4202,8 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_visit_fn visit,
 #undef HC_BIN
 #undef HC_SLAB
 #undef HC_TALLY
+#undef HC_FINDINGS
+#undef HC_CHECK_TRIES
 #undef HC_TRY
 #undef HC_CATCH
 /* MIT License
