@@ -551,10 +551,10 @@ HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **cache, const hostcache_confi
                                          HC_CTX_T ctx);
 
 /* Ends a cache: polls once, gives all cached memory back, destroys the pooled events, frees the
-   bookkeeping. Must be the last call. BUSY: blocks are active or still pending; nothing was torn
-   down and the cache goes on. LEAKED: torn down, but quarantined blocks, or segments whose free
-   hook failed, were left to the runtime. Otherwise OK, and the pointer is dead. Blocks as long as
-   the hooks do. */
+   bookkeeping. Must be the last call. BUSY: blocks are active or still pending, or an event of a
+   forgotten stream is that must not be destroyed yet; nothing was torn down and the cache goes on.
+   LEAKED: torn down, but quarantined blocks, or segments whose free hook failed, were left to the
+   runtime. Otherwise OK, and the pointer is dead. Blocks as long as the hooks do. */
 HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *cache);
 
 /* The runtime is gone (a lost device, the end of the process): frees the bookkeeping and calls no
@@ -1406,6 +1406,7 @@ HC_CACHE {
   void *queues;   /* HC_QUEUE *, all of them; none is ever unlinked. Grows at the head: under
                      streams_lock with release; read with acquire */
   HC_QUEUE loose; /* what has no order: events handed over, and uses whose stream has no record */
+  HC_USE *untold; /* LOCK: loose.lock. Events alone that cannot be told, as in quarantine */
 
   HC_BIN bins[HC_CLASSES];
 
@@ -2425,13 +2426,19 @@ HOSTCACHE_UNUSED static void HC_I(queue_unlink)(HC_QUEUE *queue, HC_USE *use) {
   hostcache_u32_store_relaxed(&queue->length, queue->length - 1);
 }
 
-/* One use of the block less; the last one makes it ready. Non-zero: it did. */
-HOSTCACHE_UNUSED static int HC_I(complete)(HC_CACHE *self, HC_BLOCK *block, int pushed) {
+/* One use of the block less (NULL: all have been pushed); the last one makes it ready. Non-zero: it
+   did. */
+HOSTCACHE_UNUSED static int HC_I(complete)(HC_CACHE *self, HC_BLOCK *block, HC_USE *use) {
   HC_BIN *bin = HC_I(bin_of)(self, block->size);
   int ready;
   hostcache_lock(&bin->lock);
   hostcache_lock(block->lock);
-  if (pushed) block->pushing = 0;
+  if (use) {
+    use->fate = HOSTCACHE_FATE_OVER;
+    use->has_event = 0;
+  } else {
+    block->pushing = 0;
+  }
   block->outstanding--;
   hostcache_lock(&self->stats_lock);
   self->changes++;
@@ -2483,9 +2490,7 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(use_over)(HC_CACHE *self, HC_QUEUE *queue, 
   int has_event = use->has_event;
   hostcache_lock(&queue->lock);
   HC_I(queue_unlink)(queue, use);
-  use->has_event = 0;
-  use->fate = HOSTCACHE_FATE_OVER;
-  if (!alone && HC_I(complete)(self, use->block, 0)) tally->ready++;
+  if (!alone && HC_I(complete)(self, use->block, use)) tally->ready++;
   head = queue->head;
   hostcache_unlock(&queue->lock);
   if (has_event) {
@@ -2509,10 +2514,12 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(use_untold)(HC_CACHE *self, HC_QUEUE *queue
     block->outstanding--;
     HC_I(turn)(self, block, HOSTCACHE_QUARANTINED);
     hostcache_unlock(block->lock);
+  } else {
+    use->next = self->untold;
+    self->untold = use;
   }
   head = queue->head;
   hostcache_unlock(&queue->lock);
-  if (!block) HOSTCACHE_FREE(use); /* and its event is left to the runtime */
   return head;
 }
 
@@ -2836,7 +2843,7 @@ HOSTCACHE_UNUSED static int HC_I(submit)(HC_CACHE *self, HC_BLOCK *block, HC_TAL
       HC_I(poll_queue)(self, queue, tally);
     }
   }
-  if (HC_I(complete)(self, block, 1)) tally->ready++;
+  if (HC_I(complete)(self, block, NULL)) tally->ready++;
   return failed ? -1 : 0;
 }
 
@@ -2892,6 +2899,15 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_BLOCK *blo
 }
 
 /* Waiting. */
+
+/* Is a block pending, and not yet in all of its queues? */
+HOSTCACHE_UNUSED static int HC_I(is_being_queued)(HC_BLOCK *block) {
+  int is;
+  hostcache_lock(block->lock);
+  is = block->state == HOSTCACHE_DEFERRED || block->pushing;
+  hostcache_unlock(block->lock);
+  return is;
+}
 
 /* The ticket that the last use pushed so far has. */
 HOSTCACHE_UNUSED static uint64_t HC_I(last_ticket)(HC_CACHE *self) {
@@ -2992,6 +3008,12 @@ HOSTCACHE_UNUSED static int HC_I(wait_use)(HC_CACHE *self, HC_USE *use, HC_TALLY
   }
 }
 
+/* Did a use of the stream find no room on an active block? block->lock is held. */
+HOSTCACHE_UNUSED static int HC_I(is_unknown_of)(HC_BLOCK *block, HC_STREAM stream) {
+  return block->state == HOSTCACHE_ACTIVE && block->unknown_uses == 1 &&
+         HC_I(same_stream)(block->unknown_stream, stream);
+}
+
 /* Is there something to prepare on a block? */
 HOSTCACHE_UNUSED static int HC_I(see)(HC_BLOCK *block, struct HC_I(forgetting) *job,
                                       struct HC_I(sighting) *sight) {
@@ -3001,8 +3023,7 @@ HOSTCACHE_UNUSED static int HC_I(see)(HC_BLOCK *block, struct HC_I(forgetting) *
   active = block->state == HOSTCACHE_ACTIVE;
   found = active ? HC_I(mark_of)(block, job->stream) : NULL;
   sight->marked = found && found->kind == HOSTCACHE_USE_STREAM && !found->early;
-  sight->unknown = active && block->unknown_uses == 1 && !block->unknown_over &&
-                   HC_I(same_stream)(block->unknown_stream, job->stream);
+  sight->unknown = HC_I(is_unknown_of)(block, job->stream) && !block->unknown_over;
   sight->hand_outs = block->hand_outs;
   sight->ptr = block->ptr;
   if (found && found->value > job->target) job->target = found->value;
@@ -3109,7 +3130,7 @@ HOSTCACHE_UNUSED static void HC_I(forget_undo)(HC_CACHE *self, HC_BLOCK *block,
     found->early = HOSTCACHE_EARLY_NONE;
     found->early_event = NULL;
   }
-  if (block->state == HOSTCACHE_ACTIVE) block->unknown_over = 0;
+  if (HC_I(is_unknown_of)(block, job->stream)) block->unknown_over = 0;
   hostcache_unlock(block->lock);
   HC_I(event_leave)(self, alone);
 }
@@ -3131,7 +3152,7 @@ HOSTCACHE_UNUSED static void HC_I(forget_commit)(HC_BLOCK *block, struct HC_I(fo
     last = HC_I(use_at)(block, --block->use_count);
     if (found != last) *found = *last;
   }
-  if (block->state == HOSTCACHE_ACTIVE && block->unknown_over) {
+  if (HC_I(is_unknown_of)(block, job->stream) && block->unknown_over) {
     block->unknown_uses = 0;
     block->unknown_over = 0;
   }
@@ -3312,6 +3333,10 @@ HOSTCACHE_UNUSED static void HC_I(dispose)(HC_CACHE *self) {
   for (use = self->loose.head; use; use = next_use) {
     next_use = use->next;
     if (!use->block) HOSTCACHE_FREE(use);
+  }
+  for (use = self->untold; use; use = next_use) {
+    next_use = use->next;
+    HOSTCACHE_FREE(use);
   }
   for (; slab; slab = next_slab) {
     next_slab = slab->next;
@@ -3626,23 +3651,32 @@ HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_n
   hostcache_result result = HC_I(enter)(self);
   HC_TALLY tally = {0, 0, 0, 0};
   uint64_t ticket, began;
+  HC_SLAB *slab = NULL;
+  HC_BLOCK *block;
   HC_QUEUE *queue;
-  unsigned attempt;
+  unsigned attempt, i;
   if (result != HOSTCACHE_OK) return result;
 
   HC_I(count)(self, &self->stats.num_sync_all_streams);
   HC_I(drain_deferred)(self, &tally);
-  ticket = HC_I(last_ticket)(self);
   began = hostcache_now_ns();
+  for (i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;)
+    for (attempt = 0; HC_I(is_being_queued)(block); attempt++) { /* by another thread */
+      if (timeout_ns != UINT64_MAX && hostcache_now_ns() - began >= timeout_ns)
+        return HOSTCACHE_ERR_TIMEOUT;
+      HC_I(drain_deferred)(self, &tally);
+      hostcache_pause(attempt);
+    }
+  ticket = HC_I(last_ticket)(self);
   for (attempt = 0;; attempt++) {
     HC_I(poll)(self, SIZE_MAX, &tally);
     queue = HC_I(queue_holding)(self, ticket);
     if (!queue) return tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
-    if (timeout_ns != UINT64_MAX) {
-      if (hostcache_now_ns() - began >= timeout_ns) return HOSTCACHE_ERR_TIMEOUT;
-    } else if (!tally.no_wait && HC_I(wait_head)(self, queue, &tally)) {
-      continue; /* the hook waited; after a failure it is not trusted again */
-    }
+    if (timeout_ns != UINT64_MAX && hostcache_now_ns() - began >= timeout_ns)
+      return HOSTCACHE_ERR_TIMEOUT;
+    if (timeout_ns == UINT64_MAX && !tally.no_wait && queue != &self->loose &&
+        HC_I(wait_head)(self, queue, &tally))
+      continue; /* not the loose queue: its claim would hold back events of other streams */
     hostcache_pause(attempt);
   }
 }
@@ -3687,11 +3721,21 @@ HC_PUBLIC hostcache_result HC_FN(forget_stream)(HC_CACHE *self, HC_STREAM stream
 HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *self) {
   hostcache_result result = HC_I(enter)(self);
   HC_SLAB *slab = NULL;
+  HC_USE *alone, *next;
   HC_BLOCK *block;
   unsigned i = 0;
   if (result != HOSTCACHE_OK) return result;
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL)
     while (HC_I(release_step)(self, block)) continue;
+  hostcache_lock(&self->loose.lock);
+  alone = self->untold;
+  self->untold = NULL;
+  hostcache_unlock(&self->loose.lock);
+  for (; alone; alone = next) {
+    next = alone->next;
+    HC_I(event_destroy)(self, &alone->event);
+    HOSTCACHE_FREE(alone);
+  }
   return HOSTCACHE_OK;
 }
 
@@ -3762,9 +3806,10 @@ HC_PUBLIC hostcache_result HC_FN(reset_peak_stats)(HC_CACHE *self) {
 }
 
 /* ---- 13. CHECK ----------------------------------------------------------------------------------
-   check looks at one structure after the other, each under its own lock, and then compares them. The
-   comparison counts only if nothing changed since the first look; with other threads at work it is
-   tried again. Each part returns the sentence of the first invariant that does not hold, or NULL. */
+   check looks at one structure after the other, each under its own lock, and then compares them.
+   The comparison counts only if nothing changed since the first look; with other threads at work
+   it is tried again. Each part returns the sentence of the first invariant that does not hold, or
+   NULL. */
 
 #define HC_CHECK_TRIES 16 /* comparisons before check is content with each structure by itself */
 
@@ -3844,7 +3889,8 @@ HOSTCACHE_UNUSED static const char *HC_I(check_index)(HC_CACHE *self, HC_FINDING
 }
 
 /* A block that is in a bin. The bin's lock is held. */
-HOSTCACHE_UNUSED static const char *HC_I(check_ready)(HC_CACHE *self, HC_BIN *bin, HC_BLOCK *block) {
+HOSTCACHE_UNUSED static const char *HC_I(check_ready)(HC_CACHE *self, HC_BIN *bin,
+                                                      HC_BLOCK *block) {
   int cached, right;
   hostcache_lock(block->lock);
   cached = block->state == HOSTCACHE_CACHED;

@@ -1,0 +1,146 @@
+/* suite_forget.h - a template of tests: forget_stream against frees that race it, against failures half way, and
+   with nothing to wait for. The referee speaks up when a hook sees a stream that was destroyed, and when memory is
+   handed out that work still uses. */
+
+/* Forgets stream 9 while everything moves along, and destroys it. */
+static inline void ON_RIG(forget_and_destroy)(RIG_NOW *rig) {
+  rig->device.progress_per_queries = 1;
+  assert_ok(API(forget_stream)(rig->cache, 9));
+  rig->device.progress_per_queries = 0;
+  rig->device.on_hook = NULL;
+  sim_stream_destroy(&rig->device, 9);
+}
+
+/* Stands for another thread that frees the marked block at the worst moment: inside the first hook that the
+   forgetting calls. */
+typedef struct ON_RIG(rival) {
+  RIG_NOW *rig;
+  void *block;
+  bool deferred;
+} ON_RIG(rival);
+
+static inline void ON_RIG(rival_frees)(void *user, sim_hook hook) {
+  ON_RIG(rival) *rival = user;
+  (void)hook;
+  if (rival->block == NULL) return;
+  sim_handed_back(&rival->rig->device, rival->block);
+  if (rival->deferred) assert_ok(API(free_deferred)(rival->rig->cache, rival->block));
+  else assert_ok(API(free)(rival->rig->cache, rival->block));
+  rival->block = NULL;
+}
+
+static inline void ON_RIG(forget_with_a_rival)(RIG_NOW *rig, bool deferred) {
+  ON_RIG(rival) rival = {NULL, NULL, false};
+  rival.rig = rig;
+  rival.deferred = deferred;
+  rival.block = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, rival.block, 9);
+  rig->device.on_hook = ON_RIG(rival_frees);
+  rig->device.on_hook_user = &rival;
+  ON_RIG(forget_and_destroy)(rig);
+  assert_null(rival.block);
+  assert_ok(API(process_events)(rig->cache, NULL)); /* asks nothing of the stream any more */
+  (void)ON_RIG(take)(rig, 64 * KIB);
+}
+
+RIG_TEST(a_block_freed_while_its_stream_is_forgotten_is_waited_for) {
+  ON_RIG(forget_with_a_rival)(*state, false);
+}
+
+RIG_TEST(a_block_freed_deferred_while_its_stream_is_forgotten_is_waited_for) {
+  ON_RIG(forget_with_a_rival)(*state, true);
+}
+
+RIG_TEST(a_stream_on_which_nothing_ever_ran_leaves_no_mark) {
+  RIG_NOW *rig = *state;
+  void *block = ON_RIG(take)(rig, 64 * KIB);
+  assert_ok(API(record_stream)(rig->cache, block, 9));
+  ON_RIG(forget_and_destroy)(rig);
+  ON_RIG(give)(rig, block);
+  assert_ok(API(process_events)(rig->cache, NULL));
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+}
+
+/* Whichever hook fails: if the stream could not be forgotten it lives on, and its marks cover later work as before. */
+RIG_TEST(a_stream_that_could_not_be_forgotten_is_marked_as_before) {
+  uint64_t n, refused = 0;
+  bool fired = true;
+  (void)state;
+  for (n = 1; fired; n++) {
+    RIG_NOW *rig = ON_RIG(open)();
+    void *blocks[3];
+    hostcache_result result;
+    size_t i;
+    for (i = 0; i < COUNT_OF(blocks); i++) {
+      blocks[i] = ON_RIG(take)(rig, 64 * KIB);
+      (void)ON_RIG(use)(rig, blocks[i], 9);
+    }
+    rig->may_lose_events = true;
+    rig->device.progress_per_queries = 1;
+    sim_fail(&rig->device, n, true, SIM_EVERY_HOOK);
+    result = API(forget_stream)(rig->cache, 9);
+    fired = rig->device.fault.fired > 0;
+    sim_fail_no_more(&rig->device);
+    rig->device.progress_per_queries = 0;
+    ON_RIG(check)(rig);
+    if (result == HOSTCACHE_OK) {
+      sim_stream_destroy(&rig->device, 9);
+    } else {
+      assert_int_equal(result, HOSTCACHE_ERR_EVENT);
+      refused++;
+      sim_complete(&rig->device, 9, -1);
+      for (i = 0; i < COUNT_OF(blocks); i++) (void)sim_use(&rig->device, 9, blocks[i]); /* later work */
+    }
+    for (i = 0; i < COUNT_OF(blocks); i++) ON_RIG(give)(rig, blocks[i]);
+    assert_ok(API(process_events)(rig->cache, NULL));
+    for (i = 0; i < COUNT_OF(blocks); i++) (void)ON_RIG(take)(rig, 64 * KIB); /* the referee looks */
+    ON_RIG(close)(rig);
+    assert_true(n < 100);
+  }
+  assert_true(refused > 0);
+}
+
+#ifndef CACHE_TIMELINE
+
+/* An event that was recorded in vain may not be ended before it has completed: the cache keeps it until then. */
+RIG_TEST(an_event_recorded_in_vain_is_ended_when_it_has_completed) {
+  RIG_NOW *rig = *state;
+  ON_RIG(rival) rival = {NULL, NULL, false};
+  rival.rig = rig;
+  rival.block = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, rival.block, 9);
+  rig->device.on_hook = ON_RIG(rival_frees);
+  rig->device.on_hook_user = &rival;
+  assert_ok(API(forget_stream)(rig->cache, 9)); /* the event it recorded is not needed: the free has its own */
+  rig->device.on_hook = NULL;
+  sim_stream_destroy(&rig->device, 9);
+  assert_result(API(destroy)(rig->cache), HOSTCACHE_ERR_BUSY);
+  sim_complete_all(&rig->device);
+  assert_ok(API(destroy)(rig->cache)); /* and the rig sees that no event is left */
+  rig->cache = NULL;
+}
+
+/* More events wait than one poll asks; the last of them are complete. */
+RIG_TEST(everything_that_waits_is_asked_before_memory_is_out) {
+  RIG_NOW *rig = *state;
+  void *blocks[60], *ptr;
+  size_t i;
+  for (i = 0; i < COUNT_OF(blocks); i++) {
+    blocks[i] = ON_RIG(take)(rig, 64 * KIB);
+    (void)sim_use(&rig->device, i < 40 ? 1 : 2, blocks[i]);
+    assert_ok(API(record_event)(rig->cache, blocks[i], CACHE_OWN_EVENT(&rig->device, i < 40 ? 1 : 2)));
+  }
+  rig->device.memory_limit = sim_live_bytes(&rig->device);
+  for (i = 0; i < COUNT_OF(blocks); i++) {
+    sim_handed_back(&rig->device, blocks[i]);
+    assert_ok(API(free)(rig->cache, blocks[i]));
+  }
+  sim_complete(&rig->device, 2, -1);
+  for (i = 40; i < COUNT_OF(blocks); i++) {
+    assert_ok(API(alloc)(rig->cache, 64 * KIB, &ptr));
+    sim_handed_out(&rig->device, ptr, 64 * KIB);
+  }
+  assert_result(API(alloc)(rig->cache, 64 * KIB, &ptr), HOSTCACHE_ERR_OUT_OF_MEMORY);
+}
+
+#endif
