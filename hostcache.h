@@ -551,10 +551,10 @@ HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **cache, const hostcache_confi
                                          HC_CTX_T ctx);
 
 /* Ends a cache: polls once, gives all cached memory back, destroys the pooled events, frees the
-   bookkeeping. Must be the last call. BUSY: blocks are active or still pending, or an event of a
-   forgotten stream is that must not be destroyed yet; nothing was torn down and the cache goes on.
-   LEAKED: torn down, but quarantined blocks, or segments whose free hook failed, were left to the
-   runtime. Otherwise OK, and the pointer is dead. Blocks as long as the hooks do. */
+   bookkeeping. Must be the last call. BUSY: blocks are active or still pending; nothing was torn
+   down and the cache goes on. LEAKED: torn down, but quarantined blocks, segments whose free hook
+   failed, or events that forget_stream recorded in vain and that have not completed, were left to
+   the runtime. Otherwise OK, and the pointer is dead. Blocks as long as the hooks do. */
 HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *cache);
 
 /* The runtime is gone (a lost device, the end of the process): frees the bookkeeping and calls no
@@ -786,12 +786,18 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *cache, hostcache_visit_fn visit
 #define HOSTCACHE_FREE(ptr) free(ptr)
 #endif
 
+/* HOSTCACHE_LOCAL declares a pointer `name` to a local variable, not initialised: a stream or event
+   of C++ need not have a constructor without arguments. */
 #ifdef __cplusplus
 #include <type_traits>
+#define HOSTCACHE_LOCAL(type, name)                         \
+  alignas(type) unsigned char name##_room[sizeof(type)]; \
+  type *name = reinterpret_cast<type *>(name##_room)
 #define HOSTCACHE_ASSERT_COPYABLE(type, what)            \
   static_assert(std::is_trivially_copyable<type>::value, \
                 "hostcache: " what " must be trivially copyable")
 #else
+#define HOSTCACHE_LOCAL(type, name) type name##_room, *name = &name##_room
 #define HOSTCACHE_ASSERT_COPYABLE(type, what) _Static_assert(sizeof(type) > 0, "hostcache: " what)
 #endif
 
@@ -1305,6 +1311,10 @@ HOSTCACHE_ASSERT_COPYABLE(HC_CTX, "HC_CTX_T");
 HOSTCACHE_ASSERT_COPYABLE(HC_STREAM, "HC_STREAM_T");
 HOSTCACHE_ASSERT_COPYABLE(HC_EVENT, "HC_EVENT_T");
 HOSTCACHE_ASSERT_COPYABLE(HC_RUNTIME, "HC_SEGMENT_T");
+#if defined __cplusplus && !defined HC_STREAM_HASH
+static_assert(std::is_scalar<HC_STREAM>::value,
+              "hostcache: define HC_STREAM_HASH(stream) and HC_STREAM_EQ(a, b) for a stream class");
+#endif
 
 /* One use of a block, and its entry in a queue; also, without a block and got from malloc, an event
    that nobody needs any more but that must not be ended before it has completed. While the block
@@ -1403,6 +1413,7 @@ HC_CACHE {
   hostcache_mutex check_lock;
   hostcache_mutex streams_lock;
   HC_QUEUE *buckets[HC_STREAM_BUCKETS]; /* LOCK: streams_lock. Live queues by stream */
+  size_t retired; /* LOCK: streams_lock. Queues that are not live */
   void *queues;   /* HC_QUEUE *, all of them; none is ever unlinked. Grows at the head: under
                      streams_lock with release; read with acquire */
   HC_QUEUE loose; /* what has no order: events handed over, and uses whose stream has no record */
@@ -1880,7 +1891,7 @@ HOSTCACHE_UNUSED static int HC_I(records_get)(HC_CACHE *self, HC_BLOCK **block,
   return have;
 }
 
-/* Back among the spares. segments_lock is held. */
+/* Back among the spares. segments_lock and block->lock are held. */
 HOSTCACHE_UNUSED static void HC_I(records_put)(HC_CACHE *self, HC_BLOCK *block,
                                                HC_SEGMENT *segment) {
   segment->block = NULL;
@@ -1901,30 +1912,34 @@ HOSTCACHE_UNUSED static int HC_I(overlaps)(HC_CACHE *self, const void *ptr, size
   return node && node->key - (size_t)ptr < size;
 }
 
+/* Gives memory to the runtime. 0, or -1 if the free hook failed: on_error was told, and the memory
+   is to be counted as leaked. */
+HOSTCACHE_UNUSED static int HC_I(memory_give_back)(HC_CACHE *self, void *ptr, size_t size,
+                                                   HC_RUNTIME *runtime) {
+  uint64_t began = hostcache_now_ns();
+  hostcache_status status = HC_I(call_mem_free)(self, ptr, size, runtime);
+  HC_I(count_call)(self, &self->stats.num_mem_free, &self->stats.mem_free_time, began);
+  if (status.outcome == HOSTCACHE_DONE) return 0;
+  HC_I(tell)(self, HOSTCACHE_ERR_LEAKED, status.code,
+             "HC_MEM_FREE failed: the segment is counted as leaked and not tried again", ptr);
+  return -1;
+}
+
 /* Gives a segment's memory to the runtime. The block is LEAVING and belongs to the caller; it ends
    as a spare record, or LEAKED. The range leaves the index first: the runtime may give the address
    to another thread at once. 0, or -1 if the free hook failed. */
 HOSTCACHE_UNUSED static int HC_I(segment_give_back)(HC_CACHE *self, HC_BLOCK *block) {
   HC_SEGMENT *segment = block->segment;
-  hostcache_status status;
   HC_USE *more;
-  uint64_t began;
 
   hostcache_lock(&self->segments_lock);
   hostcache_tree_remove(&self->by_address, &segment->by_address);
   hostcache_unlock(&self->segments_lock);
 
-  began = hostcache_now_ns();
-  status = HC_I(call_mem_free)(self, segment->ptr, segment->size, &segment->runtime);
-  HC_I(count_call)(self, &self->stats.num_mem_free, &self->stats.mem_free_time, began);
-
-  if (status.outcome != HOSTCACHE_DONE) {
+  if (HC_I(memory_give_back)(self, segment->ptr, segment->size, &segment->runtime)) {
     hostcache_lock(block->lock);
     HC_I(turn)(self, block, HOSTCACHE_LEAKED);
     hostcache_unlock(block->lock);
-    HC_I(tell)(self, HOSTCACHE_ERR_LEAKED, status.code,
-               "HC_MEM_FREE failed: the segment is counted as leaked and not tried again",
-               segment->ptr);
     return -1;
   }
   hostcache_lock(&self->segments_lock);
@@ -1955,18 +1970,20 @@ HOSTCACHE_UNUSED static const char *HC_I(memory_fault)(HC_CACHE *self, const voi
            "in use";
   if (((size_t)ptr & (self->config.alignment - 1)) == 0) return NULL;
   *give_back = 1;
-  return "HC_MEM_ALLOC gave memory that is not aligned as asked; it was given back";
+  return "HC_MEM_ALLOC gave memory that is not aligned as asked; it goes back";
 }
 
 /* Gets memory from the hook that is as it should be. segments_lock is held on success, so that no
-   other segment can come between the check and the entry into the index. */
+   other segment can come between the check and the entry into the index. *left: the memory is
+   wrong, and the free hook did not take it back. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(memory_get)(HC_CACHE *self, size_t size, void **ptr,
                                                           HC_RUNTIME *runtime,
-                                                          hostcache_status *status) {
+                                                          hostcache_status *status, int *left) {
   const char *fault;
   uint64_t began = hostcache_now_ns();
   int give_back;
   *ptr = NULL;
+  *left = 0;
   memset((void *)runtime, 0, sizeof *runtime);
   *status = HC_I(call_mem_alloc)(self, size, ptr, runtime);
   HC_I(count_call)(self, &self->stats.num_mem_alloc, &self->stats.mem_alloc_time, began);
@@ -1976,13 +1993,8 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(memory_get)(HC_CACHE *self, size_t
   fault = HC_I(memory_fault)(self, *ptr, size, &give_back);
   if (!fault) return HOSTCACHE_OK;
   hostcache_unlock(&self->segments_lock);
-  if (give_back) {
-    began = hostcache_now_ns();
-    if (HC_I(call_mem_free)(self, *ptr, size, runtime).outcome != HOSTCACHE_DONE)
-      fault = "HC_MEM_ALLOC gave memory that is not aligned, and HC_MEM_FREE did not take it back";
-    HC_I(count_call)(self, &self->stats.num_mem_free, &self->stats.mem_free_time, began);
-  }
   HC_I(tell)(self, HOSTCACHE_ERR_CORRUPT, 0, fault, *ptr);
+  if (give_back) *left = HC_I(memory_give_back)(self, *ptr, size, runtime);
   return HOSTCACHE_ERR_CORRUPT;
 }
 
@@ -1996,6 +2008,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_
   HC_SEGMENT *segment;
   HC_BLOCK *block;
   void *ptr;
+  int left;
 
   *status = hostcache_done();
   if (!HC_I(records_get)(self, &block, &segment)) {
@@ -2003,29 +2016,29 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_
                "HOSTCACHE_MALLOC had no memory for a block's record", NULL);
     return HOSTCACHE_ERR_NO_METADATA;
   }
-  result = HC_I(memory_get)(self, size, &ptr, &segment->runtime, status);
-  if (result != HOSTCACHE_OK) {
-    hostcache_lock(&self->segments_lock);
-    HC_I(records_put)(self, block, segment);
-    hostcache_unlock(&self->segments_lock);
-    return result;
-  }
+  result = HC_I(memory_get)(self, size, &ptr, &segment->runtime, status, &left);
+  if (result != HOSTCACHE_OK) hostcache_lock(&self->segments_lock);
   hostcache_lock(block->lock);
-  segment->ptr = ptr;
-  segment->size = size;
-  segment->block = block;
-  block->segment = segment;
-  block->ptr = ptr;
-  block->size = block_size;
-  block->requested = requested;
-  block->hand_outs++;
-  hostcache_tree_add(&self->by_address, &segment->by_address, (size_t)ptr, 0, segment);
-  HC_I(count_segment)(self, size, 1);
-  HC_I(turn)(self, block, HOSTCACHE_ACTIVE);
+  if (result != HOSTCACHE_OK && !left) {
+    HC_I(records_put)(self, block, segment);
+  } else {
+    segment->ptr = ptr;
+    segment->size = size;
+    segment->block = block;
+    block->segment = segment;
+    block->ptr = ptr;
+    block->size = block_size;
+    block->requested = requested;
+    block->hand_outs++;
+    HC_I(count_segment)(self, size, 1);
+    HC_I(turn)(self, block, left ? HOSTCACHE_LEAKED : HOSTCACHE_ACTIVE);
+    if (!left)
+      hostcache_tree_add(&self->by_address, &segment->by_address, (size_t)ptr, 0, segment);
+  }
   hostcache_unlock(block->lock);
   hostcache_unlock(&self->segments_lock);
-  *out = block;
-  return HOSTCACHE_OK;
+  if (result == HOSTCACHE_OK) *out = block;
+  return result;
 }
 
 /* The block, whatever its state, whose range `ptr` lies in, with its lock held; NULL, and no lock,
@@ -2220,11 +2233,14 @@ HOSTCACHE_UNUSED static void HC_I(queue_enter)(HC_CACHE *self, HC_QUEUE *queue, 
 HOSTCACHE_UNUSED static HC_QUEUE *HC_I(queue_reuse)(HC_CACHE *self) {
   HC_QUEUE *queue;
   int idle;
+  if (self->retired == 0) return NULL;
   for (queue = (HC_QUEUE *)self->queues; queue; queue = queue->next) {
     hostcache_lock(&queue->lock);
     idle = !queue->live && !queue->head && !queue->claimed && queue->pins == 0;
     hostcache_unlock(&queue->lock);
-    if (idle) return queue;
+    if (!idle) continue;
+    self->retired--;
+    return queue;
   }
   return NULL;
 }
@@ -2272,6 +2288,7 @@ HOSTCACHE_UNUSED static void HC_I(queue_leave)(HC_CACHE *self, HC_QUEUE *queue) 
     at = &self->buckets[HC_I(stream_bucket)(queue->stream)];
     while (*at != queue) at = &(*at)->bucket_next;
     *at = queue->bucket_next;
+    self->retired++;
     queue->live = 0;
     pool = queue->pool;
     count = queue->pool_count;
@@ -2390,8 +2407,9 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(record)(HC_CACHE *self, HC_BLOCK *
 
 /* Queues. */
 
-/* Puts a use at the end of a queue, and unpins that. Non-zero: free should poll it. */
-HOSTCACHE_UNUSED static int HC_I(queue_push)(HC_CACHE *self, HC_QUEUE *queue, HC_USE *use) {
+/* Puts a use at the end of a queue, and unpins that. Non-zero: the caller, who may poll, should. */
+HOSTCACHE_UNUSED static int HC_I(queue_push)(HC_CACHE *self, HC_QUEUE *queue, HC_USE *use,
+                                             int may_poll) {
   int due;
   hostcache_lock(&queue->lock);
   hostcache_lock(&self->stats_lock);
@@ -2406,7 +2424,8 @@ HOSTCACHE_UNUSED static int HC_I(queue_push)(HC_CACHE *self, HC_QUEUE *queue, HC
     queue->head = use;
   queue->tail = use;
   hostcache_u32_store_relaxed(&queue->length, queue->length + 1);
-  due = ++queue->pushes % HC_POLL_EVERY == 0;
+  due = ++queue->pushes >= HC_POLL_EVERY && may_poll;
+  if (due) queue->pushes = 0;
   if (queue != &self->loose) queue->pins--;
   hostcache_unlock(&queue->lock);
   return due;
@@ -2485,9 +2504,10 @@ HOSTCACHE_UNUSED static void HC_I(event_retire)(HC_CACHE *self, HC_QUEUE *queue,
    Returns what heads the queue now. */
 HOSTCACHE_UNUSED static HC_USE *HC_I(use_over)(HC_CACHE *self, HC_QUEUE *queue, HC_USE *use,
                                                HC_TALLY *tally) {
-  HC_EVENT event = use->event; /* once the block is complete, the use may be another's */
+  HOSTCACHE_LOCAL(HC_EVENT, event); /* once the block is complete, the use may be another's */
   HC_USE *alone = use->block ? NULL : use, *head;
   int has_event = use->has_event;
+  memcpy((void *)event, (const void *)&use->event, sizeof *event);
   hostcache_lock(&queue->lock);
   HC_I(queue_unlink)(queue, use);
   if (!alone && HC_I(complete)(self, use->block, use)) tally->ready++;
@@ -2495,7 +2515,7 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(use_over)(HC_CACHE *self, HC_QUEUE *queue, 
   hostcache_unlock(&queue->lock);
   if (has_event) {
     tally->hooks++;
-    HC_I(event_retire)(self, queue, &event);
+    HC_I(event_retire)(self, queue, event);
   }
   if (alone) HOSTCACHE_FREE(alone);
   return head;
@@ -2747,7 +2767,7 @@ HOSTCACHE_UNUSED static void HC_I(event_leave)(HC_CACHE *self, HC_USE *alone) {
   alone->kind = HOSTCACHE_USE_EVENT;
   alone->fate = HOSTCACHE_FATE_QUEUED;
   alone->errors = 0;
-  (void)HC_I(queue_push)(self, &self->loose, alone);
+  (void)HC_I(queue_push)(self, &self->loose, alone, 0);
 }
 
 /* Undoes what forget_stream has prepared for a mark. The use is the caller's. */
@@ -2836,7 +2856,7 @@ HOSTCACHE_UNUSED static int HC_I(submit)(HC_CACHE *self, HC_BLOCK *block, HC_TAL
     HC_USE *use = HC_I(use_at)(block, i);
     HC_QUEUE *queue = use->queue ? use->queue : &self->loose;
     if (use->fate != HOSTCACHE_FATE_QUEUED) continue;
-    if (!HC_I(queue_push)(self, queue, use) || !may_poll) continue;
+    if (!HC_I(queue_push)(self, queue, use, may_poll)) continue;
     if (queue == &self->loose) {
       HC_I(poll_loose)(self, HC_LOOSE_PER_POLL, tally);
     } else {
@@ -2847,7 +2867,8 @@ HOSTCACHE_UNUSED static int HC_I(submit)(HC_CACHE *self, HC_BLOCK *block, HC_TAL
   return failed ? -1 : 0;
 }
 
-/* Submits the blocks that free_deferred left, oldest first. */
+/* Submits the blocks that free_deferred left, oldest first. Does not poll: the callers do, as they
+   need. */
 HOSTCACHE_UNUSED static void HC_I(drain_deferred)(HC_CACHE *self, HC_TALLY *tally) {
   HC_BLOCK *stack, *oldest = NULL, *next;
   if (!hostcache_ptr_load_acquire(&self->deferred)) return;
@@ -2860,7 +2881,7 @@ HOSTCACHE_UNUSED static void HC_I(drain_deferred)(HC_CACHE *self, HC_TALLY *tall
   for (; oldest; oldest = next) {
     next = oldest->next;
     oldest->next = NULL;
-    if (HC_I(submit)(self, oldest, tally, 1)) tally->failed = 1;
+    if (HC_I(submit)(self, oldest, tally, 0)) tally->failed = 1;
   }
 }
 
@@ -3058,16 +3079,16 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(prepare)(HC_BLOCK *block, struct HC_I(forge
 HOSTCACHE_UNUSED static hostcache_result HC_I(forget_prepare)(HC_CACHE *self, HC_BLOCK *block,
                                                               struct HC_I(forgetting) *job) {
   struct HC_I(sighting) sight;
-  HC_USE made;
+  HOSTCACHE_LOCAL(HC_USE, made);
   if (!HC_I(see)(block, job, &sight)) return HOSTCACHE_OK;
   if (!job->recorded) {
-    memset((void *)&made, 0, sizeof made);
-    made.stream = job->stream;
-    if (!HC_I(use_record)(self, job->queue, &made, sight.ptr) &&
+    memset((void *)made, 0, sizeof *made);
+    made->stream = job->stream;
+    if (!HC_I(use_record)(self, job->queue, made, sight.ptr) &&
         !HC_I(wait_stream)(self, job->stream, sight.ptr))
       return HOSTCACHE_ERR_EVENT;
     job->recorded = 1;
-    if (made.value > job->target) job->target = made.value;
+    if (made->value > job->target) job->target = made->value;
   }
   (void)HC_I(prepare)(block, job, &sight, HOSTCACHE_EARLY_OVER, NULL);
   return HOSTCACHE_OK;
@@ -3203,14 +3224,14 @@ HOSTCACHE_UNUSED static void HC_I(wait_queued)(HC_CACHE *self, struct HC_I(forge
 /* The second step: waits for what is pending on the stream, and for what active blocks wait for. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(forget_wait)(HC_CACHE *self,
                                                            struct HC_I(forgetting) *job) {
-  HC_USE last;
+  HOSTCACHE_LOCAL(HC_USE, last);
   if (!HC_HAS_TIMELINE && !self->config.streams_die_idle) return HOSTCACHE_OK;
   HC_I(wait_queued)(self, job, HC_I(last_ticket)(self));
   if (HC_HAS_TIMELINE && job->target > 0) {
-    memset((void *)&last, 0, sizeof last);
-    last.stream = job->stream;
-    last.value = job->target;
-    if (!HC_I(wait_use)(self, &last, &job->tally)) return HOSTCACHE_ERR_EVENT;
+    memset((void *)last, 0, sizeof *last);
+    last->stream = job->stream;
+    last->value = job->target;
+    if (!HC_I(wait_use)(self, last, &job->tally)) return HOSTCACHE_ERR_EVENT;
   }
   return job->tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
 }
@@ -3258,11 +3279,10 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
    its untold uses are ended without a lock. Non-zero: there is more to do. */
 HOSTCACHE_UNUSED static int HC_I(release_step)(HC_CACHE *self, HC_BLOCK *block) {
   HC_BIN *bin = NULL;
-  HC_EVENT event;
+  HOSTCACHE_LOCAL(HC_EVENT, event);
   uint32_t i;
   int has_event = 0;
 
-  memset((void *)&event, 0, sizeof event);
   hostcache_lock(block->lock);
   if (block->state == HOSTCACHE_QUARANTINED) bin = HC_I(bin_of)(self, block->size);
   hostcache_unlock(block->lock);
@@ -3274,7 +3294,7 @@ HOSTCACHE_UNUSED static int HC_I(release_step)(HC_CACHE *self, HC_BLOCK *block) 
     for (i = 0; i < block->use_count && !has_event; i++) {
       HC_USE *use = HC_I(use_at)(block, i);
       if (use->fate != HOSTCACHE_FATE_UNTOLD || !use->has_event) continue;
-      event = use->event;
+      memcpy((void *)event, (const void *)&use->event, sizeof *event);
       use->has_event = 0;
       has_event = 1;
     }
@@ -3285,7 +3305,7 @@ HOSTCACHE_UNUSED static int HC_I(release_step)(HC_CACHE *self, HC_BLOCK *block) 
   }
   hostcache_unlock(block->lock);
   hostcache_unlock(&bin->lock);
-  if (has_event) HC_I(event_destroy)(self, &event);
+  if (has_event) HC_I(event_destroy)(self, event);
   return has_event;
 }
 
@@ -3423,13 +3443,13 @@ HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *self) {
   in_use = self->stats.active.current - self->stats.quarantined.current;
   hostcache_unlock(&self->stats_lock);
   if (in_use > 0) return HOSTCACHE_ERR_BUSY;
-  for (use = self->loose.head; use; use = use->next)
-    if (!use->block) return HOSTCACHE_ERR_BUSY; /* an event that may not be ended yet */
 
   (void)HC_I(bins_empty)(self);
   for (queue = (HC_QUEUE *)self->queues; queue; queue = queue->next)
     while (queue->pool_count > 0) HC_I(event_destroy)(self, &queue->pool[--queue->pool_count]);
   left = self->stats.segment.current;
+  for (use = self->loose.head; use; use = use->next) left += !use->block;
+  if (self->untold) left++;
   HC_I(dispose)(self);
   return left > 0 ? HOSTCACHE_ERR_LEAKED : HOSTCACHE_OK;
 }
@@ -3511,14 +3531,14 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(record_mark)(HC_CACHE *self, HC_BL
                                                            const void *ptr, HC_STREAM stream,
                                                            int kind, uint64_t value) {
   hostcache_result result = HC_I(enter)(self);
-  HC_USE use;
+  HOSTCACHE_LOCAL(HC_USE, use);
   if (result != HOSTCACHE_OK) return result;
   if (!block && !ptr) return HOSTCACHE_ERR_NOT_FOUND;
-  memset((void *)&use, 0, sizeof use);
-  use.kind = (uint8_t)kind;
-  use.stream = stream;
-  use.value = value;
-  return HC_I(record)(self, block, ptr, &use);
+  memset((void *)use, 0, sizeof *use);
+  use->kind = (uint8_t)kind;
+  use->stream = stream;
+  use->value = value;
+  return HC_I(record)(self, block, ptr, use);
 }
 
 HC_PUBLIC hostcache_result HC_FN(record_stream)(HC_CACHE *self, void *ptr, HC_STREAM stream) {
@@ -3551,16 +3571,16 @@ HC_PUBLIC hostcache_result HC_FN(block_record_value)(HC_CACHE *self, HC_BLOCK *b
 HOSTCACHE_UNUSED static hostcache_result HC_I(record_given)(HC_CACHE *self, HC_BLOCK *block,
                                                             const void *ptr, HC_EVENT event) {
   hostcache_result result = HC_I(enter)(self);
-  HC_USE use;
+  HOSTCACHE_LOCAL(HC_USE, use);
   if (result != HOSTCACHE_OK) return result;
   if (!block && !ptr) return HOSTCACHE_ERR_NOT_FOUND;
-  memset((void *)&use, 0, sizeof use);
-  use.kind = HOSTCACHE_USE_EVENT;
-  use.event = event;
+  memset((void *)use, 0, sizeof *use);
+  use->kind = HOSTCACHE_USE_EVENT;
+  use->event = event;
 #ifdef HC_EVENT_DESTROY
-  use.has_event = 1;
+  use->has_event = 1;
 #endif
-  return HC_I(record)(self, block, ptr, &use);
+  return HC_I(record)(self, block, ptr, use);
 }
 
 HC_PUBLIC hostcache_result HC_FN(record_event)(HC_CACHE *self, void *ptr, HC_EVENT event) {
@@ -3707,13 +3727,13 @@ HC_PUBLIC hostcache_result HC_FN(reserve)(HC_CACHE *self, size_t size, size_t co
 #ifdef HC_STREAM_T
 HC_PUBLIC hostcache_result HC_FN(forget_stream)(HC_CACHE *self, HC_STREAM stream) {
   hostcache_result result = HC_I(enter)(self);
-  struct HC_I(forgetting) job;
+  HOSTCACHE_LOCAL(struct HC_I(forgetting), job);
   if (result != HOSTCACHE_OK) return result;
-  memset((void *)&job, 0, sizeof job);
-  job.stream = stream;
-  job.queue = HC_I(queue_pin)(self, stream);
-  result = HC_I(forget)(self, &job);
-  HC_I(queue_unpin)(job.queue);
+  memset((void *)job, 0, sizeof *job);
+  job->stream = stream;
+  job->queue = HC_I(queue_pin)(self, stream);
+  result = HC_I(forget)(self, job);
+  HC_I(queue_unpin)(job->queue);
   return result;
 }
 #endif
