@@ -643,7 +643,7 @@ HC_PUBLIC HC_SEGMENT_T const *HC_FN(block_segment)(const HC_BLOCK *block, size_t
 #endif
 
 /* The handle of the active block that `ptr` points into, or NULL. Never dereferences `ptr`. O(log
- * n). */
+   n). */
 HC_PUBLIC HC_BLOCK *HC_FN(find)(HC_CACHE *cache, const void *ptr);
 
 /* Upkeep. */
@@ -667,7 +667,7 @@ HC_PUBLIC hostcache_result HC_FN(empty_cache)(HC_CACHE *cache);
 HC_PUBLIC hostcache_result HC_FN(trim)(HC_CACHE *cache, size_t keep_bytes);
 
 /* Gets memory now, so that `count` blocks of `size` can be had without a hook. Not built yet:
- * UNSUPPORTED. */
+   UNSUPPORTED. */
 HC_PUBLIC hostcache_result HC_FN(reserve)(HC_CACHE *cache, size_t size, size_t count);
 
 #ifdef HC_STREAM_T
@@ -682,17 +682,17 @@ HC_PUBLIC hostcache_result HC_FN(forget_stream)(HC_CACHE *cache, HC_STREAM_T str
 #endif
 
 /* The caller says: the device is idle. Quarantined blocks become ready, and their events are
- * destroyed. OK. */
+   destroyed. OK. */
 HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *cache);
 
 /* Figures and self-check. */
 
 /* Copies the figures. Consistent with each other, exact when no other thread is inside a call.
- * ARGUMENT. */
+   ARGUMENT. */
 HC_PUBLIC hostcache_result HC_FN(stats)(HC_CACHE *cache, hostcache_stats *stats);
 
 /* Zeroes every `allocated` and `freed`, the counts and the durations. Source:
- * reset_accumulated_stats. */
+   reset_accumulated_stats. */
 HC_PUBLIC hostcache_result HC_FN(reset_accumulated_stats)(HC_CACHE *cache);
 
 /* Sets every peak to its current. Source: reset_peak_stats. */
@@ -1146,8 +1146,8 @@ typedef struct hostcache_node {
   void *owner; /* the segment or block that the node stands in */
 } hostcache_node;
 
-/* A number is changed into one that looks like chance (the finalizer of splitmix64, public domain).
- */
+/* A number is changed into one that looks like chance (the finalizer of splitmix64, public
+   domain). */
 HOSTCACHE_UNUSED static uint64_t hostcache_scramble(uint64_t x) {
   x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
   x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
@@ -1763,8 +1763,8 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_timeline_wait)(HC_CACHE *hc_c
 
 #if HC_HAS_STREAMS
 
-/* Not hooks, but expanded once like them: they are called under locks, and must not call the cache.
- */
+/* Not hooks, but expanded once like them: they are called under locks, and must not call the
+   cache. */
 HOSTCACHE_UNUSED static int HC_I(same_stream)(HC_STREAM hc_a, HC_STREAM hc_b) {
 #ifdef HC_STREAM_EQ
   return HC_STREAM_EQ(hc_a, hc_b) ? 1 : 0;
@@ -2177,9 +2177,9 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(use_at)(HC_BLOCK *block, uint32_t i) {
 HOSTCACHE_UNUSED static void HC_I(event_destroy)(HC_CACHE *self, HC_EVENT *event) {
 #ifdef HC_EVENT_DESTROY
   hostcache_status status = HC_I(call_event_destroy)(self, event);
-  if (status.outcome != HOSTCACHE_DONE) HC_I(tell)
-  (self, HOSTCACHE_ERR_EVENT, status.code,
-   "HC_EVENT_DESTROY failed: the event is left to the runtime", NULL);
+  if (status.outcome != HOSTCACHE_DONE)
+    HC_I(tell)(self, HOSTCACHE_ERR_EVENT, status.code,
+               "HC_EVENT_DESTROY failed: the event is left to the runtime", NULL);
 #else
   (void)self;
   (void)event;
@@ -2228,8 +2228,8 @@ HOSTCACHE_UNUSED static void HC_I(queue_enter)(HC_CACHE *self, HC_QUEUE *queue, 
   *bucket = queue;
 }
 
-/* A record that once was another stream's and is no longer in use, or NULL. streams_lock is held.
- */
+/* A record that once was another stream's and is no longer in use, or NULL. streams_lock is
+   held. */
 HOSTCACHE_UNUSED static HC_QUEUE *HC_I(queue_reuse)(HC_CACHE *self) {
   HC_QUEUE *queue;
   int idle;
@@ -2277,7 +2277,7 @@ HOSTCACHE_UNUSED static void HC_I(queue_ensure)(HC_CACHE *self, HC_STREAM stream
 }
 
 /* Takes a queue out of the table, and ends the events of its pool. What waits in it goes on
- * waiting. */
+   waiting. */
 HOSTCACHE_UNUSED static void HC_I(queue_leave)(HC_CACHE *self, HC_QUEUE *queue) {
   HC_QUEUE **at;
   HC_EVENT *pool = NULL;
@@ -2321,8 +2321,7 @@ HOSTCACHE_UNUSED static int HC_I(use_add)(HC_BLOCK *block, const HC_USE *wanted,
 #if HC_HAS_STREAMS
   if (wanted->kind != HOSTCACHE_USE_EVENT) {
     HC_USE *found = HC_I(mark_of)(block, wanted->stream);
-    if (found) { /* a mark keeps a value given earlier as the least to wait for; a value replaces a
-                   mark */
+    if (found) { /* a mark keeps a value given before as the least; a value replaces a mark */
       found->kind = wanted->kind;
       if (wanted->value > found->value) found->value = wanted->value;
       return 1;
@@ -2359,8 +2358,7 @@ HOSTCACHE_UNUSED static void HC_I(use_unknown)(HC_BLOCK *block, const HC_USE *wa
 /* Records a use on an active block, by handle or, if that is NULL, by a pointer into it. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(record)(HC_CACHE *self, HC_BLOCK *handle,
                                                       const void *ptr, const HC_USE *wanted) {
-  HC_USE *more =
-      NULL; /* room got by this call, not given to the block yet, or that of the block before */
+  HC_USE *more = NULL; /* room got by this call for the block, or what the block had before */
   uint32_t room = 0, need;
   int added = 0, have, out_of_memory = 0;
   for (;;) {
@@ -2585,7 +2583,7 @@ HOSTCACHE_UNUSED static int HC_I(query_failed)(HC_CACHE *self, HC_TALLY *tally, 
 }
 
 /* Claims a queue: then its head is the caller's to ask. NULL if another thread has it, or it is
- * empty. */
+   empty. */
 HOSTCACHE_UNUSED static HC_USE *HC_I(queue_claim)(HC_QUEUE *queue) {
   HC_USE *head = NULL;
   hostcache_lock(&queue->lock);
@@ -2622,10 +2620,9 @@ HOSTCACHE_UNUSED static void HC_I(poll_queue)(HC_CACHE *self, HC_QUEUE *queue, H
     }
     if (!HC_I(query_failed)(self, tally, status.code, ++*errors, HC_I(ptr_of)(use))) break;
     *errors = 0;
-    do
-      use = HC_I(use_untold)(self, queue,
-                             use); /* a timeline that cannot be asked: all of its queue */
-    while (HC_HAS_TIMELINE && use);
+    do { /* a timeline that cannot be asked: all of its queue */
+      use = HC_I(use_untold)(self, queue, use);
+    } while (HC_HAS_TIMELINE && use);
   }
   HC_I(queue_unclaim)(queue);
 }
@@ -2644,8 +2641,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_loose)(HC_CACHE *self, size_t most, HC_TA
     int asked = 0;
     hostcache_lock(&queue->lock);
     use = queue->cursor ? queue->cursor : queue->head;
-    queue->cursor =
-        use->next; /* never NULL before: only the claimer takes entries out, at most one a round */
+    queue->cursor = use->next; /* `use` is there: only the claimer takes out, one a round at most */
     hostcache_unlock(&queue->lock);
     status = HC_I(ask)(self, use, tally, &asked, &reached);
     if (status.outcome == HOSTCACHE_DONE) {
@@ -2887,8 +2883,9 @@ HOSTCACHE_UNUSED static void HC_I(drain_deferred)(HC_CACHE *self, HC_TALLY *tall
 
 HOSTCACHE_UNUSED static void HC_I(push_deferred)(HC_CACHE *self, HC_BLOCK *block) {
   void *top = hostcache_ptr_load_acquire(&self->deferred);
-  do block->next = (HC_BLOCK *)top;
-  while (!hostcache_ptr_replace_release(&self->deferred, &top, block));
+  do {
+    block->next = (HC_BLOCK *)top;
+  } while (!hostcache_ptr_replace_release(&self->deferred, &top, block));
 }
 
 /* Must a hook be called before the block can wait? Its lock is held. */
@@ -3370,7 +3367,7 @@ HOSTCACHE_UNUSED static void HC_I(dispose)(HC_CACHE *self) {
 }
 
 /* Fills in the defaults. ARGUMENT for what contradicts itself, UNSUPPORTED for what is not built
- * yet. */
+   yet. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(configure)(hostcache_config *config) {
   const size_t page = HC_PAGE;
   if (config->streams_die_idle > 1) return HOSTCACHE_ERR_ARGUMENT;
@@ -3770,8 +3767,8 @@ HC_PUBLIC hostcache_result HC_FN(stats)(HC_CACHE *self, hostcache_stats *stats) 
   return HOSTCACHE_OK;
 }
 
-/* The i-th hostcache_stat of the figures, or NULL after the last: they stand one after the other.
- */
+/* The i-th hostcache_stat of the figures, or NULL after the last: they stand one after the
+   other. */
 HOSTCACHE_UNUSED static hostcache_stat *HC_I(stat_by_number)(hostcache_stats *stats, unsigned i) {
   hostcache_stat *all[] = {&stats->allocation,
                            &stats->segment,
@@ -4151,7 +4148,7 @@ HOSTCACHE_UNUSED static size_t HC_I(visit_segment)(HC_BLOCK *block, hostcache_vi
 }
 
 /* Notes all segments: those of the index by address, then those that leaked. Returns the room
- * needed. */
+   needed. */
 HOSTCACHE_UNUSED static size_t HC_I(visit_all)(HC_CACHE *self, hostcache_visit *visits,
                                                size_t room) {
   const hostcache_node *node;
