@@ -54,8 +54,9 @@
    PARAMETERS. HC_* belong to one inclusion and are undefined at its end. (*) needed to declare,
    (+) needed to emit the code.
 
-   HC_NAME                (*)  the cache's type; prefixes everything external
-   HC_STREAM_T            (*)  the stream type; a value means the same stream everywhere
+   HC_NAME                (*)  the cache's type; prefixes everything external. Not "hostcache"
+   HC_STREAM_T            (*)  the stream type; a value means the same stream everywhere. Like the
+                               other types not const, trivially copyable, aligned as malloc aligns
    HC_CTX_T                    what every hook gets first, by value; void * if not given
    HC_SEGMENT_T                what the runtime gives with a segment (a registration handle, an
                                lkey): kept per segment, zeroed first
@@ -443,7 +444,8 @@ static inline hostcache_status hostcache_map_memory(int64_t code, int64_t done_c
 #error "hostcache: define HC_EVENT_QUERY(ctx, event_ptr): has the event completed?"
 #define HC_BAD_EMIT
 #endif
-#if !defined HC_EVENT_T && defined HC_EVENT_QUERY
+#if !defined HC_EVENT_T && \
+    (defined HC_EVENT_QUERY || defined HC_EVENT_DESTROY || defined HC_EVENT_WAIT)
 #error "hostcache: define HC_EVENT_T, the type of an event"
 #define HC_BAD_EMIT
 #endif
@@ -523,6 +525,13 @@ static inline hostcache_status hostcache_map_memory(int64_t code, int64_t done_c
 #define HC_CACHE struct HC_NAME /* not the typedef: a variable may hide that */
 #define HC_BLOCK HC_FN(block)
 
+/* The user's types under names of our own, as theirs may be hidden by a parameter or a variable (a
+   stream type named `cache`, say). HC_RUNTIME is HC_SEGMENT_T. */
+#define HC_CTX HC_I(ctx_type)
+#define HC_STREAM HC_I(stream_type)
+#define HC_EVENT HC_I(event_type)
+#define HC_RUNTIME HC_I(runtime_type)
+
 #ifdef HC_STATIC
 #define HC_PUBLIC static HOSTCACHE_UNUSED
 #else
@@ -543,12 +552,23 @@ extern "C" {
 typedef struct HC_NAME HC_NAME;   /* a cache: opaque */
 typedef struct HC_BLOCK HC_BLOCK; /* a block's handle: opaque, readable until destroy */
 
+typedef HC_CTX_T HC_CTX;
+#ifdef HC_STREAM_T
+typedef HC_STREAM_T HC_STREAM;
+#endif
+#ifdef HC_EVENT_T
+typedef HC_EVENT_T HC_EVENT;
+#endif
+#ifdef HC_SEGMENT_T
+typedef HC_SEGMENT_T HC_RUNTIME;
+#endif
+
 /* Makes a cache. `config` may be NULL (all defaults) and is copied; `ctx` is handed to every hook.
    Calls no hook. The caller owns *cache and ends it with destroy or abandon. ARGUMENT: a config of
    another version, or one that contradicts itself. UNSUPPORTED: the config asks for what is not
    built yet. NO_METADATA: no memory for the bookkeeping. */
 HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **cache, const hostcache_config *config,
-                                         HC_CTX_T ctx);
+                                         HC_CTX ctx);
 
 /* Ends a cache: polls once, gives all cached memory back, destroys the pooled events, frees the
    bookkeeping. Must be the last call. BUSY: blocks are active or still pending; nothing was torn
@@ -579,7 +599,7 @@ HC_PUBLIC hostcache_result HC_FN(alloc)(HC_CACHE *cache, size_t size, void **ptr
    pointer is not dereferenced). NO_METADATA: a fifth use found no memory; the block is still the
    caller's, and its free waits for the stream (HC_STREAM_WAIT), else quarantines it. Calls no hook.
    O(log n). Source: HostAllocator::record_event. */
-HC_PUBLIC hostcache_result HC_FN(record_stream)(HC_CACHE *cache, void *ptr, HC_STREAM_T stream);
+HC_PUBLIC hostcache_result HC_FN(record_stream)(HC_CACHE *cache, void *ptr, HC_STREAM stream);
 #endif
 
 #ifdef HC_TIMELINE
@@ -587,7 +607,7 @@ HC_PUBLIC hostcache_result HC_FN(record_stream)(HC_CACHE *cache, void *ptr, HC_S
    The highest value given counts, and replaces a mark made by record_stream. A value that is never
    reached keeps the block, and those freed after it with a use on that stream, for ever. Calls no
    hook. */
-HC_PUBLIC hostcache_result HC_FN(record_value)(HC_CACHE *cache, void *ptr, HC_STREAM_T stream,
+HC_PUBLIC hostcache_result HC_FN(record_value)(HC_CACHE *cache, void *ptr, HC_STREAM stream,
                                                uint64_t value);
 #endif
 
@@ -596,7 +616,7 @@ HC_PUBLIC hostcache_result HC_FN(record_value)(HC_CACHE *cache, void *ptr, HC_ST
    completed. On OK the cache owns the event (HC_EVENT_DESTROY ends it, if there is one; it is never
    reused); on an error it stays the caller's. NOT_FOUND, NO_METADATA: as with record_stream. Calls
    no hook. */
-HC_PUBLIC hostcache_result HC_FN(record_event)(HC_CACHE *cache, void *ptr, HC_EVENT_T event);
+HC_PUBLIC hostcache_result HC_FN(record_event)(HC_CACHE *cache, void *ptr, HC_EVENT event);
 #endif
 
 /* Frees a block, from its first byte. NULL is fine. Without a use it is ready at once; else an
@@ -618,15 +638,15 @@ HC_PUBLIC hostcache_result HC_FN(free_deferred)(HC_CACHE *cache, void *ptr);
 HC_PUBLIC hostcache_result HC_FN(block_alloc)(HC_CACHE *cache, size_t size, HC_BLOCK **block);
 #ifdef HC_STREAM_T
 HC_PUBLIC hostcache_result HC_FN(block_record_stream)(HC_CACHE *cache, HC_BLOCK *block,
-                                                      HC_STREAM_T stream);
+                                                      HC_STREAM stream);
 #endif
 #ifdef HC_TIMELINE
 HC_PUBLIC hostcache_result HC_FN(block_record_value)(HC_CACHE *cache, HC_BLOCK *block,
-                                                     HC_STREAM_T stream, uint64_t value);
+                                                     HC_STREAM stream, uint64_t value);
 #endif
 #ifdef HC_EVENT_T
 HC_PUBLIC hostcache_result HC_FN(block_record_event)(HC_CACHE *cache, HC_BLOCK *block,
-                                                     HC_EVENT_T event);
+                                                     HC_EVENT event);
 #endif
 HC_PUBLIC hostcache_result HC_FN(block_free)(HC_CACHE *cache, HC_BLOCK *block);
 HC_PUBLIC hostcache_result HC_FN(block_free_deferred)(HC_CACHE *cache, HC_BLOCK *block);
@@ -639,7 +659,7 @@ HC_PUBLIC size_t HC_FN(block_size)(const HC_BLOCK *block);
 #ifdef HC_SEGMENT_T
 /* What the runtime gave with the block's segment, and, if `offset` is not NULL, where in the
    segment the block begins. The pointer is good while the block is active. NULL of NULL. */
-HC_PUBLIC HC_SEGMENT_T const *HC_FN(block_segment)(const HC_BLOCK *block, size_t *offset);
+HC_PUBLIC HC_RUNTIME const *HC_FN(block_segment)(const HC_BLOCK *block, size_t *offset);
 #endif
 
 /* The handle of the active block that `ptr` points into, or NULL. Never dereferences `ptr`. O(log
@@ -678,7 +698,7 @@ HC_PUBLIC hostcache_result HC_FN(reserve)(HC_CACHE *cache, size_t size, size_t c
    has completed. EVENT: a hook failed, NO_METADATA: no memory for an event; then the stream is not
    forgotten, its marks are as before, and it must not be destroyed. Calls no hook if nothing is
    marked with the stream. O(blocks). */
-HC_PUBLIC hostcache_result HC_FN(forget_stream)(HC_CACHE *cache, HC_STREAM_T stream);
+HC_PUBLIC hostcache_result HC_FN(forget_stream)(HC_CACHE *cache, HC_STREAM stream);
 #endif
 
 /* The caller says: the device is idle. Quarantined blocks become ready, and their events are
@@ -769,8 +789,10 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *cache, hostcache_visit_fn visit
 #undef NOMINMAX
 #endif
 #else
-#include <pthread.h> /* in every mode: a process without threads forks as well */
 #include <sched.h>
+#endif
+#if !defined _WIN32 || HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+#include <pthread.h> /* also without threads: such a process forks as well */
 #endif
 
 #include <time.h>
@@ -793,12 +815,14 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *cache, hostcache_visit_fn visit
 #define HOSTCACHE_LOCAL(type, name)                         \
   alignas(type) unsigned char name##_room[sizeof(type)]; \
   type *name = reinterpret_cast<type *>(name##_room)
-#define HOSTCACHE_ASSERT_COPYABLE(type, what)            \
+#define HOSTCACHE_ASSERT_TYPE(type, what)            \
   static_assert(std::is_trivially_copyable<type>::value, \
-                "hostcache: " what " must be trivially copyable")
+                "hostcache: " what " must be trivially copyable"); \
+  static_assert(alignof(type) <= 2 * sizeof(void *), "hostcache: " what " is aligned too much")
 #else
 #define HOSTCACHE_LOCAL(type, name) type name##_room, *name = &name##_room
-#define HOSTCACHE_ASSERT_COPYABLE(type, what) _Static_assert(sizeof(type) > 0, "hostcache: " what)
+#define HOSTCACHE_ASSERT_TYPE(type, what) \
+  _Static_assert(_Alignof(type) <= 2 * sizeof(void *), "hostcache: " what " is aligned too much")
 #endif
 
 /* Thread-local, only where HOSTCACHE_DEBUG tracks the locks that a thread holds. */
@@ -964,9 +988,10 @@ HOSTCACHE_UNUSED static void hostcache_u32_store_relaxed(uint32_t *to, uint32_t 
 
 /* A clock in ns that never goes back. In strict ISO C mode the C library hides POSIX's functions,
    although they are there: then they are declared by hand. (No feature macro helps here, as the
-   file may have included <time.h> before us.) */
+   file may have included <time.h> before us. With 32 bits there are two of each, for times of 32
+   and of 64 bits, so there ISO C's own clock has to do.) */
 
-#if !defined _WIN32 && defined __linux__ && !defined CLOCK_MONOTONIC
+#if defined __linux__ && defined __LP64__ && !defined CLOCK_MONOTONIC
 extern int clock_gettime(int clock, struct timespec *now);
 extern int nanosleep(const struct timespec *time, struct timespec *left);
 #define HOSTCACHE_CLOCK_MONOTONIC 1 /* Linux: the same on every architecture */
@@ -1054,16 +1079,19 @@ HOSTCACHE_UNUSED static void hostcache_after_fork_in_child(void) {
 #endif
 }
 
-static int hostcache_forks_watched; /* LOCK: the mutex in hostcache_watch_forks */
+/* NULL, or where forks are watched. Set once under the mutex below, with release; read with acquire
+   without it, so that a child that was forked while another thread held it can go on. */
+static void *hostcache_forks_watched;
 
 /* 0 where forks will be noticed. */
 HOSTCACHE_UNUSED static int hostcache_watch_forks(void) {
   static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
   int failed = 0;
+  if (hostcache_ptr_load_acquire(&hostcache_forks_watched)) return 0;
   (void)pthread_mutex_lock(&mutex);
   if (!hostcache_forks_watched) {
     failed = pthread_atfork(NULL, NULL, hostcache_after_fork_in_child);
-    hostcache_forks_watched = !failed;
+    if (!failed) hostcache_ptr_store_release(&hostcache_forks_watched, &hostcache_generation);
   }
   (void)pthread_mutex_unlock(&mutex);
   return failed;
@@ -1239,16 +1267,14 @@ HOSTCACHE_UNUSED static hostcache_node *hostcache_tree_ceiling(hostcache_node *r
 
 #endif /* TYPES, once per file */
 
-/* The modes as numbers, so that the code can say `if` where both branches compile; and the user's
-   types under names of our own, as theirs may be hidden by a variable (a stream type `queue`, say).
-   A placeholder stands for a type that the mode has not: it is never used. */
+/* The modes as numbers, so that the code can say `if` where both branches compile; and placeholders
+   for the types that the mode has not, which are never used. */
 
 #ifdef HC_STREAM_T
 #define HC_HAS_STREAMS 1
-typedef HC_STREAM_T HC_I(stream_type);
 #else
 #define HC_HAS_STREAMS 0
-typedef char HC_I(stream_type);
+typedef char HC_STREAM;
 #endif
 
 #ifdef HC_TIMELINE
@@ -1259,10 +1285,9 @@ typedef char HC_I(stream_type);
 
 #ifdef HC_EVENT_T
 #define HC_HAS_EVENTS 1
-typedef HC_EVENT_T HC_I(event_type);
 #else
 #define HC_HAS_EVENTS 0
-typedef char HC_I(event_type);
+typedef char HC_EVENT;
 #endif
 
 #ifdef HC_EVENT_CREATE
@@ -1271,18 +1296,9 @@ typedef char HC_I(event_type);
 #define HC_POOLS_EVENTS 0
 #endif
 
-#ifdef HC_SEGMENT_T
-typedef HC_SEGMENT_T HC_I(runtime_type);
-#else
-typedef char HC_I(runtime_type);
+#ifndef HC_SEGMENT_T
+typedef char HC_RUNTIME;
 #endif
-
-typedef HC_CTX_T HC_I(ctx_type);
-
-#define HC_STREAM HC_I(stream_type)
-#define HC_EVENT HC_I(event_type)
-#define HC_RUNTIME HC_I(runtime_type)
-#define HC_CTX HC_I(ctx_type)
 
 #define HC_INLINE_USES 4        /* uses of a block that need no memory of their own */
 #define HC_CLASS_STEPS 8        /* size classes per doubling: at most 12.5% of waste */
@@ -1307,10 +1323,10 @@ typedef HC_CTX_T HC_I(ctx_type);
 #define HC_TALLY struct HC_I(tally)
 #define HC_FINDINGS struct HC_I(findings)
 
-HOSTCACHE_ASSERT_COPYABLE(HC_CTX, "HC_CTX_T");
-HOSTCACHE_ASSERT_COPYABLE(HC_STREAM, "HC_STREAM_T");
-HOSTCACHE_ASSERT_COPYABLE(HC_EVENT, "HC_EVENT_T");
-HOSTCACHE_ASSERT_COPYABLE(HC_RUNTIME, "HC_SEGMENT_T");
+HOSTCACHE_ASSERT_TYPE(HC_CTX, "HC_CTX_T");
+HOSTCACHE_ASSERT_TYPE(HC_STREAM, "HC_STREAM_T");
+HOSTCACHE_ASSERT_TYPE(HC_EVENT, "HC_EVENT_T");
+HOSTCACHE_ASSERT_TYPE(HC_RUNTIME, "HC_SEGMENT_T");
 #if defined __cplusplus && !defined HC_STREAM_HASH
 static_assert(std::is_scalar<HC_STREAM>::value,
               "hostcache: define HC_STREAM_HASH(stream) and HC_STREAM_EQ(a, b) for a stream class");
@@ -1413,7 +1429,7 @@ HC_CACHE {
   hostcache_mutex check_lock;
   hostcache_mutex streams_lock;
   HC_QUEUE *buckets[HC_STREAM_BUCKETS]; /* LOCK: streams_lock. Live queues by stream */
-  size_t retired; /* LOCK: streams_lock. Queues that are not live */
+  HC_QUEUE *retired; /* LOCK: streams_lock. Queues that are not live, by bucket_next */
   void *queues;   /* HC_QUEUE *, all of them; none is ever unlinked. Grows at the head: under
                      streams_lock with release; read with acquire */
   HC_QUEUE loose; /* what has no order: events handed over, and uses whose stream has no record */
@@ -1423,7 +1439,9 @@ HC_CACHE {
 
   hostcache_mutex segments_lock;
   hostcache_node *by_address; /* LOCK: segments_lock. Segments by first byte */
-  HC_BLOCK *spare_blocks;     /* LOCK: segments_lock */
+  HC_BLOCK *spare_blocks;     /* LOCK: segments_lock. The spare for longest comes first, so that a
+                                 stale handle finds its record in use again as late as can be */
+  HC_BLOCK *spare_last;       /* LOCK: segments_lock */
   HC_SEGMENT *spare_segments; /* LOCK: segments_lock */
   void *slabs; /* HC_SLAB *. Grows at the head: under segments_lock with release; read: acquire */
 
@@ -1572,8 +1590,9 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_mem_alloc)(HC_CACHE *hc_cache
   int hc_cancel = hostcache_hook_begin();
   (void)hc_ctx;
   (void)hc_size;
-  (void)hc_align;
+  (void)hc_ptr;
   (void)hc_runtime;
+  (void)hc_align;
   HC_TRY {
 #ifdef HC_SEGMENT_T
     hc_status = HC_MEM_ALLOC(hc_ctx, hc_size, hc_align, hc_ptr, hc_runtime);
@@ -1593,6 +1612,7 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_mem_free)(HC_CACHE *hc_cache,
   hostcache_status hc_status = hostcache_failed(0);
   int hc_cancel = hostcache_hook_begin();
   (void)hc_ctx;
+  (void)hc_ptr;
   (void)hc_size;
   (void)hc_runtime;
   HC_TRY {
@@ -1616,6 +1636,7 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_event_create)(HC_CACHE *hc_ca
   int hc_cancel = hostcache_hook_begin();
   (void)hc_ctx;
   (void)hc_stream;
+  (void)hc_event;
   HC_TRY {
     hc_status = HC_EVENT_CREATE(hc_ctx, hc_stream, hc_event);
   }
@@ -1632,6 +1653,7 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_event_destroy)(HC_CACHE *hc_c
   hostcache_status hc_status = hostcache_failed(0);
   int hc_cancel = hostcache_hook_begin();
   (void)hc_ctx;
+  (void)hc_event;
   HC_TRY {
     hc_status = HC_EVENT_DESTROY(hc_ctx, hc_event);
   }
@@ -1649,6 +1671,8 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_event_record)(HC_CACHE *hc_ca
   hostcache_status hc_status = hostcache_failed(0);
   int hc_cancel = hostcache_hook_begin();
   (void)hc_ctx;
+  (void)hc_event;
+  (void)hc_stream;
   HC_I(count)(hc_cache, &hc_cache->stats.num_event_record);
   HC_TRY {
     hc_status = HC_EVENT_RECORD(hc_ctx, hc_event, hc_stream);
@@ -1666,6 +1690,7 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_event_query)(HC_CACHE *hc_cac
   hostcache_status hc_status = hostcache_failed(0);
   int hc_cancel = hostcache_hook_begin();
   (void)hc_ctx;
+  (void)hc_event;
   HC_I(count)(hc_cache, &hc_cache->stats.num_event_query);
   HC_TRY {
     hc_status = HC_EVENT_QUERY(hc_ctx, hc_event);
@@ -1683,6 +1708,7 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_event_wait)(HC_CACHE *hc_cach
   hostcache_status hc_status = hostcache_failed(0);
   int hc_cancel = hostcache_hook_begin();
   (void)hc_ctx;
+  (void)hc_event;
   HC_TRY {
     hc_status = HC_EVENT_WAIT(hc_ctx, hc_event);
   }
@@ -1699,6 +1725,7 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_stream_wait)(HC_CACHE *hc_cac
   hostcache_status hc_status = hostcache_failed(0);
   int hc_cancel = hostcache_hook_begin();
   (void)hc_ctx;
+  (void)hc_stream;
   HC_TRY {
     hc_status = HC_STREAM_WAIT(hc_ctx, hc_stream);
   }
@@ -1716,6 +1743,8 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_timeline_record)(HC_CACHE *hc
   hostcache_status hc_status = hostcache_failed(0);
   int hc_cancel = hostcache_hook_begin();
   (void)hc_ctx;
+  (void)hc_stream;
+  (void)hc_value;
   HC_I(count)(hc_cache, &hc_cache->stats.num_event_record);
   HC_TRY {
     hc_status = HC_TIMELINE_RECORD(hc_ctx, hc_stream, hc_value);
@@ -1734,6 +1763,8 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_timeline_query)(HC_CACHE *hc_
   hostcache_status hc_status = hostcache_failed(0);
   int hc_cancel = hostcache_hook_begin();
   (void)hc_ctx;
+  (void)hc_stream;
+  (void)hc_value;
   HC_I(count)(hc_cache, &hc_cache->stats.num_event_query);
   HC_TRY {
     hc_status = HC_TIMELINE_QUERY(hc_ctx, hc_stream, hc_value);
@@ -1752,6 +1783,8 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_timeline_wait)(HC_CACHE *hc_c
   hostcache_status hc_status = hostcache_failed(0);
   int hc_cancel = hostcache_hook_begin();
   (void)hc_ctx;
+  (void)hc_stream;
+  (void)hc_value;
   HC_TRY {
     hc_status = HC_TIMELINE_WAIT(hc_ctx, hc_stream, hc_value);
   }
@@ -1850,7 +1883,18 @@ HOSTCACHE_UNUSED static HC_BIN *HC_I(bin_of)(HC_CACHE *self, size_t block_size) 
    address. For now a segment is one block. The other sections know only what stands here without
    "static" inside: segment_get, segment_give_back, block_at. */
 
-/* More records, in front of those that there are. No lock is held. 0 if malloc had none. */
+/* segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(spare_append)(HC_CACHE *self, HC_BLOCK *block) {
+  block->next = NULL;
+  if (self->spare_blocks) {
+    self->spare_last->next = block;
+  } else {
+    self->spare_blocks = block;
+  }
+  self->spare_last = block;
+}
+
+/* More records, behind those that there are. No lock is held. 0 if malloc had none. */
 HOSTCACHE_UNUSED static int HC_I(add_slab)(HC_CACHE *self) {
   HC_SLAB *slab = (HC_SLAB *)HOSTCACHE_MALLOC(sizeof(HC_SLAB));
   unsigned i;
@@ -1860,8 +1904,7 @@ HOSTCACHE_UNUSED static int HC_I(add_slab)(HC_CACHE *self) {
   for (i = 0; i < HC_RECORDS; i++) {
     slab->blocks[i].cache = self;
     slab->blocks[i].lock = &self->block_locks[i % HC_BLOCK_LOCKS];
-    slab->blocks[i].next = self->spare_blocks;
-    self->spare_blocks = &slab->blocks[i];
+    HC_I(spare_append)(self, &slab->blocks[i]);
     slab->segments[i].next = self->spare_segments;
     self->spare_segments = &slab->segments[i];
   }
@@ -1900,8 +1943,7 @@ HOSTCACHE_UNUSED static void HC_I(records_put)(HC_CACHE *self, HC_BLOCK *block,
   block->segment = NULL;
   block->ptr = NULL;
   block->size = 0;
-  block->next = self->spare_blocks;
-  self->spare_blocks = block;
+  HC_I(spare_append)(self, block);
 }
 
 /* Is any byte of this range in a segment that is in the index? segments_lock is held. */
@@ -2231,15 +2273,14 @@ HOSTCACHE_UNUSED static void HC_I(queue_enter)(HC_CACHE *self, HC_QUEUE *queue, 
 /* A record that once was another stream's and is no longer in use, or NULL. streams_lock is
    held. */
 HOSTCACHE_UNUSED static HC_QUEUE *HC_I(queue_reuse)(HC_CACHE *self) {
-  HC_QUEUE *queue;
+  HC_QUEUE **at = &self->retired, *queue;
   int idle;
-  if (self->retired == 0) return NULL;
-  for (queue = (HC_QUEUE *)self->queues; queue; queue = queue->next) {
+  for (; (queue = *at) != NULL; at = &queue->bucket_next) {
     hostcache_lock(&queue->lock);
-    idle = !queue->live && !queue->head && !queue->claimed && queue->pins == 0;
+    idle = !queue->head && !queue->claimed && queue->pins == 0;
     hostcache_unlock(&queue->lock);
     if (!idle) continue;
-    self->retired--;
+    *at = queue->bucket_next;
     return queue;
   }
   return NULL;
@@ -2271,9 +2312,15 @@ HOSTCACHE_UNUSED static void HC_I(queue_ensure)(HC_CACHE *self, HC_STREAM stream
     fresh = (HC_QUEUE *)HOSTCACHE_MALLOC(sizeof(HC_QUEUE));
     if (!fresh) return;
     memset((void *)fresh, 0, sizeof *fresh);
-    if (hostcache_mutex_init(&fresh->lock, HOSTCACHE_RANK_QUEUE)) break;
+    if (hostcache_mutex_init(&fresh->lock, HOSTCACHE_RANK_QUEUE)) {
+      HOSTCACHE_FREE(fresh);
+      return;
+    }
   }
-  if (fresh) HOSTCACHE_FREE(fresh);
+  if (fresh) { /* another thread was faster */
+    hostcache_mutex_destroy(&fresh->lock);
+    HOSTCACHE_FREE(fresh);
+  }
 }
 
 /* Takes a queue out of the table, and ends the events of its pool. What waits in it goes on
@@ -2288,7 +2335,8 @@ HOSTCACHE_UNUSED static void HC_I(queue_leave)(HC_CACHE *self, HC_QUEUE *queue) 
     at = &self->buckets[HC_I(stream_bucket)(queue->stream)];
     while (*at != queue) at = &(*at)->bucket_next;
     *at = queue->bucket_next;
-    self->retired++;
+    queue->bucket_next = self->retired;
+    self->retired = queue;
     queue->live = 0;
     pool = queue->pool;
     count = queue->pool_count;
@@ -2743,6 +2791,10 @@ HOSTCACHE_UNUSED static int HC_I(unknown_over)(HC_CACHE *self, HC_BLOCK *block) 
   if (block->unknown_value > 0) { /* an idle stream need not have reached a value that was given */
     uint64_t reached = 0;
     hostcache_status status = HC_I(call_timeline_query)(self, block->unknown_stream, &reached);
+    if (status.outcome != HOSTCACHE_DONE)
+      HC_I(tell)(self, HOSTCACHE_ERR_EVENT, status.code,
+                 "HC_TIMELINE_QUERY failed for a use that found no memory: it cannot be told",
+                 block->ptr);
     return status.outcome == HOSTCACHE_DONE && reached >= block->unknown_value;
   }
 #endif
@@ -2802,10 +2854,12 @@ HOSTCACHE_UNUSED static uint32_t HC_I(record_uses)(HC_CACHE *self, HC_BLOCK *blo
       HC_I(early_drop)(self, use);
       tally->hooks++;
       if (!HC_I(use_record)(self, use->queue, use, block->ptr)) {
-        int idle = HC_I(wait_stream)(self, use->stream, block->ptr) && use->value == 0;
-        use->fate = idle ? HOSTCACHE_FATE_OVER : HOSTCACHE_FATE_UNTOLD;
         *failed = 1;
-        HC_I(queue_unpin)(use->queue);
+        if (!HC_I(wait_stream)(self, use->stream, block->ptr))
+          use->fate = HOSTCACHE_FATE_UNTOLD;
+        else if (use->value == 0)
+          use->fate = HOSTCACHE_FATE_OVER; /* else a value was given as well, which is asked for */
+        if (use->fate != HOSTCACHE_FATE_QUEUED) HC_I(queue_unpin)(use->queue);
       }
     }
 #endif
@@ -2974,12 +3028,14 @@ HOSTCACHE_UNUSED static int HC_I(wait_hook)(HC_CACHE *self, HC_USE *use, HC_TALL
   return 0;
 }
 
-/* The same for the head of a queue. 0 also if another thread has the queue. */
-HOSTCACHE_UNUSED static int HC_I(wait_head)(HC_CACHE *self, HC_QUEUE *queue, HC_TALLY *tally) {
+/* The same for the head of a queue, if that was pushed up to the ticket. 0 also if another thread
+   has the queue. */
+HOSTCACHE_UNUSED static int HC_I(wait_head)(HC_CACHE *self, HC_QUEUE *queue, uint64_t ticket,
+                                            HC_TALLY *tally) {
   HC_USE *use = HC_I(queue_claim)(queue);
   int waited;
   if (!use) return 0;
-  waited = HC_I(wait_hook)(self, use, tally);
+  waited = use->ticket <= ticket && HC_I(wait_hook)(self, use, tally);
   HC_I(queue_unclaim)(queue);
   return waited;
 }
@@ -3211,7 +3267,7 @@ HOSTCACHE_UNUSED static void HC_I(wait_queued)(HC_CACHE *self, struct HC_I(forge
   unsigned attempt;
   for (attempt = 0; HC_I(waits_on)(self, job, ticket); attempt++) {
     if (job->queue && !job->tally.no_wait && HC_I(queue_holds)(job->queue, ticket))
-      (void)HC_I(wait_head)(self, job->queue, &job->tally);
+      (void)HC_I(wait_head)(self, job->queue, ticket, &job->tally);
     if (job->queue) HC_I(poll_queue)(self, job->queue, &job->tally);
     HC_I(poll_loose)(self, HC_LOOSE_PER_POLL, &job->tally);
     if (attempt > 0) hostcache_pause(attempt);
@@ -3480,6 +3536,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, size_t reques
     result = HC_I(segment_get)(self, size, requested, out, &status);
     if (status.outcome == HOSTCACHE_NO_MEMORY) {
       HC_I(count)(self, &self->stats.num_alloc_retries);
+      HC_I(drain_deferred)(self, &tally);
       HC_I(poll)(self, SIZE_MAX, &tally);
       *out = HC_I(bin_take)(self, size, requested);
       if (*out) {
@@ -3676,6 +3733,7 @@ HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_n
 
   HC_I(count)(self, &self->stats.num_sync_all_streams);
   HC_I(drain_deferred)(self, &tally);
+  HC_I(poll)(self, SIZE_MAX, &tally);
   began = hostcache_now_ns();
   for (i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;)
     for (attempt = 0; HC_I(is_being_queued)(block); attempt++) { /* by another thread */
@@ -3692,7 +3750,7 @@ HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_n
     if (timeout_ns != UINT64_MAX && hostcache_now_ns() - began >= timeout_ns)
       return HOSTCACHE_ERR_TIMEOUT;
     if (timeout_ns == UINT64_MAX && !tally.no_wait && queue != &self->loose &&
-        HC_I(wait_head)(self, queue, &tally))
+        HC_I(wait_head)(self, queue, ticket, &tally))
       continue; /* not the loose queue: its claim would hold back events of other streams */
     hostcache_pause(attempt);
   }
