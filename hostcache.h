@@ -2972,11 +2972,13 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_BLOCK *blo
 
 /* Waiting. */
 
-/* Is a block pending, and not yet in all of its queues? */
-HOSTCACHE_UNUSED static int HC_I(is_being_queued)(HC_BLOCK *block) {
+/* Is a block pending, and not yet in all of its queues? *hand_outs tells this time from the
+   next. */
+HOSTCACHE_UNUSED static int HC_I(is_being_queued)(HC_BLOCK *block, uint64_t *hand_outs) {
   int is;
   hostcache_lock(block->lock);
   is = block->state == HOSTCACHE_DEFERRED || block->pushing;
+  *hand_outs = block->hand_outs;
   hostcache_unlock(block->lock);
   return is;
 }
@@ -3721,34 +3723,53 @@ HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *self, size_t *blocks_
   return tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
 }
 
+/* Has the time run out? UINT64_MAX never does. */
+HOSTCACHE_UNUSED static int HC_I(is_late)(uint64_t began_ns, uint64_t timeout_ns) {
+  return timeout_ns != UINT64_MAX && hostcache_now_ns() - began_ns >= timeout_ns;
+}
+
+/* Waits until every block that other threads are queueing at the call stands in its queues. Returns
+   the last ticket of what was pending at the call; *late: the time ran out before. */
+HOSTCACHE_UNUSED static uint64_t HC_I(settle)(HC_CACHE *self, HC_TALLY *tally, uint64_t began_ns,
+                                              uint64_t timeout_ns, int *late) {
+  uint64_t ticket = HC_I(last_ticket)(self), hand_outs, now;
+  HC_SLAB *slab = NULL;
+  HC_BLOCK *block;
+  unsigned i = 0, attempt;
+  *late = 0;
+  while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
+    if (!HC_I(is_being_queued)(block, &hand_outs)) continue;
+    for (attempt = 0, now = hand_outs; now == hand_outs; attempt++) {
+      HC_I(drain_deferred)(self, tally);
+      if (!HC_I(is_being_queued)(block, &now)) break;
+      *late = HC_I(is_late)(began_ns, timeout_ns);
+      if (*late) return ticket;
+      hostcache_pause(attempt);
+    }
+    ticket = HC_I(last_ticket)(self);
+  }
+  return ticket;
+}
+
 HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_ns) {
   hostcache_result result = HC_I(enter)(self);
   HC_TALLY tally = {0, 0, 0, 0};
   uint64_t ticket, began;
-  HC_SLAB *slab = NULL;
-  HC_BLOCK *block;
   HC_QUEUE *queue;
-  unsigned attempt, i;
+  unsigned attempt;
+  int late;
   if (result != HOSTCACHE_OK) return result;
 
   HC_I(count)(self, &self->stats.num_sync_all_streams);
   HC_I(drain_deferred)(self, &tally);
-  HC_I(poll)(self, SIZE_MAX, &tally);
   began = hostcache_now_ns();
-  for (i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;)
-    for (attempt = 0; HC_I(is_being_queued)(block); attempt++) { /* by another thread */
-      if (timeout_ns != UINT64_MAX && hostcache_now_ns() - began >= timeout_ns)
-        return HOSTCACHE_ERR_TIMEOUT;
-      HC_I(drain_deferred)(self, &tally);
-      hostcache_pause(attempt);
-    }
-  ticket = HC_I(last_ticket)(self);
+  ticket = HC_I(settle)(self, &tally, began, timeout_ns, &late);
   for (attempt = 0;; attempt++) {
     HC_I(poll)(self, SIZE_MAX, &tally);
     queue = HC_I(queue_holding)(self, ticket);
+    if (late) return HOSTCACHE_ERR_TIMEOUT;
     if (!queue) return tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
-    if (timeout_ns != UINT64_MAX && hostcache_now_ns() - began >= timeout_ns)
-      return HOSTCACHE_ERR_TIMEOUT;
+    if (HC_I(is_late)(began, timeout_ns)) return HOSTCACHE_ERR_TIMEOUT;
     if (timeout_ns == UINT64_MAX && !tally.no_wait && queue != &self->loose &&
         HC_I(wait_head)(self, queue, ticket, &tally))
       continue; /* not the loose queue: its claim would hold back events of other streams */
