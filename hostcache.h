@@ -2631,12 +2631,17 @@ HOSTCACHE_UNUSED static int HC_I(query_failed)(HC_CACHE *self, HC_TALLY *tally, 
 }
 
 /* Claims a queue: then its head is the caller's to ask. NULL if another thread has it, or it is
-   empty. */
-HOSTCACHE_UNUSED static HC_USE *HC_I(queue_claim)(HC_QUEUE *queue) {
+   empty. *last: the ticket of its last entry, so that what a query's hook frees meanwhile cannot
+   keep the caller busy for ever. */
+HOSTCACHE_UNUSED static HC_USE *HC_I(queue_claim)(HC_QUEUE *queue, uint64_t *last) {
   HC_USE *head = NULL;
+  *last = 0;
   hostcache_lock(&queue->lock);
   if (!queue->claimed) head = queue->head;
-  if (head) queue->claimed = 1;
+  if (head) {
+    queue->claimed = 1;
+    *last = queue->tail->ticket;
+  }
   hostcache_unlock(&queue->lock);
   return head;
 }
@@ -2650,11 +2655,11 @@ HOSTCACHE_UNUSED static void HC_I(queue_unclaim)(HC_QUEUE *queue) {
 /* Takes off a stream's queue what has completed. Asks the head alone: one query, and one for each
    entry that is over (in timeline mode one in all). */
 HOSTCACHE_UNUSED static void HC_I(poll_queue)(HC_CACHE *self, HC_QUEUE *queue, HC_TALLY *tally) {
-  HC_USE *use = HC_I(queue_claim)(queue);
-  uint64_t reached = 0;
+  uint64_t reached = 0, last;
+  HC_USE *use = HC_I(queue_claim)(queue, &last);
   int asked = 0;
   if (!use) return;
-  while (use) {
+  while (use && use->ticket <= last) {
     hostcache_status status = HC_I(ask)(self, use, tally, &asked, &reached);
     uint32_t *errors = HC_HAS_TIMELINE ? &queue->errors : &use->errors;
     if (status.outcome == HOSTCACHE_PENDING) {
@@ -2678,7 +2683,8 @@ HOSTCACHE_UNUSED static void HC_I(poll_queue)(HC_CACHE *self, HC_QUEUE *queue, H
 /* Asks at most `most` entries of the loose queue, each in its turn. */
 HOSTCACHE_UNUSED static void HC_I(poll_loose)(HC_CACHE *self, size_t most, HC_TALLY *tally) {
   HC_QUEUE *queue = &self->loose;
-  HC_USE *use = HC_I(queue_claim)(queue);
+  uint64_t last;
+  HC_USE *use = HC_I(queue_claim)(queue, &last);
   if (!use) return;
   hostcache_lock(&queue->lock);
   if (most > queue->length) most = queue->length;
@@ -3034,7 +3040,8 @@ HOSTCACHE_UNUSED static int HC_I(wait_hook)(HC_CACHE *self, HC_USE *use, HC_TALL
    has the queue. */
 HOSTCACHE_UNUSED static int HC_I(wait_head)(HC_CACHE *self, HC_QUEUE *queue, uint64_t ticket,
                                             HC_TALLY *tally) {
-  HC_USE *use = HC_I(queue_claim)(queue);
+  uint64_t last;
+  HC_USE *use = HC_I(queue_claim)(queue, &last);
   int waited;
   if (!use) return 0;
   waited = use->ticket <= ticket && HC_I(wait_hook)(self, use, tally);
@@ -3732,16 +3739,16 @@ HOSTCACHE_UNUSED static int HC_I(is_late)(uint64_t began_ns, uint64_t timeout_ns
    the last ticket of what was pending at the call; *late: the time ran out before. */
 HOSTCACHE_UNUSED static uint64_t HC_I(settle)(HC_CACHE *self, HC_TALLY *tally, uint64_t began_ns,
                                               uint64_t timeout_ns, int *late) {
-  uint64_t ticket = HC_I(last_ticket)(self), hand_outs, now;
+  uint64_t ticket = HC_I(last_ticket)(self), hand_outs, seen;
   HC_SLAB *slab = NULL;
   HC_BLOCK *block;
   unsigned i = 0, attempt;
   *late = 0;
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
     if (!HC_I(is_being_queued)(block, &hand_outs)) continue;
-    for (attempt = 0, now = hand_outs; now == hand_outs; attempt++) {
+    for (attempt = 0, seen = hand_outs; seen == hand_outs; attempt++) {
       HC_I(drain_deferred)(self, tally);
-      if (!HC_I(is_being_queued)(block, &now)) break;
+      if (!HC_I(is_being_queued)(block, &seen)) break;
       *late = HC_I(is_late)(began_ns, timeout_ns);
       if (*late) return ticket;
       hostcache_pause(attempt);
@@ -3916,10 +3923,15 @@ HC_FINDINGS {
   uint64_t changes;
 };
 
+/* Is a block in a state in which uses of it may be queued? Its lock is held. */
+HOSTCACHE_UNUSED static int HC_I(is_waiting)(const HC_BLOCK *block) {
+  return block->state == HOSTCACHE_WAITING || block->state == HOSTCACHE_QUARANTINED;
+}
+
 /* What one block says of itself, whatever the rest. Its lock is held. */
 HOSTCACHE_UNUSED static const char *HC_I(check_block)(HC_CACHE *self, HC_BLOCK *block) {
   uint32_t i;
-  int waits = block->state == HOSTCACHE_WAITING || block->state == HOSTCACHE_QUARANTINED;
+  int waiting = HC_I(is_waiting)(block);
   if (block->cache != self) return "a block knows its cache";
   if (block->state >= HOSTCACHE_STATE_COUNT) return "a block's state is one of those drawn";
   if (block->state == HOSTCACHE_SPARE)
@@ -3930,8 +3942,8 @@ HOSTCACHE_UNUSED static const char *HC_I(check_block)(HC_CACHE *self, HC_BLOCK *
     return "a block is at least as large as the request";
   if (block->use_count > HC_INLINE_USES + block->more_room) return "a block has room for its uses";
   if ((block->more_room > 0) != (block->more != NULL)) return "a block has room for its uses";
-  if (block->pushing && !waits) return "only a block that waits is pushed to queues";
-  if (block->outstanding > 0 && !waits) return "only a block that waits has uses outstanding";
+  if (block->pushing && !waiting) return "only a block that waits is pushed to queues";
+  if (block->outstanding > 0 && !waiting) return "only a block that waits has uses outstanding";
   if (block->state == HOSTCACHE_WAITING && block->outstanding == 0)
     return "a block waits for something";
   if (block->state != HOSTCACHE_ACTIVE) return NULL;
@@ -4025,7 +4037,7 @@ HOSTCACHE_UNUSED static const char *HC_I(check_bin)(HC_CACHE *self, HC_BIN *bin,
 HOSTCACHE_UNUSED static const char *HC_I(check_queue)(HC_QUEUE *queue) {
   const HC_USE *use, *previous = NULL;
   uint32_t length = 0;
-  int cursor = queue->cursor == NULL, waits = 1;
+  int cursor = queue->cursor == NULL, waiting = 1;
   for (use = queue->head; use; previous = use, use = use->next) {
     HC_BLOCK *block = use->block; /* NULL: an event alone */
     if (length++ == queue->length) return "a queue knows its length";
@@ -4034,11 +4046,11 @@ HOSTCACHE_UNUSED static const char *HC_I(check_queue)(HC_QUEUE *queue) {
     if (use->fate != HOSTCACHE_FATE_QUEUED) return "a use in a queue is queued";
     if (block) {
       hostcache_lock(block->lock);
-      waits = block->state == HOSTCACHE_WAITING || block->state == HOSTCACHE_QUARANTINED;
+      waiting = HC_I(is_waiting)(block);
       hostcache_unlock(block->lock);
       block->seen++;
     }
-    if (!waits) return "the block of a queued use waits";
+    if (!waiting) return "the block of a queued use waits";
     cursor |= use == queue->cursor;
   }
   if (length != queue->length) return "a queue knows its length";
