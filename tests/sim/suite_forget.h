@@ -1,6 +1,6 @@
-/* suite_forget.h - a template of tests: forget_stream against frees that race it, against failures half way, and
-   with nothing to wait for. The referee speaks up when a hook sees a stream that was destroyed, and when memory is
-   handed out that work still uses. */
+/* suite_forget.h - a template of tests: forget_stream against frees that race it, against failures
+   half way, and with nothing to wait for. The referee speaks up when a hook sees a stream that was
+   destroyed, and when memory is handed out that work still uses. */
 
 /* Forgets stream 9 while everything moves along, and destroys it. */
 static inline void ON_RIG(forget_and_destroy)(RIG_NOW *rig) {
@@ -11,8 +11,8 @@ static inline void ON_RIG(forget_and_destroy)(RIG_NOW *rig) {
   sim_stream_destroy(&rig->device, 9);
 }
 
-/* Stands for another thread that frees the marked block at the worst moment: inside the first hook that the
-   forgetting calls. */
+/* Stands for another thread that frees the marked block at the worst moment: inside the first hook
+   that the forgetting calls. */
 typedef struct ON_RIG(rival) {
   RIG_NOW *rig;
   void *block;
@@ -24,8 +24,10 @@ static inline void ON_RIG(rival_frees)(void *user, sim_hook hook) {
   (void)hook;
   if (rival->block == NULL) return;
   sim_handed_back(&rival->rig->device, rival->block);
-  if (rival->deferred) assert_ok(API(free_deferred)(rival->rig->cache, rival->block));
-  else assert_ok(API(free)(rival->rig->cache, rival->block));
+  if (rival->deferred)
+    assert_ok(API(free_deferred)(rival->rig->cache, rival->block));
+  else
+    assert_ok(API(free)(rival->rig->cache, rival->block));
   rival->block = NULL;
 }
 
@@ -61,7 +63,8 @@ RIG_TEST(a_stream_on_which_nothing_ever_ran_leaves_no_mark) {
   assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
 }
 
-/* Whichever hook fails: if the stream could not be forgotten it lives on, and its marks cover later work as before. */
+/* Whichever hook fails: if the stream could not be forgotten it lives on, and its marks cover later
+   work as before. */
 RIG_TEST(a_stream_that_could_not_be_forgotten_is_marked_as_before) {
   uint64_t n, refused = 0;
   bool fired = true;
@@ -89,11 +92,13 @@ RIG_TEST(a_stream_that_could_not_be_forgotten_is_marked_as_before) {
       assert_int_equal(result, HOSTCACHE_ERR_EVENT);
       refused++;
       sim_complete(&rig->device, 9, -1);
-      for (i = 0; i < COUNT_OF(blocks); i++) (void)sim_use(&rig->device, 9, blocks[i]); /* later work */
+      for (i = 0; i < COUNT_OF(blocks); i++)
+        (void)sim_use(&rig->device, 9, blocks[i]); /* later work */
     }
     for (i = 0; i < COUNT_OF(blocks); i++) ON_RIG(give)(rig, blocks[i]);
     assert_ok(API(process_events)(rig->cache, NULL));
-    for (i = 0; i < COUNT_OF(blocks); i++) (void)ON_RIG(take)(rig, 64 * KIB); /* the referee looks */
+    for (i = 0; i < COUNT_OF(blocks); i++)
+      (void)ON_RIG(take)(rig, 64 * KIB); /* the referee looks */
     ON_RIG(close)(rig);
     assert_true(n < 100);
   }
@@ -102,7 +107,8 @@ RIG_TEST(a_stream_that_could_not_be_forgotten_is_marked_as_before) {
 
 #ifndef CACHE_TIMELINE
 
-/* An event that was recorded in vain may not be ended before it has completed: the cache keeps it until then. */
+/* An event that was recorded in vain may not be ended before it has completed: the cache keeps it
+   until then. */
 RIG_TEST(an_event_recorded_in_vain_is_ended_when_it_has_completed) {
   RIG_NOW *rig = *state;
   ON_RIG(rival) rival = {NULL, NULL, false};
@@ -111,7 +117,8 @@ RIG_TEST(an_event_recorded_in_vain_is_ended_when_it_has_completed) {
   (void)ON_RIG(use)(rig, rival.block, 9);
   rig->device.on_hook = ON_RIG(rival_frees);
   rig->device.on_hook_user = &rival;
-  assert_ok(API(forget_stream)(rig->cache, 9)); /* the event it recorded is not needed: the free has its own */
+  /* The event that it recorded is not needed: the free has its own. */
+  assert_ok(API(forget_stream)(rig->cache, 9));
   rig->device.on_hook = NULL;
   sim_stream_destroy(&rig->device, 9);
   assert_result(API(synchronize)(rig->cache, 0), HOSTCACHE_ERR_TIMEOUT);
@@ -129,7 +136,8 @@ RIG_TEST(everything_that_waits_is_asked_before_memory_is_out) {
   for (i = 0; i < COUNT_OF(blocks); i++) {
     blocks[i] = ON_RIG(take)(rig, 64 * KIB);
     (void)sim_use(&rig->device, i < 40 ? 1 : 2, blocks[i]);
-    assert_ok(API(record_event)(rig->cache, blocks[i], CACHE_OWN_EVENT(&rig->device, i < 40 ? 1 : 2)));
+    assert_ok(
+        API(record_event)(rig->cache, blocks[i], CACHE_OWN_EVENT(&rig->device, i < 40 ? 1 : 2)));
   }
   rig->device.memory_limit = sim_live_bytes(&rig->device);
   for (i = 0; i < COUNT_OF(blocks); i++) {

@@ -1,11 +1,12 @@
 /* check.c - tests section 13 of the header: check and walk.
 
-   Promises: for each invariant that check knows, breaking it gives HOSTCACHE_ERR_CORRUPT and on_error hears its
-   sentence, and mending it gives HOSTCACHE_OK again; check and walk may run at any time; walk shows every segment and
-   its range, by address. (That no sentence is missing here is a rule of compile/lint.py.)
+   Promises: for each invariant that check knows, breaking it gives HOSTCACHE_ERR_CORRUPT and
+   on_error hears its sentence, and mending it gives HOSTCACHE_OK again; check and walk may run at
+   any time; walk shows every segment and its range, by address. (That no sentence is missing here
+   is a rule of compile/lint.py.)
 
-   The cache is emitted into this file, so that the tests can reach its insides. The runtime below completes work when
-   `done` is set, and gives addresses that nobody can read. */
+   The cache is emitted into this file, so that the tests can reach its insides. The runtime below
+   completes work when `done` is set, and gives addresses that nobody can read. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,9 +26,11 @@ typedef struct device {
   ((void)(align), *(out) = (void *)(d)->next, (d)->next += (size) + 65536, hostcache_done())
 #define HC_MEM_FREE(d, ptr, size) \
   ((void)(ptr), (void)(size), (d)->free_fails ? hostcache_failed(1) : hostcache_done())
-#define HC_EVENT_CREATE(d, stream, event) ((void)(stream), *(event) = ++(d)->events, hostcache_done())
+#define HC_EVENT_CREATE(d, stream, event) \
+  ((void)(stream), *(event) = ++(d)->events, hostcache_done())
 #define HC_EVENT_DESTROY(d, event) ((void)(d), (void)(event), hostcache_done())
-#define HC_EVENT_RECORD(d, event, stream) ((void)(d), (void)(event), (void)(stream), hostcache_done())
+#define HC_EVENT_RECORD(d, event, stream) \
+  ((void)(d), (void)(event), (void)(stream), hostcache_done())
 #define HC_EVENT_QUERY(d, event) ((void)(event), (d)->done ? hostcache_done() : hostcache_pending())
 #define HC_STATIC
 #include "hostcache.h"
@@ -67,7 +70,8 @@ static int set_scene(void **state) {
   config.on_error_user = &s->heard;
   assert_ok(insides_create(&s->cache, &config, &s->device));
 
-  s->device.done = true; /* stream 7 leaves an event in its pool, on a block that the next but one reuses */
+  s->device.done =
+      true; /* stream 7 leaves an event in its pool, on a block that the next but one reuses */
   s->waiting = get(s, 64 * KIB);
   assert_ok(insides_block_record_stream(s->cache, s->waiting, 7));
   assert_ok(insides_block_free(s->cache, s->waiting));
@@ -125,14 +129,14 @@ static void assert_broken(scene *s, const char *sentence) {
 }
 
 /* Sets a field, sees the sentence, and sets it back. */
-#define BREAK(field, value, sentence)           \
-  do {                                          \
-    __typeof__(field) *field_ = &(field);       \
-    __typeof__(field) before_ = *field_;        \
-    *field_ = (value);                          \
-    assert_broken(s, sentence);                 \
-    *field_ = before_;                          \
-    assert_ok(insides_check(s->cache));         \
+#define BREAK(field, value, sentence)     \
+  do {                                    \
+    __typeof__(field) *field_ = &(field); \
+    __typeof__(field) before_ = *field_;  \
+    *field_ = (value);                    \
+    assert_broken(s, sentence);           \
+    *field_ = before_;                    \
+    assert_ok(insides_check(s->cache));   \
   } while (0)
 
 static struct insides_i_queue *queue_of(scene *s, int stream) {
@@ -158,7 +162,8 @@ static void a_segment_stands_in_the_index_under_its_address(void **state) {
 
 static void segments_do_not_overlap(void **state) {
   scene *s = *state;
-  BREAK(s->active[0]->segment->size, s->active[0]->segment->size + 2 * MIB, "segments do not overlap");
+  BREAK(s->active[0]->segment->size, s->active[0]->segment->size + 2 * MIB,
+        "segments do not overlap");
 }
 
 static void a_segment_is_a_multiple_of_the_page(void **state) {
@@ -369,7 +374,8 @@ static void a_block_has_as_many_uses_outstanding_as_stand_in_queues(void **state
 static void a_pool_has_room_for_its_events(void **state) {
   scene *s = *state;
   assert_int_equal(queue_of(s, 7)->pool_count, 1);
-  BREAK(queue_of(s, 7)->pool_count, queue_of(s, 7)->pool_room + 1, "a pool has room for its events");
+  BREAK(queue_of(s, 7)->pool_count, queue_of(s, 7)->pool_room + 1,
+        "a pool has room for its events");
 }
 
 static void a_stream_that_was_forgotten_pools_no_events(void **state) {
@@ -390,7 +396,8 @@ static void a_stream_is_found_in_the_table_once(void **state) {
   scene *s = *state;
   int twin = 4;
   while (insides_i_stream_bucket(twin) == insides_i_stream_bucket(3)) twin++;
-  BREAK(queue_of(s, 3)->stream, twin, "a stream is found in the table, once"); /* in the wrong bucket */
+  BREAK(queue_of(s, 3)->stream, twin,
+        "a stream is found in the table, once"); /* in the wrong bucket */
   {
     struct insides_i_queue *queue = queue_of(s, 4); /* twice in one bucket */
     struct insides_i_queue **from = &s->cache->buckets[insides_i_stream_bucket(4)];
@@ -422,7 +429,8 @@ static void the_figures_equal_the_sum_over_the_blocks(void **state) {
 
 static void a_peak_is_not_below_its_current(void **state) {
   scene *s = *state;
-  BREAK(s->cache->stats.active.peak, s->cache->stats.active.current - 1, "a peak is not below its current");
+  BREAK(s->cache->stats.active.peak, s->cache->stats.active.current - 1,
+        "a peak is not below its current");
 }
 
 /* ---- walk ---- */
@@ -450,12 +458,14 @@ static void walk_shows_every_segment_and_its_range_by_address(void **state) {
     of_kind[v->kind]++;
     if (i % 2 == 0) {
       assert_int_equal(v->kind, HOSTCACHE_VISIT_SEGMENT);
-      assert_true(i == 0 || (uintptr_t)v->ptr >= (uintptr_t)all.visits[i - 2].ptr + all.visits[i - 2].size);
+      assert_true(i == 0 ||
+                  (uintptr_t)v->ptr >= (uintptr_t)all.visits[i - 2].ptr + all.visits[i - 2].size);
       bytes += v->size;
     } else {
       assert_ptr_equal(v->ptr, all.visits[i - 1].ptr);
       assert_true(v->size <= all.visits[i - 1].size);
-      assert_true((v->requested > 0) == (v->kind == HOSTCACHE_VISIT_ACTIVE || v->kind == HOSTCACHE_VISIT_PENDING));
+      assert_true((v->requested > 0) ==
+                  (v->kind == HOSTCACHE_VISIT_ACTIVE || v->kind == HOSTCACHE_VISIT_PENDING));
     }
   }
   assert_int_equal(of_kind[HOSTCACHE_VISIT_SEGMENT], 10);

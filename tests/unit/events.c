@@ -1,0 +1,71 @@
+/* events.c - tests section 11 of the header: uses, queues, polls, quarantine, in each mode.
+
+   Promises: what a poll costs; a hit calls no hook; freeing keeps what waits bounded; free_deferred
+   calls no hook and no malloc; events handed over wait in a list of which a bounded number is
+   asked; the highest value counts; forget_stream; all that the table of failures says of events
+   (sections 7 and 8 of the contract). */
+
+#include "sim/below.h"
+
+#define SUITE "sim/suite_events.h"
+#include "sim/each_mode.h"
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      ON_EACH_MODE(a_poll_asks_each_busy_stream_once_and_once_more_for_each_block_made_ready),
+      ON_EACH_MODE(a_poll_with_nothing_pending_calls_no_hook),
+      ON_EACH_MODE(a_hit_calls_no_hook_even_while_blocks_are_pending_and_a_stream_is_captured),
+      ON_EACH_MODE(freeing_keeps_what_waits_bounded_without_a_miss),
+      ON_EACH_MODE(each_stream_is_recorded_once_for_a_block_however_often_it_is_marked),
+      ON_EACH_MODE(marking_calls_no_hook),
+      ON_EACH_MODE(events_end_where_their_mode_says),
+      ON_EACH_MODE(a_block_in_two_queues_holds_nobody_back_in_the_one_that_moves),
+      ON_EACH_MODE(an_allocation_does_not_walk_a_long_queue),
+      ON_EACH_MODE(free_deferred_calls_no_hook_and_no_malloc_and_the_block_waits_all_the_same),
+      ON_EACH_MODE(free_deferred_of_a_block_without_uses_makes_it_ready_at_once),
+      ON_EACH_MODE(free_deferred_may_be_called_from_a_hook),
+      ON_EACH_MODE_WITH_EVENTS(a_block_waits_for_an_event_that_was_handed_over),
+      ON_EACH_MODE_WITH_EVENTS(a_mark_and_an_event_on_one_block_both_count),
+      ON_EACH_MODE_WITH_EVENTS(a_poll_asks_a_bounded_number_of_handed_over_events_in_turn),
+      ON_EACH_MODE_WITH_EVENTS(an_event_that_is_refused_stays_the_callers),
+      ON_EACH_MODE_WITH_EVENTS(events_handed_over_for_a_block_that_is_never_freed_are_not_lost),
+      ON_EACH_MODE_WITH_TIMELINE(a_value_that_the_caller_knows_replaces_the_mark),
+      ON_EACH_MODE_WITH_TIMELINE(the_highest_value_given_counts),
+      ON_EACH_MODE_WITH_TIMELINE(
+          a_mark_made_after_a_value_covers_what_was_submitted_up_to_the_free),
+      ON_EACH_MODE_WITH_TIMELINE(a_value_on_one_stream_leaves_the_mark_of_another),
+      ON_EACH_MODE_WITH_TIMELINE(a_value_on_what_is_not_active_is_refused),
+      ON_EACH_MODE(a_forgotten_stream_is_seen_by_no_hook_and_its_work_is_still_waited_for),
+      ON_EACH_MODE(a_new_stream_with_the_handle_of_a_forgotten_one_is_a_new_stream),
+      ON_EACH_MODE(forgetting_an_unknown_stream_calls_no_hook),
+      ON_EACH_MODE(forgetting_one_stream_leaves_the_marks_of_others),
+      ON_EACH_MODE(forgetting_a_stream_records_what_a_deferred_free_left_to_do),
+      ON_EACH_MODE(where_streams_must_be_idle_to_die_forgetting_waits_for_what_is_pending),
+      ON_EACH_MODE(a_stream_can_be_forgotten_again_and_again),
+      /* while something else is under way */
+      ON_EACH_MODE(
+          a_block_that_is_freed_while_its_stream_is_forgotten_does_not_bring_the_handle_back),
+      ON_EACH_MODE(a_stream_that_was_never_used_is_forgotten_like_any_other),
+      ON_EACH_MODE(a_use_without_room_does_not_bring_the_handle_of_a_forgotten_stream_back),
+      ON_NONE_IN_EACH_MODE(a_stream_whose_forgetting_fails_anywhere_goes_on_as_before),
+      ON_EACH_MODE(two_streams_forgotten_at_once_do_not_disturb_each_other),
+      ON_EACH_MODE(a_poll_that_is_under_way_holds_nobody_up),
+      ON_EACH_MODE(synchronize_counts_what_another_thread_is_just_recording),
+      ON_EACH_MODE(a_query_that_is_under_way_on_a_stream_keeps_it_from_being_forgotten),
+      ON_EACH_MODE(a_record_that_is_under_way_on_a_stream_keeps_it_from_being_forgotten),
+      ON_EACH_MODE(a_deferred_record_that_is_under_way_on_a_stream_keeps_it_from_being_forgotten),
+      ON(sim_waiting_pooled, synchronize_on_an_event_that_hangs_keeps_no_other_from_being_polled),
+      ON(sim_waiting_plain, synchronize_on_an_event_that_hangs_keeps_no_other_from_being_polled),
+      ON_EACH_MODE(threads_do_everything_while_hooks_fail),
+      ON_EACH_MODE(a_block_freed_while_its_stream_is_forgotten_is_waited_for),
+      ON_EACH_MODE(a_block_freed_deferred_while_its_stream_is_forgotten_is_waited_for),
+      ON_EACH_MODE(a_stream_on_which_nothing_ever_ran_leaves_no_mark),
+      ON_NONE_IN_EACH_MODE(a_stream_that_could_not_be_forgotten_is_marked_as_before),
+      ON_EACH_MODE_WITH_EVENTS(an_event_recorded_in_vain_is_ended_when_it_has_completed),
+      ON_EACH_MODE_WITH_EVENTS(everything_that_waits_is_asked_before_memory_is_out),
+      ON_EACH_MODE(a_block_freed_by_a_callback_while_memory_is_got_is_found_before_memory_is_out),
+      ON(sim_waiting_timeline,
+         a_value_given_is_still_asked_for_where_the_stream_was_waited_for_instead),
+  };
+  return cmocka_run_group_tests_name("events", tests, NULL, NULL);
+}

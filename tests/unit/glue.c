@@ -1,0 +1,330 @@
+/* glue.c - tests section 5 of the header: what it needs from below, each replaceable; threads;
+   fork.
+
+   Promises (section 9 of the contract): HOSTCACHE_MALLOC, _FREE, _NOW_NS and _ASSERT are what is
+   used; locks are taken in order and never held in a hook (HOSTCACHE_DEBUG); a child after fork
+   gets FORKED from everything, and no hook is called in it, whatever other threads did at the fork;
+   any number of caches can come and go. */
+
+#include <stdio.h>
+
+/* A failing assertion is written down: these tests cause some. */
+static int assertions_failed;
+static int assertions_expected;
+
+static void note_assertion(const char *what) {
+  assertions_failed++;
+  if (assertions_expected == 0) fprintf(stderr, "assertion failed: %s\n", what);
+}
+
+#define HOSTCACHE_ASSERT(condition) ((condition) ? (void)0 : note_assertion(#condition))
+
+#ifndef HOSTCACHE_DEBUG
+#define HOSTCACHE_DEBUG
+#endif
+
+#include "sim/below.h"
+
+#define HC_NAME pinned
+#include "sim/hooks_pooled.h"
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
+#define HC_NAME counted
+#include "sim/hooks_timeline.h"
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
+#define CACHE pinned
+#include "sim/rig.h"
+
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- what is replaced ------------------------------------------------------------------------ */
+
+static void the_bookkeeping_comes_from_the_malloc_that_was_given(void **state) {
+  pinned_rig *rig = *state;
+  assert_true(atomic_load(&below.live) > 0);
+  assert_ok(pinned_destroy(rig->cache));
+  rig->cache = NULL;
+  assert_int_equal(atomic_load(&below.live), 0);
+}
+
+/* The replaced clock moves by 1000 ns a look. */
+static void durations_are_those_of_the_clock_that_was_given(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_duration time;
+  int i;
+  for (i = 0; i < 3; i++) (void)pinned_rig_take(rig, 64 * KIB);
+  time = pinned_rig_stats(rig).mem_alloc_time;
+  assert_int_equal(time.count, 3);
+  assert_int_equal(time.min, 1000);
+  assert_int_equal(time.max, 1000);
+  assert_int_equal(time.total, 3000);
+}
+
+static void a_thousand_caches_can_be_alive_at_once_and_two_thousand_come_and_go(void **state) {
+  enum { CACHES = 1100 }; /* more than a process has keys for threads */
+  static pinned *caches[CACHES];
+  sim_device *d = malloc(sizeof *d);
+  void *ptr;
+  int i;
+  (void)state;
+  assert_non_null(d);
+  sim_open(d);
+  for (i = 0; i < CACHES; i++) {
+    assert_ok(pinned_create(&caches[i], NULL, d));
+    assert_ok(pinned_alloc(caches[i], 100, &ptr));
+    assert_ok(pinned_free(caches[i], ptr));
+  }
+  for (i = 0; i < CACHES; i++) assert_ok(pinned_destroy(caches[i]));
+  for (i = 0; i < 2000; i++) {
+    assert_ok(pinned_create(&caches[0], NULL, d));
+    assert_ok(pinned_alloc(caches[0], 100, &ptr));
+    assert_ok(pinned_free(caches[0], ptr));
+    assert_ok(pinned_destroy(caches[0]));
+  }
+  assert_int_equal(atomic_load(&below.live), 0);
+  assert_int_equal(sim_close(d, 0, 0), 0);
+  free(d);
+}
+
+/* ---- locks ----------------------------------------------------------------------------------- */
+
+static void locks_out_of_order_are_told(void **state) {
+  hostcache_mutex locks[4]; /* each is taken once: else a thread sanitizer would tell the same */
+  const unsigned ranks[] = {HOSTCACHE_RANK_QUEUE, HOSTCACHE_RANK_BLOCK, HOSTCACHE_RANK_BLOCK,
+                            HOSTCACHE_RANK_QUEUE};
+  size_t i;
+  (void)state;
+  for (i = 0; i < COUNT_OF(locks); i++)
+    assert_int_equal(hostcache_mutex_init(&locks[i], ranks[i]), 0);
+  assertions_failed = 0;
+  assertions_expected = 1;
+  for (i = 0; i < COUNT_OF(locks); i += 2) {
+    hostcache_lock(&locks[i]);
+    hostcache_lock(&locks[i + 1]);
+    assert_int_equal(assertions_failed, i / 2);
+    hostcache_unlock(&locks[i + 1]);
+    hostcache_unlock(&locks[i]);
+  }
+  assertions_failed = assertions_expected = 0;
+  for (i = 0; i < COUNT_OF(locks); i++) hostcache_mutex_destroy(&locks[i]);
+}
+
+static void a_hook_with_a_lock_held_is_told(void **state) {
+  hostcache_mutex mutex;
+  int cancel;
+  (void)state;
+  assert_int_equal(hostcache_mutex_init(&mutex, HOSTCACHE_RANK_QUEUE), 0);
+  assertions_failed = 0;
+  assertions_expected = 1;
+  hostcache_lock(&mutex);
+  cancel = hostcache_hook_begin();
+  assert_int_equal(assertions_failed, 1);
+  hostcache_hook_end(cancel);
+  hostcache_unlock(&mutex);
+  cancel = hostcache_hook_begin();
+  assert_int_equal(assertions_failed, 1);
+  hostcache_hook_end(cancel);
+  assertions_failed = assertions_expected = 0;
+  hostcache_mutex_destroy(&mutex);
+}
+
+/* ---- fork ------------------------------------------------------------------------------------ */
+
+/* In the child: every function, by the number of the line that is wrong; 0 if all are right. */
+#define MUST_SAY_FORKED(call) \
+  if ((call) != HOSTCACHE_ERR_FORKED) return __LINE__
+
+static int nothing_visited(void *user, const hostcache_visit *visit) {
+  (void)user;
+  (void)visit;
+  return 1;
+}
+
+static int call_everything_in_a_child(pinned_rig *rig, void *active, pinned_block *block) {
+  const sim_event event = {0, 0};
+  uint64_t calls = sim_calls(&rig->device, SIM_EVERY_HOOK);
+  hostcache_stats stats;
+  pinned_block *other = block;
+  size_t ready = 5;
+  void *ptr = active;
+  MUST_SAY_FORKED(pinned_alloc(rig->cache, 100, &ptr));
+  if (ptr != NULL) return __LINE__;
+  MUST_SAY_FORKED(pinned_alloc(rig->cache, 0, &ptr));
+  MUST_SAY_FORKED(pinned_record_stream(rig->cache, active, 1));
+  MUST_SAY_FORKED(pinned_record_event(rig->cache, active, event));
+  MUST_SAY_FORKED(pinned_free(rig->cache, active));
+  MUST_SAY_FORKED(pinned_free(rig->cache, NULL));
+  MUST_SAY_FORKED(pinned_free_deferred(rig->cache, active));
+  MUST_SAY_FORKED(pinned_block_alloc(rig->cache, 100, &other));
+  if (other != NULL) return __LINE__;
+  MUST_SAY_FORKED(pinned_block_record_stream(rig->cache, block, 1));
+  MUST_SAY_FORKED(pinned_block_record_event(rig->cache, block, event));
+  MUST_SAY_FORKED(pinned_block_free(rig->cache, block));
+  MUST_SAY_FORKED(pinned_block_free_deferred(rig->cache, block));
+  if (pinned_find(rig->cache, active) != NULL) return __LINE__;
+  MUST_SAY_FORKED(pinned_process_events(rig->cache, &ready));
+  MUST_SAY_FORKED(pinned_synchronize(rig->cache, UINT64_MAX));
+  MUST_SAY_FORKED(pinned_empty_cache(rig->cache));
+  MUST_SAY_FORKED(pinned_trim(rig->cache, 0));
+  MUST_SAY_FORKED(pinned_reserve(rig->cache, 1, 1));
+  MUST_SAY_FORKED(pinned_forget_stream(rig->cache, 1));
+  MUST_SAY_FORKED(pinned_release_quarantine(rig->cache));
+  MUST_SAY_FORKED(pinned_stats(rig->cache, &stats));
+  MUST_SAY_FORKED(pinned_reset_accumulated_stats(rig->cache));
+  MUST_SAY_FORKED(pinned_reset_peak_stats(rig->cache));
+  MUST_SAY_FORKED(pinned_check(rig->cache));
+  MUST_SAY_FORKED(pinned_walk(rig->cache, nothing_visited, NULL));
+  MUST_SAY_FORKED(pinned_destroy(rig->cache));
+  pinned_abandon(rig->cache);
+  MUST_SAY_FORKED(pinned_destroy(rig->cache));
+  if (sim_calls(&rig->device, SIM_EVERY_HOOK) != calls) return __LINE__;
+  return 0;
+}
+
+static int use_a_cache_of_its_own(sim_device *d) {
+  pinned *cache;
+  void *ptr;
+  if (pinned_create(&cache, NULL, d) != HOSTCACHE_OK) return __LINE__;
+  if (pinned_alloc(cache, 64 * KIB, &ptr) != HOSTCACHE_OK) return __LINE__;
+  if (pinned_record_stream(cache, ptr, 3) != HOSTCACHE_OK) return __LINE__;
+  if (pinned_free(cache, ptr) != HOSTCACHE_OK) return __LINE__;
+  if (pinned_check(cache) != HOSTCACHE_OK) return __LINE__;
+  if (pinned_destroy(cache) != HOSTCACHE_OK) return __LINE__;
+  return 0;
+}
+
+/* A line number does not fit into an exit status: the child prints it. A child that hangs is
+   ended. */
+static void end_child(int line) {
+  if (line != 0) {
+    fprintf(stderr, "in the child: %s:%d\n", __FILE__, line);
+    fflush(stderr);
+  }
+  _exit(line != 0);
+}
+
+static void assert_child_ends_well(pid_t child) {
+  int status;
+  assert_true(child > 0);
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status));
+  assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void a_child_after_fork_gets_forked_from_everything_and_calls_no_hook(void **state) {
+  pinned_rig *rig = *state;
+  void *active = pinned_rig_take(rig, 64 * KIB);
+  pinned_block *block = pinned_find(rig->cache, active);
+  pid_t child;
+  (void)pinned_rig_pend(rig, 64 * KIB, 1);
+  pinned_rig_give(rig, pinned_rig_take(rig, 128 * KIB));
+  child = fork();
+  if (child == 0) {
+    alarm(60);
+    end_child(call_everything_in_a_child(rig, active, block));
+  }
+  assert_child_ends_well(child);
+  assert_non_null(pinned_find(rig->cache, active)); /* the parent goes on */
+  pinned_rig_give(rig, active);
+}
+
+static void a_child_after_fork_can_make_a_cache_of_its_own_and_so_can_its_child(void **state) {
+  pinned_rig *rig = *state;
+  pid_t child = fork();
+  if (child == 0) {
+    int line = use_a_cache_of_its_own(&rig->device), status = 0;
+    pinned *cache = NULL;
+    alarm(60);
+    if (line != 0 || pinned_create(&cache, NULL, &rig->device) != HOSTCACHE_OK)
+      end_child(line + __LINE__);
+    child = fork();
+    if (child == 0) {
+      if (pinned_check(cache) != HOSTCACHE_ERR_FORKED) end_child(__LINE__);
+      if (pinned_check(rig->cache) != HOSTCACHE_ERR_FORKED) end_child(__LINE__);
+      end_child(use_a_cache_of_its_own(&rig->device));
+    }
+    if (waitpid(child, &status, 0) != child || status != 0) end_child(__LINE__);
+    if (pinned_destroy(cache) != HOSTCACHE_OK) end_child(__LINE__);
+    end_child(0);
+  }
+  assert_child_ends_well(child);
+}
+
+typedef struct busy_thread {
+  pinned_rig *rig;
+  atomic_bool stop;
+} busy_thread;
+
+static void *keep_every_lock_busy(void *argument) {
+  busy_thread *b = argument;
+  pinned *cache = b->rig->cache;
+  while (!atomic_load(&b->stop)) {
+    void *ptr;
+    expect_or_abort(pinned_alloc(cache, 64 * KIB, &ptr) == HOSTCACHE_OK);
+    expect_or_abort(pinned_record_stream(cache, ptr, 1) == HOSTCACHE_OK);
+    expect_or_abort(pinned_free(cache, ptr) == HOSTCACHE_OK);
+    expect_or_abort(pinned_process_events(cache, NULL) == HOSTCACHE_OK);
+    expect_or_abort(pinned_check(cache) == HOSTCACHE_OK);
+  }
+  return NULL;
+}
+
+/* The bug: fork while a thread holds a lock deadlocks the child (pytorch #130610). */
+static void a_child_never_waits_for_a_lock_that_a_thread_of_the_parent_held(void **state) {
+  pinned_rig *rig = *state;
+  busy_thread busy;
+  pthread_t threads[2];
+  size_t i;
+  int round;
+  busy.rig = rig;
+  atomic_init(&busy.stop, false);
+  for (i = 0; i < COUNT_OF(threads); i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, keep_every_lock_busy, &busy), 0);
+  for (round = 0; round < 20; round++) {
+    pid_t child;
+    sim_lock(
+        &rig->device); /* the simulated device's own lock, and stderr's, are free in the child */
+    child = fork();
+    if (child == 0) {
+      hostcache_stats stats;
+      alarm(60);
+      if (pinned_stats(rig->cache, &stats) != HOSTCACHE_ERR_FORKED) end_child(__LINE__);
+      if (pinned_check(rig->cache) != HOSTCACHE_ERR_FORKED) end_child(__LINE__);
+      if (pinned_find(rig->cache, &stats) != NULL) end_child(__LINE__);
+      if (pinned_destroy(rig->cache) != HOSTCACHE_ERR_FORKED) end_child(__LINE__);
+      pinned_abandon(rig->cache);
+      end_child(0);
+    }
+    sim_unlock(&rig->device);
+    assert_child_ends_well(child);
+  }
+  atomic_store(&busy.stop, true);
+  for (i = 0; i < COUNT_OF(threads); i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+}
+
+static int no_assertion_failed(void **state) {
+  int failed = assertions_failed;
+  assertions_failed = 0;
+  return pinned_rig_teardown(state) | failed;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, pinned_rig_setup, no_assertion_failed)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(the_bookkeeping_comes_from_the_malloc_that_was_given),
+      TEST(durations_are_those_of_the_clock_that_was_given),
+      cmocka_unit_test(a_thousand_caches_can_be_alive_at_once_and_two_thousand_come_and_go),
+      cmocka_unit_test(locks_out_of_order_are_told),
+      cmocka_unit_test(a_hook_with_a_lock_held_is_told),
+      TEST(a_child_after_fork_gets_forked_from_everything_and_calls_no_hook),
+      TEST(a_child_after_fork_can_make_a_cache_of_its_own_and_so_can_its_child),
+      TEST(a_child_never_waits_for_a_lock_that_a_thread_of_the_parent_held),
+  };
+  return cmocka_run_group_tests_name("glue", tests, NULL, NULL);
+}

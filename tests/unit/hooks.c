@@ -1,0 +1,107 @@
+/* hooks.c - tests section 7 of the header: the wrappers of the hooks, in each mode.
+
+   Promises: no lock is held while a hook runs (HOSTCACHE_DEBUG asserts it, and hooks call the
+   cache); the code of a failure reaches on_error unchanged; the table of failures, row by row
+   (section 8 of the contract); a script in which each call of a hook, and each malloc, fails;
+   cancellation is disabled around hooks; no hook is called after destroy, or by abandon. */
+
+#include "sim/below.h"
+
+#define SUITE "sim/suite_hooks.h"
+#include "sim/each_mode.h"
+
+/* ---- cancellation ---------------------------------------------------------------------------- */
+
+typedef struct cancelled {
+  sim_pooled_rig *rig;
+  bool came_back;
+} cancelled;
+
+static void test_for_cancellation(void *user, sim_hook hook) {
+  (void)user;
+  (void)hook;
+  pthread_testcancel();
+}
+
+static void *get_and_free_while_cancelled(void *argument) {
+  cancelled *c = argument;
+  void *ptr;
+  pthread_cancel(pthread_self());
+  expect_or_abort(sim_pooled_alloc(c->rig->cache, 64 * KIB, &ptr) == HOSTCACHE_OK);
+  expect_or_abort(sim_pooled_record_stream(c->rig->cache, ptr, 1) == HOSTCACHE_OK);
+  expect_or_abort(sim_pooled_free(c->rig->cache, ptr) == HOSTCACHE_OK);
+  expect_or_abort(sim_pooled_process_events(c->rig->cache, NULL) == HOSTCACHE_OK);
+  expect_or_abort(sim_pooled_empty_cache(c->rig->cache) == HOSTCACHE_OK);
+  c->came_back = true;
+  pthread_testcancel();
+  c->came_back = false;
+  return NULL;
+}
+
+static void a_thread_is_not_cancelled_inside_of_a_hook(void **state) {
+  cancelled c = {*state, false};
+  pthread_t thread;
+  void *result;
+  c.rig->device.on_hook = test_for_cancellation;
+  assert_int_equal(pthread_create(&thread, NULL, get_and_free_while_cancelled, &c), 0);
+  assert_int_equal(pthread_join(thread, &result), 0);
+  assert_ptr_equal(result, PTHREAD_CANCELED);
+  assert_true(c.came_back);
+}
+
+#define ON_POOLED(test) \
+  { #test, test, sim_pooled_rig_setup, sim_pooled_rig_teardown, NULL }
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      /* the table of failures */
+      ON_EACH_MODE(out_of_memory_gives_back_what_is_idle_and_asks_once_more),
+      ON_EACH_MODE(out_of_memory_after_reclaiming_is_an_error_and_nothing_else),
+      ON_EACH_MODE(what_completed_meanwhile_is_used_before_failing),
+      ON_EACH_MODE(what_is_pending_is_not_given_back_even_when_memory_is_out),
+      ON_EACH_MODE(another_failure_to_get_memory_is_told_at_once),
+      ON_EACH_MODE(misaligned_memory_is_given_back_and_refused),
+      ON_EACH_MODE(memory_that_overlaps_the_end_of_a_live_segment_is_refused),
+      ON_EACH_MODE(memory_that_begins_where_a_live_segment_does_is_refused),
+      ON_EACH_MODE(memory_at_null_is_refused),
+      ON_EACH_MODE(four_uses_need_no_malloc),
+      ON_EACH_MODE(a_use_without_room_leaves_the_block_the_callers_and_makes_its_free_careful),
+      ON_EACH_MODE(every_use_without_room_counts),
+      ON_EACH_MODE_WITH_EVENTS(an_event_for_which_there_is_no_room_stays_the_callers),
+      ON_EACH_MODE(a_first_record_that_fails_at_free_loses_nothing),
+      ON_EACH_MODE(a_second_record_that_fails_at_free_loses_nothing),
+      ON_EACH_MODE(an_event_that_cannot_be_created_at_free_loses_nothing),
+      ON_EACH_MODE(a_second_event_that_cannot_be_created_at_free_loses_nothing),
+      ON(sim_waiting_pooled, a_wait_that_fails_too_ends_in_quarantine),
+      ON(sim_waiting_plain, a_wait_that_fails_too_ends_in_quarantine),
+      ON(sim_waiting_timeline, a_wait_that_fails_too_ends_in_quarantine),
+      ON_EACH_MODE(a_query_that_fails_once_leaves_the_block_where_it_is),
+      ON_EACH_MODE(a_query_that_fails_does_not_stop_the_other_streams),
+      ON_EACH_MODE(a_query_that_fails_three_times_in_a_row_quarantines),
+      ON_EACH_MODE(the_config_says_after_how_many_failures_a_query_quarantines),
+      ON_EACH_MODE(a_query_that_succeeds_in_between_starts_the_count_again),
+      ON_EACH_MODE(upkeep_finishes_its_work_when_a_query_fails_and_says_so),
+      ON_EACH_MODE(an_allocation_tells_only_on_error_of_a_query_that_fails),
+      ON_EACH_MODE(a_free_tells_only_on_error_of_a_query_that_fails),
+      ON_EACH_MODE(a_stream_that_cannot_be_forgotten_is_still_known),
+      ON_EACH_MODE(memory_that_cannot_be_given_back_is_leaked_and_not_tried_again),
+      ON_EACH_MODE(the_rest_goes_back_when_one_segment_cannot),
+      ON_EACH_MODE(destroy_tells_of_what_it_could_not_give_back),
+      ON_EACH_MODE(destroy_leaves_what_is_quarantined_to_the_runtime),
+      ON_EACH_MODE(without_bookkeeping_an_allocation_changes_nothing),
+      ON_EACH_MODE(without_bookkeeping_a_cache_is_not_made),
+      /* sweeps */
+      ON_NONE_IN_EACH_MODE(each_hook_call_fails_once),
+      ON_NONE_IN_EACH_MODE(each_hook_call_fails_once_and_memory_is_out),
+      ON_NONE_IN_EACH_MODE(all_hook_calls_fail_from_each_on),
+      ON_NONE_IN_EACH_MODE(each_malloc_fails_once),
+      ON_NONE_IN_EACH_MODE(all_mallocs_fail_from_each_on),
+      /* what a hook may do and rely on */
+      ON_EACH_MODE(every_hook_may_call_the_cache),
+      ON_EACH_MODE(on_error_may_call_the_cache),
+      ON_EACH_MODE(a_hook_gets_whole_pages_and_the_alignment_of_the_config),
+      ON_EACH_MODE(no_hook_is_called_after_destroy_and_none_by_abandon),
+      ON_POOLED(a_thread_is_not_cancelled_inside_of_a_hook),
+  };
+  return cmocka_run_group_tests_name("hooks", tests, NULL, NULL);
+}

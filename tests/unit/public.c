@@ -1,0 +1,498 @@
+/* public.c - tests section 12 of the header: the functions, where they are called wrongly, and at
+   their ends.
+
+   Promises: every row of the table of results (section 5 of the contract); an error changes no
+   block and no figure that the caller can see; out pointers are NULL after an error; what is not
+   built yet says UNSUPPORTED; the config is checked and copied; synchronize waits for what is
+   pending at the call; destroy, abandon, and a program that exits with everything alive (section
+   9). Section 8's table is in hooks.c, the figures' in tests/backends/behaviour.c. */
+
+#include "sim/below.h"
+
+#define HC_NAME pinned
+#include "sim/hooks_pooled.h"
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
+#define HC_NAME counted
+#include "sim/hooks_timeline.h"
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
+#define CACHE pinned
+#include "sim/rig.h"
+#undef CACHE
+
+#define CACHE counted
+#include "sim/rig.h"
+#undef CACHE
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- ARGUMENT -------------------------------------------------------------------------------- */
+
+static int never_visited(void *user, const hostcache_visit *visit) {
+  (void)user;
+  (void)visit;
+  fail();
+  return 0;
+}
+
+static void a_null_cache_is_an_argument_error_in_every_function(void **state) {
+  static const sim_event no_event = {0, 0};
+  hostcache_stats stats;
+  pinned_block *block = NULL;
+  size_t ready = 7;
+  void *ptr = &ptr;
+  (void)state;
+  assert_result(pinned_create(NULL, NULL, NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_destroy(NULL), HOSTCACHE_ERR_ARGUMENT);
+  pinned_abandon(NULL);
+  assert_result(pinned_alloc(NULL, 1, &ptr), HOSTCACHE_ERR_ARGUMENT);
+  assert_null(ptr);
+  assert_result(pinned_record_stream(NULL, &ptr, 1), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_record_event(NULL, &ptr, no_event), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(counted_record_value(NULL, &ptr, 1, 1), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_free(NULL, &ptr), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_free_deferred(NULL, &ptr), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_block_alloc(NULL, 1, &block), HOSTCACHE_ERR_ARGUMENT);
+  assert_null(block);
+  assert_result(pinned_block_record_stream(NULL, NULL, 1), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_block_record_event(NULL, NULL, no_event), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(counted_block_record_value(NULL, NULL, 1, 1), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_block_free(NULL, NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_block_free_deferred(NULL, NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_null(pinned_find(NULL, &ptr));
+  assert_result(pinned_process_events(NULL, &ready), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_synchronize(NULL, 0), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_empty_cache(NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_trim(NULL, 0), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_reserve(NULL, 1, 1), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_forget_stream(NULL, 1), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_release_quarantine(NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_stats(NULL, &stats), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_reset_accumulated_stats(NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_reset_peak_stats(NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_check(NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_walk(NULL, never_visited, NULL), HOSTCACHE_ERR_ARGUMENT);
+}
+
+static void a_null_out_pointer_is_an_argument_error(void **state) {
+  pinned_rig *rig = *state;
+  assert_result(pinned_alloc(rig->cache, 1, NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_alloc(rig->cache, 0, NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_block_alloc(rig->cache, 1, NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_stats(rig->cache, NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_walk(rig->cache, NULL, NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_ok(pinned_process_events(rig->cache, NULL));
+  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_HOOK), 0);
+}
+
+static void refuse_config(pinned_rig *rig, hostcache_config config, hostcache_result expected) {
+  pinned *cache = rig->cache;
+  assert_result(pinned_create(&cache, &config, &rig->device), expected);
+  assert_null(cache);
+}
+
+static void a_config_that_contradicts_itself_is_refused(void **state) {
+  static const size_t no_powers[] = {3, 511, 513, 4097, 1000, SIZE_MAX};
+  pinned_rig *rig = *state;
+  hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  size_t i;
+  for (i = 0; i < COUNT_OF(no_powers); i++) {
+    config.alignment = no_powers[i];
+    refuse_config(rig, config, HOSTCACHE_ERR_ARGUMENT);
+  }
+}
+
+static void a_config_of_another_version_is_refused(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  config.version = HOSTCACHE_VERSION + 1;
+  refuse_config(rig, config, HOSTCACHE_ERR_ARGUMENT);
+  config.version = 0;
+  refuse_config(rig, config, HOSTCACHE_ERR_ARGUMENT);
+  memset(&config, 0, sizeof config);
+  refuse_config(rig, config, HOSTCACHE_ERR_ARGUMENT);
+}
+
+static void a_config_may_be_changed_and_thrown_away_after_create(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config *config = malloc(sizeof *config);
+  assert_non_null(config);
+  *config = pinned_rig_config(rig);
+  config->alignment = 4096;
+  pinned_rig_configure(rig, *config);
+  memset(config, 0xff, sizeof *config);
+  free(config);
+  assert_int_equal((uintptr_t)pinned_rig_take(rig, 1) % 4096, 0);
+}
+
+static void without_a_config_all_is_default(void **state) {
+  pinned_rig *rig = *state;
+  pinned *cache;
+  pinned_block *block;
+  assert_ok(pinned_create(&cache, NULL, &rig->device));
+  assert_ok(pinned_block_alloc(cache, 1, &block));
+  assert_int_equal(pinned_block_size(block), 512);
+  assert_int_equal(rig->device.last_align, 512);
+  assert_ok(pinned_block_free(cache, block));
+  assert_ok(pinned_check(cache));
+  assert_ok(pinned_destroy(cache));
+}
+
+/* ---- UNSUPPORTED ----------------------------------------------------------------------------- */
+
+static void what_is_not_built_yet_says_so(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_stats stats;
+  pinned_rig_give(rig, pinned_rig_take(rig, 64 * KIB));
+  assert_result(pinned_trim(rig->cache, 0), HOSTCACHE_ERR_UNSUPPORTED);
+  assert_result(pinned_reserve(rig->cache, 64 * KIB, 4), HOSTCACHE_ERR_UNSUPPORTED);
+  stats = pinned_rig_stats(rig);
+  assert_int_equal(stats.reserved_bytes.current, 64 * KIB);
+  assert_int_equal(stats.num_mem_alloc, 1);
+}
+
+static void a_config_that_asks_for_what_is_not_built_yet_is_told(void **state) {
+  static const hostcache_config start = HOSTCACHE_CONFIG_INIT;
+  pinned_rig *rig = *state;
+  hostcache_config config;
+  pinned *cache;
+  config = start, config.segment_bytes = 2 * MIB,
+  refuse_config(rig, config, HOSTCACHE_ERR_UNSUPPORTED);
+  config = start, config.max_reserved_bytes = GIB,
+  refuse_config(rig, config, HOSTCACHE_ERR_UNSUPPORTED);
+  config = start, config.max_cached_bytes = GIB,
+  refuse_config(rig, config, HOSTCACHE_ERR_UNSUPPORTED);
+  config = start, config.max_cached_bytes = HOSTCACHE_NONE,
+  refuse_config(rig, config, HOSTCACHE_ERR_UNSUPPORTED);
+  config = start, config.max_split_size = MIB,
+  refuse_config(rig, config, HOSTCACHE_ERR_UNSUPPORTED);
+  config = start, config.thread_cache_bytes = MIB,
+  refuse_config(rig, config, HOSTCACHE_ERR_UNSUPPORTED);
+  config = start, config.wait_on_limit_ns = 1,
+  refuse_config(rig, config, HOSTCACHE_ERR_UNSUPPORTED);
+  config = start,
+  config.thread_cache_bytes = HOSTCACHE_NONE; /* no stock of a thread's own: that it can do */
+  assert_ok(pinned_create(&cache, &config, &rig->device));
+  assert_ok(pinned_destroy(cache));
+}
+
+/* ---- errors change nothing ------------------------------------------------------------------- */
+
+static void an_error_of_the_caller_changes_no_figure_and_tells_nobody(void **state) {
+  pinned_rig *rig = *state;
+  const sim_event no_event = {0, 0};
+  char *active = pinned_rig_take(rig, 64 * KIB);
+  void *pending = pinned_rig_pend(rig, 64 * KIB, 1);
+  void *cached = pinned_rig_take(rig, 128 * KIB), *ptr;
+  hostcache_stats before, after;
+  uint64_t calls;
+  pinned_block *block;
+  pinned_rig_give(rig, cached);
+  before = pinned_rig_stats(rig);
+  calls = sim_calls(&rig->device, SIM_EVERY_HOOK);
+
+  assert_result(pinned_alloc(rig->cache, SIZE_MAX, &ptr), HOSTCACHE_ERR_TOO_BIG);
+  assert_result(pinned_block_alloc(rig->cache, SIZE_MAX, &block), HOSTCACHE_ERR_TOO_BIG);
+  assert_result(pinned_alloc(rig->cache, 1, NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_free(rig->cache, &before), HOSTCACHE_ERR_NOT_FOUND);
+  assert_result(pinned_free(rig->cache, active + 1), HOSTCACHE_ERR_NOT_FOUND);
+  assert_result(pinned_free_deferred(rig->cache, active + 1), HOSTCACHE_ERR_NOT_FOUND);
+  assert_result(pinned_free(rig->cache, pending), HOSTCACHE_ERR_DOUBLE_FREE);
+  assert_result(pinned_free(rig->cache, cached), HOSTCACHE_ERR_DOUBLE_FREE);
+  assert_result(pinned_record_stream(rig->cache, cached, 1), HOSTCACHE_ERR_NOT_FOUND);
+  assert_result(pinned_record_event(rig->cache, pending, no_event), HOSTCACHE_ERR_NOT_FOUND);
+  assert_result(pinned_block_record_event(rig->cache, NULL, no_event), HOSTCACHE_ERR_NOT_FOUND);
+
+  after = pinned_rig_stats(rig);
+  assert_memory_equal(&before, &after, sizeof before);
+  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_HOOK), calls);
+  assert_int_equal(rig->heard.count, 0);
+}
+
+/* DOUBLE_FREE at the start of a range that is cached; elsewhere in it either code. */
+static void an_interior_pointer_of_what_is_freed_is_refused_with_either_code(void **state) {
+  pinned_rig *rig = *state;
+  char *ptr = pinned_rig_take(rig, 64 * KIB);
+  pinned_rig_give(rig, ptr);
+  assert_result(pinned_free(rig->cache, ptr), HOSTCACHE_ERR_DOUBLE_FREE);
+  (void)assert_one_of(pinned_free(rig->cache, ptr + 512),
+                      ONE_OF(HOSTCACHE_ERR_DOUBLE_FREE) | ONE_OF(HOSTCACHE_ERR_NOT_FOUND));
+  (void)assert_one_of(pinned_free_deferred(rig->cache, ptr + 4096),
+                      ONE_OF(HOSTCACHE_ERR_DOUBLE_FREE) | ONE_OF(HOSTCACHE_ERR_NOT_FOUND));
+}
+
+static void what_is_quarantined_is_refused_like_what_is_pending(void **state) {
+  pinned_rig *rig = *state;
+  void *ptr = pinned_rig_take(rig, 64 * KIB);
+  (void)pinned_rig_use(rig, ptr, 1);
+  sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
+  sim_handed_back(&rig->device, ptr);
+  assert_result(pinned_free(rig->cache, ptr), HOSTCACHE_ERR_EVENT);
+  assert_result(pinned_free(rig->cache, ptr), HOSTCACHE_ERR_DOUBLE_FREE);
+  assert_result(pinned_free_deferred(rig->cache, ptr), HOSTCACHE_ERR_DOUBLE_FREE);
+  assert_result(pinned_record_stream(rig->cache, ptr, 1), HOSTCACHE_ERR_NOT_FOUND);
+  assert_null(pinned_find(rig->cache, ptr));
+  assert_ok(pinned_empty_cache(rig->cache));
+  assert_int_equal(pinned_rig_stats(rig).quarantined.current, 1);
+}
+
+static void a_handle_stays_readable_until_destroy(void **state) {
+  pinned_rig *rig = *state;
+  pinned_block *handles[200];
+  size_t i;
+  for (i = 0; i < COUNT_OF(handles); i++)
+    assert_ok(pinned_block_alloc(rig->cache, 5000, &handles[i]));
+  for (i = 0; i < COUNT_OF(handles); i++) assert_ok(pinned_block_free(rig->cache, handles[i]));
+  assert_ok(pinned_empty_cache(rig->cache));
+  for (i = 0; i < COUNT_OF(handles); i++) { /* the sanitizers see it if a record is gone */
+    (void)pinned_block_ptr(handles[i]);
+    (void)pinned_block_size(handles[i]);
+    assert_result(pinned_block_free(rig->cache, handles[i]), HOSTCACHE_ERR_NOT_FOUND);
+    assert_result(pinned_block_free_deferred(rig->cache, handles[i]), HOSTCACHE_ERR_NOT_FOUND);
+    assert_result(pinned_block_record_stream(rig->cache, handles[i], 1), HOSTCACHE_ERR_NOT_FOUND);
+  }
+}
+
+/* ---- synchronize ----------------------------------------------------------------------------- */
+
+/* The clock of these tests moves by itself, one microsecond a look. */
+static void synchronize_gives_up_when_the_time_given_has_run_out(void **state) {
+  pinned_rig *rig = *state;
+  uint64_t began = atomic_load(&below.now_ns), took;
+  (void)pinned_rig_pend(rig, 64 * KIB, 1);
+  assert_result(pinned_synchronize(rig->cache, 100 * 1000), HOSTCACHE_ERR_TIMEOUT);
+  took = atomic_load(&below.now_ns) - began;
+  assert_in_range(took, 100 * 1000, 200 * 1000);
+  assert_true(rig->device.calls[SIM_EVENT_QUERY] > 1);
+}
+
+static void synchronize_waits_by_polling_where_no_hook_can_wait(void **state) {
+  pinned_rig *rig = *state;
+  int i;
+  for (i = 0; i < 20; i++) (void)pinned_rig_pend(rig, 64 * KIB, i % 3);
+  rig->device.progress_per_queries = 3;
+  assert_ok(pinned_synchronize(rig->cache, UINT64_MAX));
+  assert_int_equal(pinned_rig_stats(rig).pending.current, 0);
+  assert_int_equal(pinned_rig_stats(rig).num_sync_all_streams, 1);
+}
+
+static void pend_another(void *user, sim_hook hook) {
+  pinned_rig *rig = user;
+  if (hook != SIM_EVENT_QUERY || rig->device.calls[SIM_EVENT_QUERY] > 200) return;
+  sim_depth++;
+  (void)pinned_rig_pend(rig, 4 * KIB, 2);
+  sim_depth--;
+}
+
+static void synchronize_waits_for_what_is_pending_at_the_call_alone(void **state) {
+  pinned_rig *rig = *state;
+  (void)pinned_rig_pend(rig, 64 * KIB, 1);
+  sim_stick(&rig->device, 2, true);
+  rig->device.on_hook = pend_another; /* others free meanwhile what never completes */
+  rig->device.on_hook_user = rig;
+  rig->device.progress_per_queries = 4;
+  assert_ok(pinned_synchronize(rig->cache, UINT64_MAX));
+  assert_true(pinned_rig_stats(rig).pending.current > 0);
+}
+
+static void synchronize_covers_what_was_freed_in_a_callback(void **state) {
+  pinned_rig *rig = *state;
+  void *ptr = pinned_rig_take(rig, 64 * KIB);
+  (void)pinned_rig_use(rig, ptr, 1);
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(pinned_free_deferred(rig->cache, ptr));
+  assert_result(pinned_synchronize(rig->cache, 0), HOSTCACHE_ERR_TIMEOUT);
+  sim_complete_all(&rig->device);
+  assert_ok(pinned_synchronize(rig->cache, 0));
+  assert_int_equal(pinned_rig_stats(rig).pending.current, 0);
+}
+
+static void synchronize_covers_every_event_handed_over(void **state) {
+  enum { EVENTS = 100 };
+  pinned_rig *rig = *state;
+  int i;
+  for (i = 0; i < EVENTS; i++) {
+    void *ptr = pinned_rig_take(rig, 4 * KIB);
+    assert_ok(pinned_record_event(rig->cache, ptr, sim_own_event(&rig->device, 0)));
+    pinned_rig_give(rig, ptr);
+  }
+  assert_ok(pinned_synchronize(rig->cache, 0)); /* all of them are complete: one poll has to do */
+  assert_int_equal(pinned_rig_stats(rig).pending.current, 0);
+}
+
+/* ---- walk ------------------------------------------------------------------------------------ */
+
+static int count_kinds(void *user, const hostcache_visit *visit) {
+  int *counts = user;
+  assert_in_range(visit->kind, 0, 7);
+  counts[visit->kind]++;
+  return 0;
+}
+
+static void walk_shows_what_is_quarantined_and_what_is_leaked(void **state) {
+  pinned_rig *rig = *state;
+  void *ptr = pinned_rig_take(rig, 64 * KIB);
+  int counts[8] = {0};
+  rig->may_leak = true;
+  (void)pinned_rig_use(rig, ptr, 1);
+  sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
+  sim_handed_back(&rig->device, ptr);
+  assert_result(pinned_free(rig->cache, ptr), HOSTCACHE_ERR_EVENT);
+  pinned_rig_give(rig, pinned_rig_take(rig, 128 * KIB));
+  sim_fail(&rig->device, 1, false, SIM_ONLY(SIM_MEM_FREE));
+  assert_result(pinned_empty_cache(rig->cache), HOSTCACHE_ERR_LEAKED);
+  assert_ok(pinned_walk(rig->cache, count_kinds, counts));
+  assert_int_equal(counts[HOSTCACHE_VISIT_SEGMENT], 2);
+  assert_int_equal(counts[HOSTCACHE_VISIT_QUARANTINED], 1);
+  assert_int_equal(counts[HOSTCACHE_VISIT_LEAKED], 1);
+  assert_int_equal(counts[HOSTCACHE_VISIT_ACTIVE] + counts[HOSTCACHE_VISIT_PENDING], 0);
+}
+
+static int free_what_is_shown(void *user, const hostcache_visit *visit) {
+  pinned_rig *rig = user;
+  if (visit->kind != HOSTCACHE_VISIT_ACTIVE) return 0;
+  sim_handed_back(&rig->device, visit->ptr);
+  assert_ok(pinned_free(rig->cache, (void *)(uintptr_t)visit->ptr));
+  assert_ok(pinned_empty_cache(rig->cache));
+  return 0;
+}
+
+static void the_cache_may_be_changed_while_it_is_walked(void **state) {
+  pinned_rig *rig = *state;
+  int i;
+  for (i = 0; i < 20; i++) (void)pinned_rig_take(rig, 64 * KIB);
+  assert_ok(pinned_walk(rig->cache, free_what_is_shown, rig));
+  assert_int_equal(pinned_rig_stats(rig).segment.current, 0);
+}
+
+static void walk_without_memory_for_its_copy_says_so(void **state) {
+  pinned_rig *rig = *state;
+  int counts[8] = {0};
+  (void)pinned_rig_take(rig, 64 * KIB);
+  below_fail(1, true);
+  (void)assert_one_of(pinned_walk(rig->cache, count_kinds, counts),
+                      ONE_OF(HOSTCACHE_OK) | ONE_OF(HOSTCACHE_ERR_NO_METADATA));
+  below_fail_no_more();
+  pinned_rig_check(rig);
+}
+
+/* ---- the ends -------------------------------------------------------------------------------- */
+
+static void destroy_polls_before_it_says_busy(void **state) {
+  pinned_rig *rig = *state;
+  (void)pinned_rig_pend(rig, 64 * KIB, 1);
+  sim_complete_all(&rig->device);
+  assert_ok(pinned_destroy(rig->cache));
+  rig->cache = NULL;
+}
+
+static void destroy_is_busy_with_what_a_callback_freed(void **state) {
+  pinned_rig *rig = *state;
+  void *ptr = pinned_rig_take(rig, 64 * KIB);
+  (void)pinned_rig_use(rig, ptr, 1);
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(pinned_free_deferred(rig->cache, ptr));
+  assert_result(pinned_destroy(rig->cache), HOSTCACHE_ERR_BUSY);
+  sim_complete_all(&rig->device);
+  assert_ok(pinned_destroy(rig->cache));
+  rig->cache = NULL;
+}
+
+static void a_busy_destroy_gives_nothing_back(void **state) {
+  pinned_rig *rig = *state;
+  void *cached = pinned_rig_take(rig, 128 * KIB);
+  (void)pinned_rig_take(rig, 64 * KIB);
+  pinned_rig_give(rig, cached);
+  assert_result(pinned_destroy(rig->cache), HOSTCACHE_ERR_BUSY);
+  assert_int_equal(rig->device.calls[SIM_MEM_FREE], 0);
+  assert_ptr_equal(pinned_rig_take(rig, 128 * KIB), cached);
+}
+
+static void quarantine_is_released_when_the_caller_says_so(void **state) {
+  pinned_rig *rig = *state;
+  void *ptr = pinned_rig_take(rig, 64 * KIB);
+  assert_ok(pinned_release_quarantine(rig->cache)); /* nothing to do */
+  (void)pinned_rig_use(rig, ptr, 1);
+  (void)pinned_rig_use(rig, ptr, 2);
+  sim_fail(&rig->device, 2, false, SIM_ONLY(SIM_EVENT_RECORD));
+  sim_handed_back(&rig->device, ptr);
+  assert_result(pinned_free(rig->cache, ptr), HOSTCACHE_ERR_EVENT);
+  sim_complete_all(&rig->device);
+  assert_ok(pinned_release_quarantine(rig->cache));
+  assert_ptr_equal(pinned_rig_take(rig, 64 * KIB), ptr);
+  assert_int_equal(sim_live_events(&rig->device),
+                   rig->device.calls[SIM_EVENT_CREATE] - rig->device.calls[SIM_EVENT_DESTROY]);
+}
+
+/* The bugs: crashes in static destructors, hooks called after the runtime is gone (rmm #2367,
+   #1375). */
+static void a_program_may_exit_with_everything_alive(void **state) {
+  pinned_rig *rig = *state;
+  pid_t child = fork();
+  int status;
+  assert_true(child >= 0);
+  if (child == 0) {
+    pinned *cache;
+    void *ptr;
+    if (pinned_create(&cache, NULL, &rig->device) != HOSTCACHE_OK) _exit(1);
+    if (pinned_alloc(cache, 64 * KIB, &ptr) != HOSTCACHE_OK) _exit(2);
+    if (pinned_record_stream(cache, ptr, 1) != HOSTCACHE_OK) _exit(3);
+    (void)sim_submit(&rig->device, 1);
+    if (pinned_free(cache, ptr) != HOSTCACHE_OK) _exit(4);
+    if (pinned_alloc(cache, 64 * KIB, &ptr) != HOSTCACHE_OK) _exit(5);
+    sim_shutdown(&rig->device); /* a hook aborts from here on */
+    _Exit(0);
+  }
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status));
+  assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void a_cache_of_a_lost_runtime_is_abandoned(void **state) {
+  counted_rig *rig = *state;
+  (void)counted_rig_pend(rig, 64 * KIB, 1);
+  (void)counted_rig_take(rig, 64 * KIB);
+  rig->left_bytes = sim_live_bytes(&rig->device);
+  sim_shutdown(&rig->device);
+  counted_abandon(rig->cache);
+  rig->cache = NULL;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, pinned_rig_setup, pinned_rig_teardown)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_null_cache_is_an_argument_error_in_every_function),
+      TEST(a_null_out_pointer_is_an_argument_error),
+      TEST(a_config_that_contradicts_itself_is_refused),
+      TEST(a_config_of_another_version_is_refused),
+      TEST(a_config_may_be_changed_and_thrown_away_after_create),
+      TEST(without_a_config_all_is_default),
+      TEST(what_is_not_built_yet_says_so),
+      TEST(a_config_that_asks_for_what_is_not_built_yet_is_told),
+      TEST(an_error_of_the_caller_changes_no_figure_and_tells_nobody),
+      TEST(an_interior_pointer_of_what_is_freed_is_refused_with_either_code),
+      TEST(what_is_quarantined_is_refused_like_what_is_pending),
+      TEST(a_handle_stays_readable_until_destroy),
+      TEST(synchronize_gives_up_when_the_time_given_has_run_out),
+      TEST(synchronize_waits_by_polling_where_no_hook_can_wait),
+      TEST(synchronize_waits_for_what_is_pending_at_the_call_alone),
+      TEST(synchronize_covers_what_was_freed_in_a_callback),
+      TEST(synchronize_covers_every_event_handed_over),
+      TEST(walk_shows_what_is_quarantined_and_what_is_leaked),
+      TEST(the_cache_may_be_changed_while_it_is_walked),
+      TEST(walk_without_memory_for_its_copy_says_so),
+      TEST(destroy_polls_before_it_says_busy),
+      TEST(destroy_is_busy_with_what_a_callback_freed),
+      TEST(a_busy_destroy_gives_nothing_back),
+      TEST(quarantine_is_released_when_the_caller_says_so),
+      TEST(a_program_may_exit_with_everything_alive),
+      cmocka_unit_test_setup_teardown(a_cache_of_a_lost_runtime_is_abandoned, counted_rig_setup,
+                                      counted_rig_teardown),
+  };
+  return cmocka_run_group_tests_name("public", tests, NULL, NULL);
+}
