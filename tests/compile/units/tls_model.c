@@ -1,0 +1,7 @@
+/* The model of the thread-locals, as a plugin that is loaded at run time may need it. */
+#define HOSTCACHE_TLS_MODEL "global-dynamic"
+#define HOSTCACHE_IMPLEMENTATION
+#include "hooks_memory.h"
+#include "hooks_event.h"
+#define HC_NAME pinned
+#include "hostcache.h"

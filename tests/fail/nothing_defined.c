@@ -1,0 +1,3 @@
+/* expect 1: define HC_NAME, */
+/* expect 1: define HC_STREAM_T, */
+#include "hostcache.h"
