@@ -90,6 +90,24 @@ RIG_TEST(misaligned_memory_is_given_back_and_refused) {
   (void)ON_RIG(take)(rig, 64 * KIB);
 }
 
+RIG_TEST(misaligned_memory_that_cannot_be_given_back_is_leaked) {
+  RIG_NOW *rig = *state;
+  hostcache_stats stats;
+  void *ptr = NULL;
+  rig->may_leak = true;
+  rig->device.mischief = SIM_MISALIGNED;
+  sim_fail(&rig->device, 1, false, SIM_ONLY(SIM_MEM_FREE));
+  assert_result(API(alloc)(rig->cache, 64 * KIB, &ptr), HOSTCACHE_ERR_CORRUPT);
+  assert_null(ptr);
+  stats = ON_RIG(stats)(rig);
+  assert_int_equal(stats.leaked_bytes.current, 64 * KIB);
+  assert_int_equal(stats.reserved_bytes.current, 64 * KIB);
+  assert_int_equal(stats.active.current, 0);
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_CORRUPT], 1);
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_LEAKED], 1);
+  assert_int_equal(rig->heard.with_code, 1);
+}
+
 /* The range that is live already must come through unharmed. What happens to the other is the
    runtime's: only the referee's own book is put right here. */
 static inline void ON_RIG(overlap)(RIG_NOW *rig, sim_mischief mischief) {

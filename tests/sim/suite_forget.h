@@ -105,6 +105,42 @@ RIG_TEST(a_stream_that_could_not_be_forgotten_is_marked_as_before) {
   assert_true(refused > 0);
 }
 
+/* While a use without room of stream 9 is as good as over, as 9 is being forgotten, one of stream 8
+   finds no room either: that one counts. */
+static inline void ON_RIG(rival_marks)(void *user, sim_hook hook) {
+  ON_RIG(rival) *rival = user;
+  (void)hook;
+  if (rival->block == NULL) return;
+  below_fail(1, true);
+  (void)sim_use(&rival->rig->device, 8, rival->block);
+  assert_result(API(record_stream)(rival->rig->cache, rival->block, 8), HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  rival->block = NULL;
+}
+
+RIG_TEST(a_use_without_room_made_while_another_stream_is_forgotten_counts) {
+  RIG_NOW *rig = *state;
+  ON_RIG(rival) rival = {NULL, NULL, false};
+  void *marked = ON_RIG(take)(rig, 64 * KIB), *ptr = ON_RIG(take)(rig, 64 * KIB);
+  sim_stream stream;
+  for (stream = 0; stream < 4; stream++) assert_ok(API(record_stream)(rig->cache, ptr, stream));
+  (void)ON_RIG(use)(rig, marked, 9);
+  below_fail(1, true);
+  (void)sim_use(&rig->device, 9, ptr);
+  assert_result(API(record_stream)(rig->cache, ptr, 9), HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  rival.rig = rig;
+  rival.block = ptr;
+  rig->device.on_hook = ON_RIG(rival_marks);
+  rig->device.on_hook_user = &rival;
+  ON_RIG(forget_and_destroy)(rig);
+  assert_null(rival.block);
+  sim_handed_back(&rig->device, ptr);
+  assert_result(API(free)(rig->cache, ptr), HOSTCACHE_ERR_EVENT); /* two uses cannot be told */
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+  (void)ON_RIG(take)(rig, 64 * KIB); /* the referee looks */
+}
+
 #ifndef CACHE_TIMELINE
 
 /* An event that was recorded in vain may not be ended before it has completed: the cache keeps it

@@ -289,6 +289,25 @@ RIG_TEST(two_streams_forgotten_at_once_do_not_disturb_each_other) {
 
 /* ---- others, while a thread is inside of a hook ---------------------------------------------- */
 
+static inline void ON_RIG(pend_one_more)(void *user, sim_hook hook) {
+  RIG_NOW *rig = user;
+  if (!(SIM_EVERY_QUERY & SIM_ONLY(hook))) return;
+  sim_depth++;
+  (void)ON_RIG(pend)(rig, 4 * KIB, 1);
+  sim_depth--;
+}
+
+RIG_TEST(a_poll_asks_no_further_than_what_was_queued_when_it_began) {
+  RIG_NOW *rig = *state;
+  (void)ON_RIG(pend)(rig, 64 * KIB, 1);
+  (void)ON_RIG(pend)(rig, 64 * KIB, 1);
+  rig->device.eager = true; /* what is freed in a query is complete before the next one */
+  rig->device.on_hook = ON_RIG(pend_one_more);
+  rig->device.on_hook_user = rig;
+  assert_int_equal(ON_RIG(poll)(rig), 2);
+  rig->device.on_hook = NULL;
+}
+
 RIG_TEST(a_poll_that_is_under_way_holds_nobody_up) {
   RIG_NOW *rig = *state;
   void *cached = ON_RIG(take)(rig, 64 * KIB);

@@ -61,6 +61,7 @@ int main(void) {
       ON_EACH_MODE(what_is_pending_is_not_given_back_even_when_memory_is_out),
       ON_EACH_MODE(another_failure_to_get_memory_is_told_at_once),
       ON_EACH_MODE(misaligned_memory_is_given_back_and_refused),
+      ON_EACH_MODE(misaligned_memory_that_cannot_be_given_back_is_leaked),
       ON_EACH_MODE(memory_that_overlaps_the_end_of_a_live_segment_is_refused),
       ON_EACH_MODE(memory_that_begins_where_a_live_segment_does_is_refused),
       ON_EACH_MODE(memory_at_null_is_refused),
