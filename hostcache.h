@@ -6,7 +6,7 @@
    state shared between caches and no thread of its own, and knows no runtime: you tell it in a few
    macros how yours gets memory and records events.
 
-   MAP      0 this comment: quick start, parameters, guarantees, design note
+   MAP      0 this comment: quick start, parameters, API, guarantees, design note
             1 COMMON      once per file: version, results, status, config, stats
             2 PARAMETERS  defaults, checks
             3 NAMES       how generated names are made
@@ -129,6 +129,25 @@
    the runtime's last error and errno as it found them; expect to run on one stream at the same time
    as other hooks and the user's own submissions; not throw, not longjmp (in C++ an exception is
    turned into a failure).
+
+   API. HC_NAME and an underscore stand before each; section 4 says of each what it does, returns,
+   owns and costs, and whether it may block.
+
+     create, destroy, abandon        a cache
+     alloc, free, free_deferred      a block, by its pointer
+     record_stream, record_value, record_event
+                                     what uses the block: a stream, a stream's value, an event
+     block_alloc, block_free, block_free_deferred, block_record_stream, block_record_value,
+     block_record_event              the same by handle, without looking the pointer up
+     block_ptr, block_size, block_segment, find
+                                     from a handle to what it stands for, and back
+     process_events, synchronize     asks what is complete; waits for it
+     empty_cache, trim, reserve      gives cached memory back; gets some in advance
+     forget_stream                   before a stream is destroyed
+     release_quarantine              the caller says that the device is idle
+     stats, reset_accumulated_stats, reset_peak_stats
+                                     figures
+     check, walk                     every invariant; every segment and block
 
    GUARANTEES
 

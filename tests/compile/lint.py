@@ -172,6 +172,21 @@ def check_version(text, _):
     return [] if len(versions) == 2 and len(set(versions)) == 1 else ["versions: %s" % versions]
 
 
+def check_api(text, _):
+    """The API block at the top names the functions that DECLARE has, each once."""
+    first, after = section_range(text, "DECLARE")
+    declared = re.findall(r"^HC_PUBLIC.*\bHC_FN\((\w+)\)", "\n".join(text.split("\n")[first - 1:after - 1]), re.M)
+    block = re.search(r"^   API\..*?\n\n(.*?)\n\n", text, re.M | re.S)
+    if not block or not declared:
+        return ["there is no API block, or no prototype"]
+    # Names come first in a line, and end in a comma or before what they do.
+    listed = [name for line in block.group(1).split("\n") if not line.startswith(" " * 20)
+              for name in re.split(r", *", re.split(r"\s{2,}", line.strip())[0]) if name]
+    found = ["%s is declared, and not in the API block" % name for name in declared if name not in listed]
+    found += ["%s is in the API block, and not declared" % name for name in listed if name not in declared]
+    return found + ["%s is named twice" % name for name in set(listed) if listed.count(name) > 1]
+
+
 def check_invariants(text, _):
     """Each sentence that the CHECK section can give is expected by a test that breaks its invariant."""
     def sentences(code):
@@ -281,6 +296,8 @@ BREAKERS = {
               insert_in("PARAMETERS", "#ifdef HC_BAD\n#endif"), insert_in("UNDEF", "#undef HC_BAD")],
     "invariants": [insert_in("CHECK", 'return "pigs fly";'),
                    replace(r"^/\* ---- 13\. CHECK", "/* ---- 13. LOOK")],
+    "api": [insert_in("DECLARE", "HC_PUBLIC void HC_FN(fly)(HC_CACHE *cache);"),
+            replace(r"^     check, walk ", "     check, talk "), replace(r"^     check, walk ", "     check, check")],
     "includes": [insert_in("COMMON", "#include \"hostcache_cpu.h\"")],
     "version": [replace(r"^#define HOSTCACHE_VERSION (\d+)", r"#define HOSTCACHE_VERSION 1\1")],
     "macro_leak_gcc": LEAKS,
