@@ -54,7 +54,7 @@
    PARAMETERS. HC_* belong to one inclusion and are undefined at its end. (*) needed to declare,
    (+) needed to emit the code.
 
-   HC_NAME                (*)  the cache's type; prefixes everything external. Not "hostcache"
+   HC_NAME                (*)  the cache's type; prefixes everything external. Not hostcache
    HC_STREAM_T            (*)  the stream type; a value means the same stream everywhere. Like the
                                other types not const, trivially copyable, aligned as malloc aligns
    HC_CTX_T                    what every hook gets first, by value; void * if not given
@@ -174,9 +174,11 @@
    bounded number in turn. Locks are plain and short: none is held while a hook, malloc or on_error
    runs, and their order is the order of their ranks in section 5.
 
-   For now a block is a segment of its own: small blocks are not carved from larger segments, and
-   there are no caps. What needs them (reserve, trim, the caps in hostcache_config) says
-   HOSTCACHE_ERR_UNSUPPORTED. */
+   For now a block is a segment of its own: small blocks are not carved from larger segments, larger
+   ones are not split, and there are no caps. So even the smallest block takes a page of the
+   runtime, a block above 1 MiB is reused only for the same number of pages, and where large sizes
+   vary much empty_cache is to be called now and then. What needs more (reserve, trim, the caps in
+   hostcache_config) says HOSTCACHE_ERR_UNSUPPORTED. */
 
 /* ---- 1. COMMON ----------------------------------------------------------------------------------
    Once per file: what all caches share. Nothing here depends on an HC_* macro. */
@@ -198,9 +200,9 @@
 #define HOSTCACHE_RESULTS(X)                                                                       \
   X(HOSTCACHE_OK, 0, "ok")                                                                         \
   X(HOSTCACHE_ERR_ARGUMENT, -1,                                                                    \
-    "a NULL cache or out pointer, or a config that contradicts itself")                            \
+    "NULL where it must not be, or a config of another version or that contradicts itself")        \
   X(HOSTCACHE_ERR_TOO_BIG, -2, "the size exceeds PTRDIFF_MAX or the config's max_segment_bytes")   \
-  X(HOSTCACHE_ERR_OUT_OF_MEMORY, -3, "HC_MEM_ALLOC gave no memory, also after reclaiming")         \
+  X(HOSTCACHE_ERR_OUT_OF_MEMORY, -3, "HC_MEM_ALLOC gave no memory; on_error has its code")         \
   X(HOSTCACHE_ERR_LIMIT, -4, "the cache's own cap would be passed, also after reclaiming")         \
   X(HOSTCACHE_ERR_NO_METADATA, -5, "the cache's own bookkeeping could not be allocated")           \
   X(HOSTCACHE_ERR_NOT_FOUND, -6, "the pointer is not in an active block of this cache")            \
@@ -242,7 +244,8 @@ typedef struct hostcache_config { /* start from HOSTCACHE_CONFIG_INIT; 0 means t
   uint32_t query_error_limit;     /* failed queries in a row before quarantine; 3 */
   size_t alignment;               /* of every block, a power of two; 512 */
   size_t segment_bytes;           /* of shared segments; not built yet */
-  size_t max_segment_bytes;       /* the most that one call of HC_MEM_ALLOC may ask; no bound */
+  size_t max_segment_bytes;       /* the most that one call of HC_MEM_ALLOC may ask, at least a
+                                     page and the alignment; no bound */
   size_t max_reserved_bytes;      /* hard cap; not built yet */
   size_t max_cached_bytes;        /* what is kept idle; not built yet */
   size_t max_split_size;          /* ranges above it are not split; not built yet */
@@ -386,8 +389,19 @@ static inline hostcache_status hostcache_map_memory(int64_t code, int64_t done_c
    HC_BAD_DECLARE skips all that follows, HC_BAD_EMIT the code alone, so that the user's own calls
    still find their prototypes. */
 
+/* HC_SECOND(HC_PROBE(HC_NAME), 0, 0) is 0, but 1 for a name that has an HC_PROBE_name. */
+#define HC_PROBE_hostcache HC_NAME, 1
+#define HC_PROBE_ HC_NAME, 1
+#define HC_PROBE2(name) HC_PROBE_##name
+#define HC_PROBE(name) HC_PROBE2(name)
+#define HC_SECOND2(a, b, ...) b
+#define HC_SECOND(...) HC_SECOND2(__VA_ARGS__)
+
 #ifndef HC_NAME
 #error "hostcache: define HC_NAME, the name of the cache's type and the prefix of its functions"
+#define HC_BAD_DECLARE
+#elif HC_SECOND(HC_PROBE(HC_NAME), 0, 0)
+#error "hostcache: HC_NAME must be a name of your own: it is empty, or hostcache"
 #define HC_BAD_DECLARE
 #endif
 
@@ -583,9 +597,10 @@ typedef HC_SEGMENT_T HC_RUNTIME;
 #endif
 
 /* Makes a cache. `config` may be NULL (all defaults) and is copied; `ctx` is handed to every hook.
-   Calls no hook. The caller owns *cache and ends it with destroy or abandon. ARGUMENT: a config of
-   another version, or one that contradicts itself. UNSUPPORTED: the config asks for what is not
-   built yet. NO_METADATA: no memory for the bookkeeping. */
+   Calls no hook. The caller owns *cache and ends it with destroy or abandon. ARGUMENT: `cache` is
+   NULL, the config is of another version, or contradicts itself (an alignment that is no power of
+   two; a max_segment_bytes below a page or below the alignment). UNSUPPORTED: the config asks for
+   what is not built yet. NO_METADATA: no memory for the bookkeeping. O(1). */
 HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **cache, const hostcache_config *config,
                                          HC_CTX ctx);
 
@@ -593,7 +608,8 @@ HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **cache, const hostcache_confi
    bookkeeping. Must be the last call. BUSY: blocks are active or still pending; nothing was torn
    down and the cache goes on. LEAKED: torn down, but quarantined blocks, segments whose free hook
    failed, or events that forget_stream recorded in vain and that have not completed, were left to
-   the runtime. Otherwise OK, and the pointer is dead. Blocks as long as the hooks do. */
+   the runtime. Otherwise OK, and the pointer is dead. Blocks as long as the hooks do. One
+   HC_MEM_FREE a segment; O(n log n) of segments. */
 HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *cache);
 
 /* The runtime is gone (a lost device, the end of the process): frees the bookkeeping and calls no
@@ -605,10 +621,11 @@ HC_PUBLIC void HC_FN(abandon)(HC_CACHE *cache);
 
 /* Hands out a block of at least `size` bytes, aligned to the config's alignment, contents
    undefined. Size 0 gives OK and NULL. The caller owns the block until it frees it. A hit calls no
-   hook; a miss polls, then calls HC_MEM_ALLOC, and, if that is out of memory, gives back all that
-   is cached and asks once more. TOO_BIG, NO_METADATA, OUT_OF_MEMORY; CORRUPT: HC_MEM_ALLOC gave
-   memory that cannot be right. O(1) for a hit up to 1 MiB, O(log n) above. Source:
-   HostAllocator::allocate. */
+   hook. A miss polls, which may make a block ready that fits; else it calls HC_MEM_ALLOC, and, if
+   that is out of memory, gives back all that is cached and asks once more. TOO_BIG, NO_METADATA;
+   OUT_OF_MEMORY: HC_MEM_ALLOC was out of memory again, or failed otherwise, when it is not asked
+   again; CORRUPT: it gave memory that cannot be right. O(1) for a hit up to 1 MiB, O(log n) above.
+   Source: HostAllocator::allocate. */
 HC_PUBLIC hostcache_result HC_FN(alloc)(HC_CACHE *cache, size_t size, void **ptr);
 
 #ifdef HC_STREAM_T
@@ -648,7 +665,8 @@ HC_PUBLIC hostcache_result HC_FN(free)(HC_CACHE *cache, void *ptr);
 
 /* Like free, for use inside a callback of the runtime: calls no hook, allocates nothing, and takes
    only locks that are never held across either. Events that must be recorded for it are recorded by
-   the next call that polls or frees; until then the block is pending. NOT_FOUND, DOUBLE_FREE. */
+   the next call that polls or frees, which waits for the stream where that fails (process_events
+   does not: it quarantines the block); until then the block is pending. NOT_FOUND, DOUBLE_FREE. */
 HC_PUBLIC hostcache_result HC_FN(free_deferred)(HC_CACHE *cache, void *ptr);
 
 /* By handle: the same without looking the pointer up. The handle must be one that this library
@@ -694,8 +712,9 @@ HC_PUBLIC HC_BLOCK *HC_FN(find)(HC_CACHE *cache, const void *ptr);
 HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *cache, size_t *blocks_made_ready);
 
 /* Waits until everything that is pending at the call has become ready, or been quarantined.
-   UINT64_MAX ns waits without end and uses the wait hooks; 0 polls once. TIMEOUT, EVENT. Source:
-   synchronize_and_free_events. */
+   UINT64_MAX ns waits without end and uses the wait hooks; 0 polls once. TIMEOUT: the time ran out;
+   EVENT: a hook failed, and it waited all the same. Costs what process_events does, again and
+   again. Source: synchronize_and_free_events. */
 HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *cache, uint64_t timeout_ns);
 
 /* Polls, then gives back all that is cached. EVENT: a query failed; LEAKED: a free hook failed;
@@ -715,26 +734,28 @@ HC_PUBLIC hostcache_result HC_FN(reserve)(HC_CACHE *cache, size_t size, size_t c
    it, and a new stream of the same value is a new stream. Blocks while other threads are inside
    hooks on this stream; in timeline mode, and with streams_die_idle, until what is pending on it
    has completed. EVENT: a hook failed, NO_METADATA: no memory for an event; then the stream is not
-   forgotten, its marks are as before, and it must not be destroyed. Calls no hook if nothing is
-   marked with the stream. O(blocks). */
+   forgotten, its marks are as before, and it must not be destroyed. Of a stream that the cache
+   never saw it calls no hook. Another thread that forgets the same stream is waited for, so
+   on_error must not. O(blocks). */
 HC_PUBLIC hostcache_result HC_FN(forget_stream)(HC_CACHE *cache, HC_STREAM stream);
 #endif
 
-/* The caller says: the device is idle. Quarantined blocks become ready, and their events are
-   destroyed. OK. */
+/* The caller says: the device is idle. What cannot be told of a quarantined block counts as
+   complete, and its event is destroyed; the block becomes ready, or, where it has other uses,
+   pending until they are complete. OK. O(blocks), and an HC_EVENT_DESTROY for each such event. */
 HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *cache);
 
 /* Figures and self-check. */
 
 /* Copies the figures. Consistent with each other, exact when no other thread is inside a call.
-   ARGUMENT. */
+   ARGUMENT: no `stats`. Never blocks; O(1). */
 HC_PUBLIC hostcache_result HC_FN(stats)(HC_CACHE *cache, hostcache_stats *stats);
 
-/* Zeroes every `allocated` and `freed`, the counts and the durations. Source:
+/* Zeroes every `allocated` and `freed`, the counts and the durations. O(1). Source:
    reset_accumulated_stats. */
 HC_PUBLIC hostcache_result HC_FN(reset_accumulated_stats)(HC_CACHE *cache);
 
-/* Sets every peak to its current. Source: reset_peak_stats. */
+/* Sets every peak to its current. O(1). Source: reset_peak_stats. */
 HC_PUBLIC hostcache_result HC_FN(reset_peak_stats)(HC_CACHE *cache);
 
 /* Verifies every invariant of the bookkeeping. CORRUPT: one is broken; on_error hears which. May be
@@ -745,7 +766,7 @@ HC_PUBLIC hostcache_result HC_FN(check)(HC_CACHE *cache);
 
 /* Shows the segments of one moment, each with its ranges, by address; what leaked comes last. A
    non-zero return of `visit` stops it. `visit` is called with no lock held, on a copy, and may call
-   the cache. ARGUMENT: no `visit`. NO_METADATA: no memory for the copy. */
+   the cache. ARGUMENT: no `visit`. NO_METADATA: no memory for the copy. O(n log n) of segments. */
 HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *cache, hostcache_visit_fn visit, void *user);
 
 #ifdef __cplusplus
@@ -834,10 +855,21 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *cache, hostcache_visit_fn visit
 #define HOSTCACHE_LOCAL(type, name)                         \
   alignas(type) unsigned char name##_room[sizeof(type)]; \
   type *name = reinterpret_cast<type *>(name##_room)
-#define HOSTCACHE_ASSERT_TYPE(type, what)            \
-  static_assert(std::is_trivially_copyable<type>::value, \
-                "hostcache: " what " must be trivially copyable"); \
+#define HOSTCACHE_ASSERT_TYPE(type, what)                                                        \
+  static_assert(std::is_trivially_copyable<type>::value && std::is_copy_assignable<type>::value, \
+                "hostcache: " what " must be trivially copyable and assignable"); \
   static_assert(alignof(type) <= 2 * sizeof(void *), "hostcache: " what " is aligned too much")
+
+/* ==, and one sentence where a class has none. */
+template <class T>
+static auto hostcache_equal(const T &a, const T &b, int) -> decltype(static_cast<bool>(a == b)) {
+  return static_cast<bool>(a == b);
+}
+template <class T>
+static bool hostcache_equal(const T &, const T &, long) {
+  static_assert(sizeof(T) == 0, "hostcache: define HC_STREAM_EQ(a, b) for a stream without ==");
+  return false;
+}
 #else
 #define HOSTCACHE_LOCAL(type, name) type name##_room, *name = &name##_room
 #define HOSTCACHE_ASSERT_TYPE(type, what) \
@@ -1439,6 +1471,8 @@ HC_BIN {
   size_t count;            /* LOCK: lock */
 };
 
+struct HC_I(forgetting);
+
 HC_CACHE {
   HC_CTX ctx;            /* this and the next three: set by create, then never changed */
   hostcache_config config; /* with the defaults filled in */
@@ -1449,6 +1483,7 @@ HC_CACHE {
   hostcache_mutex streams_lock;
   HC_QUEUE *buckets[HC_STREAM_BUCKETS]; /* LOCK: streams_lock. Live queues by stream */
   HC_QUEUE *retired; /* LOCK: streams_lock. Queues that are not live, by bucket_next */
+  struct HC_I(forgetting) *forgets; /* LOCK: streams_lock. The forgets under way, one a stream */
   void *queues;   /* HC_QUEUE *, all of them; none is ever unlinked. Grows at the head: under
                      streams_lock with release; read with acquire */
   HC_QUEUE loose; /* what has no order: events handed over, and uses whose stream has no record */
@@ -1479,22 +1514,27 @@ HC_TALLY {
   size_t ready; /* blocks that became ready */
   size_t hooks; /* hooks called */
   int failed;   /* a record or a query failed */
-  int no_wait;  /* a wait hook failed: poll instead */
+  int no_wait;  /* a wait hook failed, or none may be called: poll, or quarantine, instead */
 };
 
 /* The books. Every change of a block's state goes through HC_I(turn), which moves the figures with
    it under one lock: so they always equal the sum over the blocks, and check can say so at any
    time. */
 
+/* What only grows wraps round, without undefined behaviour, in a cache that is never reset. */
+HOSTCACHE_UNUSED static int64_t HC_I(sum)(int64_t a, int64_t b) {
+  return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
 HOSTCACHE_UNUSED static void HC_I(stat_add)(hostcache_stat *stat, int64_t amount) {
-  stat->current += amount;
-  stat->allocated += amount;
+  stat->current = HC_I(sum)(stat->current, amount);
+  stat->allocated = HC_I(sum)(stat->allocated, amount);
   if (stat->current > stat->peak) stat->peak = stat->current;
 }
 
 HOSTCACHE_UNUSED static void HC_I(stat_subtract)(hostcache_stat *stat, int64_t amount) {
-  stat->current -= amount;
-  stat->freed += amount;
+  stat->current = HC_I(sum)(stat->current, -amount);
+  stat->freed = HC_I(sum)(stat->freed, amount);
 }
 
 /* A block leaves the group that `stat` counts, enters it, or neither. */
@@ -1559,11 +1599,12 @@ HOSTCACHE_UNUSED static void HC_I(count)(HC_CACHE *self, int64_t *figure) {
 HOSTCACHE_UNUSED static void HC_I(count_call)(HC_CACHE *self, int64_t *calls,
                                               hostcache_duration *duration, uint64_t began_ns) {
   int64_t ns = (int64_t)(hostcache_now_ns() - began_ns);
+  if (ns < 0) ns = 0; /* a clock that was given went back */
   hostcache_lock(&self->stats_lock);
   (*calls)++;
   if (duration->count == 0 || ns < duration->min) duration->min = ns;
   if (ns > duration->max) duration->max = ns;
-  duration->total += ns;
+  duration->total = HC_I(sum)(duration->total, ns);
   duration->count++;
   hostcache_unlock(&self->stats_lock);
 }
@@ -1820,8 +1861,10 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_timeline_wait)(HC_CACHE *hc_c
 HOSTCACHE_UNUSED static int HC_I(same_stream)(HC_STREAM hc_a, HC_STREAM hc_b) {
 #ifdef HC_STREAM_EQ
   return HC_STREAM_EQ(hc_a, hc_b) ? 1 : 0;
+#elif defined __cplusplus
+  return hostcache_equal(hc_a, hc_b, 0);
 #else
-  return hc_a == hc_b;
+  return hc_a == hc_b; /* an error here: define HC_STREAM_EQ(a, b) and HC_STREAM_HASH(stream) */
 #endif
 }
 
@@ -2880,7 +2923,7 @@ HOSTCACHE_UNUSED static uint32_t HC_I(record_uses)(HC_CACHE *self, HC_BLOCK *blo
       tally->hooks++;
       if (!HC_I(use_record)(self, use->queue, use, block->ptr)) {
         *failed = 1;
-        if (!HC_I(wait_stream)(self, use->stream, block->ptr))
+        if (tally->no_wait || !HC_I(wait_stream)(self, use->stream, block->ptr))
           use->fate = HOSTCACHE_FATE_UNTOLD;
         else if (use->value == 0)
           use->fate = HOSTCACHE_FATE_OVER; /* else a value was given as well, which is asked for */
@@ -2904,7 +2947,7 @@ HOSTCACHE_UNUSED static int HC_I(submit)(HC_CACHE *self, HC_BLOCK *block, HC_TAL
   if (block->unknown_uses) {
 #if HC_HAS_STREAMS
     tally->hooks++;
-    over = HC_I(unknown_over)(self, block);
+    over = !tally->no_wait && HC_I(unknown_over)(self, block);
 #endif
     if (!over) {
       untold++;
@@ -3026,12 +3069,27 @@ HOSTCACHE_UNUSED static int HC_I(queue_holds)(HC_QUEUE *queue, uint64_t ticket) 
   return holds;
 }
 
+/* The same, of a pending block: not of a quarantined one, and no event alone. */
+HOSTCACHE_UNUSED static int HC_I(queue_holds_pending)(HC_QUEUE *queue, uint64_t ticket) {
+  const HC_USE *use;
+  int holds = 0;
+  hostcache_lock(&queue->lock);
+  for (use = queue->head; use && use->ticket <= ticket && !holds; use = use->next) {
+    if (!use->block) continue;
+    hostcache_lock(use->block->lock);
+    holds = use->block->state == HOSTCACHE_WAITING;
+    hostcache_unlock(use->block->lock);
+  }
+  hostcache_unlock(&queue->lock);
+  return holds;
+}
+
 /* A queue that does, or NULL. */
-HOSTCACHE_UNUSED static HC_QUEUE *HC_I(queue_holding)(HC_CACHE *self, uint64_t ticket) {
+HOSTCACHE_UNUSED static HC_QUEUE *HC_I(queue_pending)(HC_CACHE *self, uint64_t ticket) {
   HC_QUEUE *queue = (HC_QUEUE *)hostcache_ptr_load_acquire(&self->queues);
   for (; queue; queue = queue->next)
-    if (HC_I(queue_holds)(queue, ticket)) return queue;
-  return HC_I(queue_holds)(&self->loose, ticket) ? &self->loose : NULL;
+    if (HC_I(queue_holds_pending)(queue, ticket)) return queue;
+  return HC_I(queue_holds_pending)(&self->loose, ticket) ? &self->loose : NULL;
 }
 
 /* Blocks until a use is complete, by the wait hook. 0 if there is none, or it failed: then the
@@ -3076,6 +3134,7 @@ HOSTCACHE_UNUSED static int HC_I(wait_head)(HC_CACHE *self, HC_QUEUE *queue, uin
    for those threads that were freeing a marked block meanwhile, and may be in a hook. */
 
 struct HC_I(forgetting) {
+  struct HC_I(forgetting) *next; /* LOCK: streams_lock. In cache->forgets */
   HC_STREAM stream;
   HC_QUEUE *queue; /* of the stream, pinned, or NULL */
   HC_TALLY tally;
@@ -3315,6 +3374,33 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget_wait)(HC_CACHE *self,
     if (!HC_I(wait_use)(self, last, &job->tally)) return HOSTCACHE_ERR_EVENT;
   }
   return job->tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
+}
+
+/* One thread at a time forgets a stream, since what it has prepared is its own: waits until no
+   other one does. */
+HOSTCACHE_UNUSED static void HC_I(forget_begin)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+  struct HC_I(forgetting) *other;
+  unsigned attempt;
+  for (attempt = 0;; attempt++) {
+    hostcache_lock(&self->streams_lock);
+    other = self->forgets;
+    while (other && !HC_I(same_stream)(other->stream, job->stream)) other = other->next;
+    if (!other) {
+      job->next = self->forgets;
+      self->forgets = job;
+    }
+    hostcache_unlock(&self->streams_lock);
+    if (!other) return;
+    hostcache_pause(attempt);
+  }
+}
+
+HOSTCACHE_UNUSED static void HC_I(forget_end)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+  struct HC_I(forgetting) **at;
+  hostcache_lock(&self->streams_lock);
+  for (at = &self->forgets; *at != job;) at = &(*at)->next;
+  *at = job->next;
+  hostcache_unlock(&self->streams_lock);
 }
 
 HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
@@ -3723,7 +3809,7 @@ HC_PUBLIC size_t HC_FN(block_size)(const HC_BLOCK *block) { return block ? block
 HC_PUBLIC HC_RUNTIME const *HC_FN(block_segment)(const HC_BLOCK *block, size_t *offset) {
   HC_SEGMENT *segment = block ? block->segment : NULL;
   if (offset) *offset = segment ? (size_t)block->ptr - (size_t)segment->ptr : 0;
-  return segment ? &segment->runtime : NULL;
+  return segment ? (HC_RUNTIME const *)&segment->runtime : NULL; /* the cast: it may be an array */
 }
 #endif
 
@@ -3743,6 +3829,7 @@ HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *self, size_t *blocks_
   HC_TALLY tally = {0, 0, 0, 0};
   if (blocks_made_ready) *blocks_made_ready = 0;
   if (result != HOSTCACHE_OK) return result;
+  tally.no_wait = 1; /* never blocks: what cannot be recorded is quarantined */
   HC_I(drain_deferred)(self, &tally);
   HC_I(poll)(self, HC_LOOSE_PER_POLL, &tally);
   if (blocks_made_ready) *blocks_made_ready = tally.ready;
@@ -3787,12 +3874,12 @@ HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_n
   if (result != HOSTCACHE_OK) return result;
 
   HC_I(count)(self, &self->stats.num_sync_all_streams);
-  HC_I(drain_deferred)(self, &tally);
   began = hostcache_now_ns();
+  HC_I(drain_deferred)(self, &tally);
   ticket = HC_I(settle)(self, &tally, began, timeout_ns, &late);
   for (attempt = 0;; attempt++) {
     HC_I(poll)(self, SIZE_MAX, &tally);
-    queue = HC_I(queue_holding)(self, ticket);
+    queue = HC_I(queue_pending)(self, ticket);
     if (late) return HOSTCACHE_ERR_TIMEOUT;
     if (!queue) return tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
     if (HC_I(is_late)(began, timeout_ns)) return HOSTCACHE_ERR_TIMEOUT;
@@ -3833,9 +3920,11 @@ HC_PUBLIC hostcache_result HC_FN(forget_stream)(HC_CACHE *self, HC_STREAM stream
   if (result != HOSTCACHE_OK) return result;
   memset((void *)job, 0, sizeof *job);
   job->stream = stream;
+  HC_I(forget_begin)(self, job);
   job->queue = HC_I(queue_pin)(self, stream);
   result = HC_I(forget)(self, job);
   HC_I(queue_unpin)(job->queue);
+  HC_I(forget_end)(self, job);
   return result;
 }
 #endif
@@ -4340,6 +4429,12 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_visit_fn visit,
 #undef HC_IMPLEMENT
 #undef HC_DECLARE
 
+#undef HC_PROBE_hostcache
+#undef HC_PROBE_
+#undef HC_PROBE2
+#undef HC_PROBE
+#undef HC_SECOND2
+#undef HC_SECOND
 #undef HC_BAD_DECLARE
 #undef HC_EMIT
 #undef HC_BAD_EMIT
