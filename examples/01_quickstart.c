@@ -53,7 +53,7 @@ static const char usage[] =
     "  --mode MODE      how the cache knows what a stream has done: timeline (default) or events\n"
     "  --streams N      copy on N streams, 1 to 64 (default 2)\n"
     "  --depth N        keep N chunks in flight, 1 to 1024 (default 4)\n"
-    "  --chunk MIN:MAX  bytes in a chunk, with K or M, up to 64M (default 32K:64K)\n"
+    "  --chunk MIN:MAX  bytes in a chunk, with K or M, up to 64M (default 8K:16K)\n"
     "  --help           print this\n";
 
 enum { EXIT_USAGE = 2, EXIT_SIGNAL = 128 };
@@ -418,7 +418,7 @@ static const struct {
     {"throughput", in_bytes_per_s, offsetof(run, rate), 0},
     {"staging buffers got", as_count, offsetof(run, buffers), 0},
     {"  hits: no hook was called", as_count, offsetof(run, stats.num_hits), 1},
-    {"  misses", as_count, offsetof(run, stats.num_misses), 1},
+    {"  misses: a hook was called", as_count, offsetof(run, stats.num_misses), 1},
     {"segments from the system", as_count, offsetof(run, stats.num_mem_alloc), 1},
     {"  time it took for them", in_time, offsetof(run, stats.mem_alloc_time.total), 1},
     {"bytes requested, in all", in_bytes, offsetof(run, stats.requested_bytes.allocated), 1},
@@ -486,17 +486,20 @@ static int parse_value(options *o, const char *name, const char *value) {
     if (!o->depth || *rest) return fail("--depth is from 1 to 1024, not '%s'", value);
   } else {
     o->chunk_min = parse_number(&rest, 64 << 20);
-    if (*rest++ != ':') return fail("--chunk is MIN:MAX, as in 64K:1M, not '%s'", value);
-    o->chunk_max = parse_number(&rest, 64 << 20);
+    o->chunk_max = 0;
+    if (*rest == ':') {
+      rest++;
+      o->chunk_max = parse_number(&rest, 64 << 20);
+    }
     if (!o->chunk_min || o->chunk_max < o->chunk_min || *rest) {
-      return fail("--chunk is MIN:MAX, as in 64K:1M, up to 64M, not '%s'", value);
+      return fail("--chunk is MIN:MAX, as in 64K:1M, from 1 byte to 64M, not '%s'", value);
     }
   }
   return 1;
 }
 
 static int parse(options *o, int argc, char **argv) {
-  int i, no_cache = 0, only_files = 0;
+  int i, no_cache = 0, mode_given = 0, only_files = 0;
   for (i = 1; i < argc; i++) {
     const char *word = argv[i];
     if (only_files || word[0] != '-' || !word[1]) {
@@ -516,11 +519,14 @@ static int parse(options *o, int argc, char **argv) {
       return fail("%s needs a value; --help says which", word);
     } else if (!parse_value(o, word, argv[i])) {
       return 0;
+    } else if (!strcmp(word, "--mode")) {
+      mode_given = 1;
     }
   }
   if (o->help) return 1;
   if (!o->file_count) return fail("give it a file, or - for standard input; --help prints more");
   if (o->compare && no_cache) return fail("--compare runs without the cache too: drop --no-cache");
+  if (no_cache && mode_given) return fail("--no-cache has no mode: drop --mode");
   if (o->compare && o->output) return fail("--compare would write the copy twice: drop -o");
   if (no_cache) o->mode = MODE_NO_CACHE;
   return 1;
@@ -545,7 +551,8 @@ static int check_files(const options *o, int64_t *total) {
       return fail("--compare reads twice, and %s can be read once: save it to a file", name);
     }
     if (S_ISREG(out.st_mode) && in.st_dev == out.st_dev && in.st_ino == out.st_ino) {
-      return fail("%s is also the output: it would be overwritten before it is read", name);
+      return fail("%s is also the output: it would be overwritten before it is read",
+                  from_stdin ? "standard input" : name);
     }
     if (S_ISREG(in.st_mode)) *total += (int64_t)in.st_size;
     if (!S_ISREG(in.st_mode)) unknown = 1;
@@ -555,7 +562,7 @@ static int check_files(const options *o, int64_t *total) {
 }
 
 int main(int argc, char **argv) {
-  options o = {MODE_TIMELINE, 0, 0, 0, 2, 4, 32 << 10, 64 << 10, NULL, NULL};
+  options o = {MODE_TIMELINE, 0, 0, 0, 2, 4, 8 << 10, 16 << 10, NULL, NULL};
   run runs[2];
   int64_t total = 0;
   int status = EXIT_USAGE;

@@ -58,7 +58,9 @@ class Buffer {
   staging_block *block_;
 };
 
-/* The runtime, a stream and the cache. Members end in reverse order, which is the right one. */
+/* The runtime, a stream and the cache. Variables end in reverse order: the cache, then the stream,
+   which takes the end of its work with it, then the runtime. What the stream writes to comes before
+   them all, so that it is still there, also when something throws. */
 struct CloseCpu {
   void operator()(hostcache_cpu *cpu) const { hostcache_cpu_close(cpu); }
 };
@@ -78,6 +80,8 @@ using Owner = std::unique_ptr<T, End>;
 int run() {
   constexpr std::size_t floats = 64 * 1024, bytes = floats * sizeof(float), rounds = 100;
 
+  std::vector<float> device(floats * rounds);
+
   hostcache_cpu *opened_cpu;
   check(hostcache_cpu_open(&opened_cpu, nullptr));
   const Owner<hostcache_cpu, CloseCpu> cpu(opened_cpu);
@@ -92,7 +96,6 @@ int run() {
 
   /* Each round fills a buffer and leaves it to the stream. The mark comes before the copy, so that
      nothing that throws can come between the two. */
-  std::vector<float> device(floats * rounds);
   bool locked = true;
   for (std::size_t round = 0; round < rounds; round++) {
     Buffer buffer(cache.get(), bytes);
