@@ -862,8 +862,9 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *cache, hostcache_visit_fn visit
 
 /* ==, and one sentence where a class has none. */
 template <class T>
-static auto hostcache_equal(const T &a, const T &b, int) -> decltype(static_cast<bool>(a == b)) {
-  return static_cast<bool>(a == b);
+static auto hostcache_equal(const T &first, const T &second, int)
+    -> decltype(static_cast<bool>(first == second)) {
+  return static_cast<bool>(first == second);
 }
 template <class T>
 static bool hostcache_equal(const T &, const T &, long) {
@@ -1522,8 +1523,8 @@ HC_TALLY {
    time. */
 
 /* What only grows wraps round, without undefined behaviour, in a cache that is never reset. */
-HOSTCACHE_UNUSED static int64_t HC_I(sum)(int64_t a, int64_t b) {
-  return (int64_t)((uint64_t)a + (uint64_t)b);
+HOSTCACHE_UNUSED static int64_t HC_I(sum)(int64_t total, int64_t amount) {
+  return (int64_t)((uint64_t)total + (uint64_t)amount);
 }
 
 HOSTCACHE_UNUSED static void HC_I(stat_add)(hostcache_stat *stat, int64_t amount) {

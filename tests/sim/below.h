@@ -1,7 +1,7 @@
 /* below.h - what the header needs from below, replaced: its malloc, which can be made to fail at
-   the n-th call and counts what is alive, and its clock, which moves by itself by one microsecond
-   whenever it is read, so that a timeout runs out without any waiting. Included before
-   hostcache.h. */
+   the n-th call and counts what is alive, or to do something else first, as another thread would;
+   and its clock, which moves by itself by one microsecond whenever it is read, so that a timeout
+   runs out without any waiting. Included before hostcache.h. */
 
 #ifndef TESTS_SIM_BELOW_H
 #define TESTS_SIM_BELOW_H
@@ -19,6 +19,8 @@ typedef struct below_state {
   atomic_ullong fails_from; /* and all from this one; 0: none */
   atomic_ullong failed;
   atomic_ullong now_ns;
+  void (*once)(void *user); /* called inside of the next malloc; set while no other thread runs */
+  void *once_user;
 } below_state;
 
 static below_state below;
@@ -27,6 +29,11 @@ static inline void *below_malloc(size_t size) {
   unsigned long long call = atomic_fetch_add(&below.calls, 1) + 1;
   unsigned long long from = atomic_load(&below.fails_from);
   unsigned char *ptr;
+  if (below.once != NULL) {
+    void (*once)(void *user) = below.once;
+    below.once = NULL;
+    once(below.once_user);
+  }
   if (call == atomic_load(&below.fails_at) || (from != 0 && call >= from)) {
     atomic_fetch_add(&below.failed, 1);
     return NULL;

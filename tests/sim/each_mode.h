@@ -57,6 +57,10 @@
   ON(sim_pooled, test), ON(sim_owned, test), ON(sim_plain, test), ON(sim_waiting_pooled, test), \
       ON(sim_waiting_plain, test)
 #define ON_EACH_MODE_WITH_TIMELINE(test) ON(sim_timeline, test), ON(sim_waiting_timeline, test)
+#define ON_EACH_MODE_THAT_WAITS(test) \
+  ON(sim_waiting_pooled, test), ON(sim_waiting_plain, test), ON(sim_waiting_timeline, test)
+#define ON_EACH_MODE_THAT_POLLS(test) \
+  ON(sim_pooled, test), ON(sim_owned, test), ON(sim_plain, test), ON(sim_timeline, test)
 #define ON_NONE_IN_EACH_MODE(test)                                               \
   ON_NONE(sim_pooled, test), ON_NONE(sim_owned, test), ON_NONE(sim_plain, test), \
       ON_NONE(sim_timeline, test), ON_NONE(sim_waiting_pooled, test),            \

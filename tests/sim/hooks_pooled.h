@@ -5,10 +5,10 @@
 #define HC_STREAM_T sim_stream
 #define HC_EVENT_T sim_event
 #define HC_EVENT_CREATE(ctx, stream, event_ptr) \
-  hostcache_map(sim_event_create(ctx, stream, event_ptr), SIM_DONE, SIM_DONE)
+  hostcache_map(sim_event_create(ctx, stream, event_ptr), SIM_DONE, SIM_PENDING)
 #define HC_EVENT_DESTROY(ctx, event_ptr) \
-  hostcache_map(sim_event_destroy(ctx, event_ptr), SIM_DONE, SIM_DONE)
+  hostcache_map(sim_event_destroy(ctx, event_ptr), SIM_DONE, SIM_PENDING)
 #define HC_EVENT_RECORD(ctx, event_ptr, stream) \
-  hostcache_map(sim_event_record(ctx, event_ptr, stream), SIM_DONE, SIM_DONE)
+  hostcache_map(sim_event_record(ctx, event_ptr, stream), SIM_DONE, SIM_PENDING)
 #define HC_EVENT_QUERY(ctx, event_ptr) \
   hostcache_map(sim_event_query(ctx, event_ptr), SIM_DONE, SIM_PENDING)

@@ -27,7 +27,9 @@
    cache that looks into the memory of its user crashes. It is aligned to what was asked, and never
    to more.
 
-   Every hook can be made to fail: `sim_fail(d, n, onwards, hooks)`. Thread-safe; no sleeps. */
+   Every hook can be made to fail: `sim_fail(d, n, onwards, hooks)`; or to answer "pending", also
+   where that is no answer: `sim_fail_with(d, n, onwards, hooks, SIM_PENDING)`. Thread-safe; no
+   sleeps. */
 
 #ifndef TESTS_SIM_H
 #define TESTS_SIM_H
@@ -72,6 +74,8 @@ typedef enum sim_hook {
 #define SIM_EVERY_RECORD \
   (SIM_ONLY(SIM_EVENT_CREATE) | SIM_ONLY(SIM_EVENT_RECORD) | SIM_ONLY(SIM_TIMELINE_RECORD))
 #define SIM_EVERY_QUERY (SIM_ONLY(SIM_EVENT_QUERY) | SIM_ONLY(SIM_TIMELINE_QUERY))
+#define SIM_EVERY_WAIT \
+  (SIM_ONLY(SIM_EVENT_WAIT) | SIM_ONLY(SIM_STREAM_WAIT) | SIM_ONLY(SIM_TIMELINE_WAIT))
 
 #define SIM_STREAMS 128 /* handles 0 to 127, all of them open at first */
 #define SIM_LANES 1024  /* streams that ever were: a handle can be destroyed and made anew */
@@ -113,7 +117,7 @@ typedef struct sim_range { /* memory of the runtime */
   size_t size;
   void *raw;     /* what free() wants, where there is memory behind it */
   bool refused;  /* the free hook failed for it */
-  bool overlaps; /* given out by mistake, on demand of the test */
+  bool overlaps; /* given out by mistake, on demand of the test: in use, or impossible */
 } sim_range;
 
 typedef struct sim_block { /* memory in the hands of the test */
@@ -133,6 +137,7 @@ typedef enum sim_mischief { /* what the next call of the alloc hook does */
                             SIM_MISALIGNED,
                             SIM_OVERLAPPING_START, /* inside of live memory, and beyond its end */
                             SIM_OVERLAPPING_SAME,  /* the same range again */
+                            SIM_WRAPPING,          /* so high that it goes on at address 0 */
                             SIM_NULL
 } sim_mischief;
 
@@ -154,7 +159,7 @@ typedef struct sim_device {
   bool capturing;        /* a stream is being captured: no event may be asked */
   /* This many unsuccessful queries of a lane complete one unit; 0: never. */
   uint64_t progress_per_queries;
-  size_t memory_limit;      /* the alloc hook is out of memory beyond */
+  size_t memory_limit; /* the alloc hook is out of memory beyond */
   sim_mischief mischief;
   /* Called inside of every hook, but not inside of itself. */
   void (*on_hook)(void *user, sim_hook hook);
@@ -173,6 +178,7 @@ typedef struct sim_device {
     uint64_t every; /* or each n-th, again and again */
     unsigned hooks; /* which calls count */
     int alloc_code; /* what the alloc hook returns */
+    int code;       /* and the others */
     uint64_t seen, fired;
     uint64_t fired_of[SIM_HOOKS];
   } fault;
@@ -322,15 +328,23 @@ static inline void sim_stream_create(sim_device *d, sim_stream stream) {
 
 /* ---- faults ---------------------------------------------------------------------------------- */
 
-/* The n-th call (1 is the next) of any of `hooks` fails; `onwards`: and all calls after it. */
-static inline void sim_fail(sim_device *d, uint64_t n, bool onwards, unsigned hooks) {
+/* The n-th call (1 is the next) of any of `hooks` does nothing and returns `code`; `onwards`: and
+   all calls after it. */
+static inline void sim_fail_with(sim_device *d, uint64_t n, bool onwards, unsigned hooks,
+                                 int code) {
   sim_lock(d);
   memset(&d->fault, 0, sizeof d->fault);
   d->fault.at = n;
   d->fault.onwards = onwards;
   d->fault.hooks = hooks;
   d->fault.alloc_code = SIM_FAILURE;
+  d->fault.code = code;
   sim_unlock(d);
+}
+
+/* The same: it fails. */
+static inline void sim_fail(sim_device *d, uint64_t n, bool onwards, unsigned hooks) {
+  sim_fail_with(d, n, onwards, hooks, SIM_FAILURE);
 }
 
 /* Each n-th call of any of `hooks` fails. */
@@ -396,7 +410,7 @@ static inline int sim_enter(sim_device *d, sim_hook hook) {
         (d->fault.every != 0 && d->fault.seen % d->fault.every == 0)) {
       d->fault.fired++;
       d->fault.fired_of[hook]++;
-      code = hook == SIM_MEM_ALLOC ? d->fault.alloc_code : SIM_FAILURE;
+      code = hook == SIM_MEM_ALLOC ? d->fault.alloc_code : d->fault.code;
     }
   }
   sim_unlock(d);
@@ -559,6 +573,10 @@ static inline void sim_misplace(sim_device *d, size_t align, sim_range *range) {
     case SIM_OVERLAPPING_SAME:
       if (last == NULL) break;
       range->start = last->start;
+      range->overlaps = true;
+      break;
+    case SIM_WRAPPING:
+      range->start = (uintptr_t)0 - align;
       range->overlaps = true;
       break;
     case SIM_NULL:

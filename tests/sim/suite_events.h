@@ -180,6 +180,31 @@ RIG_TEST(free_deferred_of_a_block_without_uses_makes_it_ready_at_once) {
   assert_int_equal(sim_calls(&rig->device, SIM_EVERY_HOOK), before);
 }
 
+static inline void ON_RIG(submit_beside_each_record)(void *user, sim_hook hook) {
+  RIG_NOW *rig = user;
+  if ((SIM_ONLY(hook) & SIM_EVERY_RECORD & ~SIM_ONLY(SIM_EVENT_CREATE)) != 0)
+    (void)sim_submit(&rig->device, 1);
+}
+
+/* Whoever comes first in a stream's queue holds up those behind it. */
+RIG_TEST(what_callbacks_freed_is_recorded_in_the_order_of_the_frees) {
+  RIG_NOW *rig = *state;
+  void *first = ON_RIG(take)(rig, 64 * KIB), *second = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, first, 1);
+  (void)ON_RIG(use)(rig, second, 1);
+  sim_handed_back(&rig->device, first);
+  assert_ok(API(free_deferred)(rig->cache, first));
+  sim_handed_back(&rig->device, second);
+  assert_ok(API(free_deferred)(rig->cache, second));
+  rig->device.on_hook = ON_RIG(submit_beside_each_record);
+  rig->device.on_hook_user = rig;
+  assert_int_equal(ON_RIG(poll)(rig), 0); /* records after unit 3, and after unit 4 */
+  rig->device.on_hook = NULL;
+  sim_complete(&rig->device, 1, 3);
+  assert_int_equal(ON_RIG(poll)(rig), 1);
+  assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), first);
+}
+
 /* What a callback of the runtime does: it frees in the middle of whatever the cache does. */
 static inline void ON_RIG(free_from_a_hook)(void *user, sim_hook hook) {
   RIG_NOW *rig = user;

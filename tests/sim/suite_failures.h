@@ -110,7 +110,7 @@ RIG_TEST(misaligned_memory_that_cannot_be_given_back_is_leaked) {
 
 /* The range that is live already must come through unharmed. What happens to the other is the
    runtime's: only the referee's own book is put right here. */
-static inline void ON_RIG(overlap)(RIG_NOW *rig, sim_mischief mischief) {
+static inline void ON_RIG(misplaced)(RIG_NOW *rig, sim_mischief mischief) {
   void *held = ON_RIG(take)(rig, 64 * KIB), *ptr = &ptr;
   size_t i;
   rig->device.mischief = mischief;
@@ -128,11 +128,15 @@ static inline void ON_RIG(overlap)(RIG_NOW *rig, sim_mischief mischief) {
 }
 
 RIG_TEST(memory_that_overlaps_the_end_of_a_live_segment_is_refused) {
-  ON_RIG(overlap)(*state, SIM_OVERLAPPING_START);
+  ON_RIG(misplaced)(*state, SIM_OVERLAPPING_START);
 }
 
 RIG_TEST(memory_that_begins_where_a_live_segment_does_is_refused) {
-  ON_RIG(overlap)(*state, SIM_OVERLAPPING_SAME);
+  ON_RIG(misplaced)(*state, SIM_OVERLAPPING_SAME);
+}
+
+RIG_TEST(memory_that_wraps_around_the_address_space_is_refused) {
+  ON_RIG(misplaced)(*state, SIM_WRAPPING);
 }
 
 RIG_TEST(memory_at_null_is_refused) {
@@ -222,6 +226,63 @@ RIG_TEST(every_use_without_room_counts) {
   }
 }
 
+#ifdef CACHE_WAITS
+RIG_TEST(process_events_quarantines_a_use_without_room_for_which_free_would_wait) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take)(rig, 64 * KIB);
+  sim_stream stream;
+  below_fail(1, true);
+  for (stream = 0; stream < 4; stream++) (void)ON_RIG(use)(rig, ptr, stream);
+  (void)sim_use(&rig->device, 7, ptr);
+  assert_result(API(record_stream)(rig->cache, ptr, 7), HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(API(free_deferred)(rig->cache, ptr));
+  assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
+  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_WAIT), 0);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+  sim_complete_all(&rig->device);
+  assert_ptr_not_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
+}
+#endif
+
+#if defined CACHE_WAITS && defined CACHE_TIMELINE
+/* The fifth use of a block is one up to a value of stream 7, and finds no room. */
+static inline hostcache_result ON_RIG(free_without_room)(RIG_NOW *rig, uint64_t value) {
+  void *ptr = ON_RIG(take)(rig, 64 * KIB);
+  sim_stream stream;
+  for (stream = 0; stream < 4; stream++) assert_ok(API(record_stream)(rig->cache, ptr, stream));
+  below_fail(1, true);
+  assert_result(API(record_value)(rig->cache, ptr, 7, value), HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  sim_handed_back(&rig->device, ptr);
+  return API(free)(rig->cache, ptr);
+}
+
+RIG_TEST(a_value_without_room_is_over_when_its_stream_has_reached_it) {
+  RIG_NOW *rig = *state;
+  assert_ok(ON_RIG(free_without_room)(rig, sim_submit(&rig->device, 7)));
+  assert_int_equal(rig->device.calls[SIM_STREAM_WAIT], 1);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
+}
+
+/* An idle stream has not reached what was not submitted to it yet. */
+RIG_TEST(a_value_without_room_that_its_idle_stream_has_not_reached_quarantines) {
+  RIG_NOW *rig = *state;
+  uint64_t later = sim_submit(&rig->device, 7) + 1;
+  assert_result(ON_RIG(free_without_room)(rig, later), HOSTCACHE_ERR_EVENT);
+  assert_int_equal(rig->device.calls[SIM_STREAM_WAIT], 1);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+}
+
+RIG_TEST(a_value_without_room_of_a_stream_that_answers_pending_quarantines) {
+  RIG_NOW *rig = *state;
+  sim_fail_with(&rig->device, 1, false, SIM_ONLY(SIM_TIMELINE_QUERY), SIM_PENDING);
+  assert_result(ON_RIG(free_without_room)(rig, sim_submit(&rig->device, 7)), HOSTCACHE_ERR_EVENT);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+}
+#endif
+
 #ifndef CACHE_TIMELINE
 RIG_TEST(an_event_for_which_there_is_no_room_stays_the_callers) {
   RIG_NOW *rig = *state;
@@ -248,13 +309,15 @@ RIG_TEST(an_event_for_which_there_is_no_room_stays_the_callers) {
 
 /* ---- creating or recording an event at free -------------------------------------------------- */
 
-/* Two streams used the block; the call of `hooks` that comes `nth` fails. */
-static inline void ON_RIG(fail_at_free)(RIG_NOW *rig, uint64_t nth, unsigned hooks) {
+/* Two streams used the block; the call of `hooks` that comes `nth` does nothing and returns
+   `code`. */
+static inline void ON_RIG(fail_at_free)(RIG_NOW *rig, uint64_t nth, unsigned hooks, int code) {
   void *ptr = ON_RIG(take)(rig, 64 * KIB);
   hostcache_result result;
   (void)ON_RIG(use)(rig, ptr, 1);
   (void)ON_RIG(use)(rig, ptr, 2);
-  sim_fail(&rig->device, nth, false, hooks);
+  rig->heard.wanted_code = code == SIM_PENDING ? 0 : code; /* pending has no code */
+  sim_fail_with(&rig->device, nth, false, hooks, code);
   sim_handed_back(&rig->device, ptr);
   result = API(free)(rig->cache, ptr);
   if (rig->device.fault.fired == 0) { /* a mode that creates no events */
@@ -290,33 +353,117 @@ static inline void ON_RIG(fail_at_free)(RIG_NOW *rig, uint64_t nth, unsigned hoo
 }
 
 RIG_TEST(a_first_record_that_fails_at_free_loses_nothing) {
-  ON_RIG(fail_at_free)(*state, 1, SIM_EVERY_RECORD & ~SIM_ONLY(SIM_EVENT_CREATE));
+  ON_RIG(fail_at_free)(*state, 1, SIM_EVERY_RECORD & ~SIM_ONLY(SIM_EVENT_CREATE), SIM_FAILURE);
 }
 
 RIG_TEST(a_second_record_that_fails_at_free_loses_nothing) {
-  ON_RIG(fail_at_free)(*state, 2, SIM_EVERY_RECORD & ~SIM_ONLY(SIM_EVENT_CREATE));
+  ON_RIG(fail_at_free)(*state, 2, SIM_EVERY_RECORD & ~SIM_ONLY(SIM_EVENT_CREATE), SIM_FAILURE);
+}
+
+RIG_TEST(a_record_that_answers_pending_at_free_counts_as_failed) {
+  ON_RIG(fail_at_free)(*state, 1, SIM_EVERY_RECORD & ~SIM_ONLY(SIM_EVENT_CREATE), SIM_PENDING);
 }
 
 RIG_TEST(an_event_that_cannot_be_created_at_free_loses_nothing) {
-  ON_RIG(fail_at_free)(*state, 1, SIM_ONLY(SIM_EVENT_CREATE));
+  ON_RIG(fail_at_free)(*state, 1, SIM_ONLY(SIM_EVENT_CREATE), SIM_FAILURE);
 }
 
 RIG_TEST(a_second_event_that_cannot_be_created_at_free_loses_nothing) {
-  ON_RIG(fail_at_free)(*state, 2, SIM_ONLY(SIM_EVENT_CREATE));
+  ON_RIG(fail_at_free)(*state, 2, SIM_ONLY(SIM_EVENT_CREATE), SIM_FAILURE);
 }
 
-#ifdef CACHE_WAITS
-RIG_TEST(a_wait_that_fails_too_ends_in_quarantine) {
+RIG_TEST(an_event_whose_creation_answers_pending_at_free_counts_as_not_created) {
+  ON_RIG(fail_at_free)(*state, 1, SIM_ONLY(SIM_EVENT_CREATE), SIM_PENDING);
+}
+
+/* A block that a callback freed, so that the next upkeep has to record its use of stream 1. */
+static inline void *ON_RIG(leave_to_upkeep)(RIG_NOW *rig) {
+  void *ptr = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, ptr, 1);
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(API(free_deferred)(rig->cache, ptr));
+  return ptr;
+}
+
+RIG_TEST(upkeep_says_so_when_a_record_fails_that_a_callback_left_to_it) {
+  RIG_NOW *rig = *state;
+  (void)ON_RIG(leave_to_upkeep)(rig);
+  sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
+  assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
+  (void)ON_RIG(leave_to_upkeep)(rig);
+  sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
+  assert_result(API(synchronize)(rig->cache, UINT64_C(1000000000)), HOSTCACHE_ERR_EVENT);
+  (void)ON_RIG(leave_to_upkeep)(rig);
+  sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
+  assert_result(API(empty_cache)(rig->cache), HOSTCACHE_ERR_EVENT);
+  assert_int_equal(rig->heard.with_code, 3);
+}
+
+RIG_TEST(synchronize_does_not_wait_for_what_is_quarantined) {
   RIG_NOW *rig = *state;
   void *ptr = ON_RIG(take)(rig, 64 * KIB);
   (void)ON_RIG(use)(rig, ptr, 1);
-  sim_fail(&rig->device, 1, true, SIM_EVERY_RECORD | SIM_ONLY(SIM_STREAM_WAIT));
+  (void)ON_RIG(use)(rig, ptr, 2);
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(API(free_deferred)(rig->cache, ptr));
+  sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
+  assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+  assert_ok(API(synchronize)(rig->cache, 0)); /* though its use of stream 2 was recorded */
+}
+
+#ifdef CACHE_WAITS
+RIG_TEST(process_events_quarantines_what_free_would_wait_for) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(leave_to_upkeep)(rig), *other;
+  sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
+  assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
+  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_WAIT), 0);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+  other = ON_RIG(take)(rig, 64 * KIB);
+  assert_ptr_not_equal(other, ptr);
+  (void)ON_RIG(use)(rig, other, 1);
+  sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
+  sim_handed_back(&rig->device, other);
+  assert_result(API(free)(rig->cache, other), HOSTCACHE_ERR_EVENT);
+  assert_int_equal(rig->device.calls[SIM_STREAM_WAIT], 1);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+}
+
+static inline void ON_RIG(fail_to_wait_too)(RIG_NOW *rig, int code) {
+  void *ptr = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, ptr, 1);
+  sim_fail_with(&rig->device, 1, true, SIM_EVERY_RECORD | SIM_ONLY(SIM_STREAM_WAIT), code);
   sim_handed_back(&rig->device, ptr);
   assert_result(API(free)(rig->cache, ptr), HOSTCACHE_ERR_EVENT);
   sim_fail_no_more(&rig->device);
   assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
   sim_complete_all(&rig->device);
   assert_ptr_not_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
+}
+
+RIG_TEST(a_wait_that_fails_too_ends_in_quarantine) {
+  ON_RIG(fail_to_wait_too)(*state, SIM_FAILURE);
+}
+
+RIG_TEST(a_wait_for_a_stream_that_answers_pending_ends_in_quarantine) {
+  ON_RIG(fail_to_wait_too)(*state, SIM_PENDING);
+}
+
+/* That it does not block as it should is no failure, and no proof either. */
+RIG_TEST(a_wait_for_a_use_that_answers_pending_proves_nothing) {
+  RIG_NOW *rig = *state;
+  (void)ON_RIG(pend)(rig, 64 * KIB, 1);
+  (void)ON_RIG(pend)(rig, 64 * KIB, 2);
+  sim_fail_with(&rig->device, 1, true, SIM_EVERY_WAIT, SIM_PENDING);
+  rig->device.progress_per_queries = 5;
+  assert_ok(API(synchronize)(rig->cache, UINT64_MAX));
+  assert_true(sim_calls(&rig->device, SIM_EVERY_WAIT) > 2); /* it goes on asking in this way */
+  assert_int_equal(rig->heard.count, 0);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+  (void)ON_RIG(take)(rig, 64 * KIB); /* the referee looks */
+  (void)ON_RIG(take)(rig, 64 * KIB);
 }
 #endif
 
@@ -362,8 +509,8 @@ RIG_TEST(a_query_that_fails_does_not_stop_the_other_streams) {
   assert_int_equal(ON_RIG(poll)(rig), 2);
 }
 
-/* How often in a row a query fails before quarantine. */
-static inline void ON_RIG(fail_queries)(RIG_NOW *rig, int limit) {
+/* How often in a row a query fails, or returns `code`, before quarantine. */
+static inline void ON_RIG(fail_queries)(RIG_NOW *rig, int limit, int code) {
   void *first = ON_RIG(take)(rig, 64 * KIB), *second = ON_RIG(take)(rig, 64 * KIB);
   int i;
   (void)ON_RIG(use)(rig, first, 1);
@@ -372,7 +519,7 @@ static inline void ON_RIG(fail_queries)(RIG_NOW *rig, int limit) {
   ON_RIG(give)(rig, second);
   for (i = 0; i < limit; i++) {
     assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
-    sim_fail(&rig->device, 1, false, SIM_EVERY_QUERY);
+    sim_fail_with(&rig->device, 1, false, SIM_EVERY_QUERY, code);
     assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
   }
   sim_fail_no_more(&rig->device);
@@ -392,24 +539,31 @@ static inline void ON_RIG(fail_queries)(RIG_NOW *rig, int limit) {
   assert_int_equal(ON_RIG(stats)(rig).quarantined_bytes.current, 0);
 }
 
-RIG_TEST(a_query_that_fails_three_times_in_a_row_quarantines) { ON_RIG(fail_queries)(*state, 3); }
+RIG_TEST(a_query_that_fails_three_times_in_a_row_quarantines) {
+  ON_RIG(fail_queries)(*state, 3, SIM_FAILURE);
+}
+
+#ifdef CACHE_TIMELINE
+/* A stream's counter can be told at any time: pending is no answer. */
+RIG_TEST(a_timeline_that_answers_pending_counts_as_failed) {
+  ON_RIG(fail_queries)(*state, 3, SIM_PENDING);
+}
+#endif
 
 RIG_TEST(the_config_says_after_how_many_failures_a_query_quarantines) {
   RIG_NOW *rig = *state;
   hostcache_config config = ON_RIG(config)(rig);
   config.query_error_limit = 1;
   ON_RIG(configure)(rig, config);
-  ON_RIG(fail_queries)(rig, 1);
+  ON_RIG(fail_queries)(rig, 1, SIM_FAILURE);
   config.query_error_limit = 7;
   ON_RIG(settle)(rig);
   ON_RIG(configure)(rig, config);
-  ON_RIG(fail_queries)(rig, 7);
+  ON_RIG(fail_queries)(rig, 7, SIM_FAILURE);
 }
 
-RIG_TEST(a_query_that_succeeds_in_between_starts_the_count_again) {
-  RIG_NOW *rig = *state;
+static inline void ON_RIG(fail_with_answers_between)(RIG_NOW *rig) {
   int round;
-  (void)ON_RIG(pend)(rig, 64 * KIB, 1);
   for (round = 0; round < 5; round++) {
     sim_fail(&rig->device, 1, true, SIM_EVERY_QUERY);
     assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
@@ -419,6 +573,22 @@ RIG_TEST(a_query_that_succeeds_in_between_starts_the_count_again) {
   }
   assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
 }
+
+RIG_TEST(a_query_that_succeeds_in_between_starts_the_count_again) {
+  (void)ON_RIG(pend)(*state, 64 * KIB, 1);
+  ON_RIG(fail_with_answers_between)(*state);
+}
+
+#ifndef CACHE_TIMELINE
+RIG_TEST(an_event_handed_over_that_answers_in_between_starts_the_count_again) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take)(rig, 64 * KIB);
+  (void)sim_use(&rig->device, 1, ptr);
+  assert_ok(API(record_event)(rig->cache, ptr, CACHE_OWN_EVENT(&rig->device, 1)));
+  ON_RIG(give)(rig, ptr);
+  ON_RIG(fail_with_answers_between)(rig);
+}
+#endif
 
 RIG_TEST(upkeep_finishes_its_work_when_a_query_fails_and_says_so) {
   RIG_NOW *rig = *state;
@@ -478,6 +648,16 @@ RIG_TEST(a_stream_that_cannot_be_forgotten_is_still_known) {
 }
 
 /* ---- HC_MEM_FREE ----------------------------------------------------------------------------- */
+
+/* Memory that may still go back later is not the cache's to count on either. */
+RIG_TEST(memory_whose_return_answers_pending_is_leaked) {
+  RIG_NOW *rig = *state;
+  rig->may_leak = true;
+  ON_RIG(give)(rig, ON_RIG(take)(rig, 64 * KIB));
+  sim_fail_with(&rig->device, 1, false, SIM_ONLY(SIM_MEM_FREE), SIM_PENDING);
+  assert_result(API(empty_cache)(rig->cache), HOSTCACHE_ERR_LEAKED);
+  assert_int_equal(ON_RIG(stats)(rig).leaked.current, 1);
+}
 
 RIG_TEST(memory_that_cannot_be_given_back_is_leaked_and_not_tried_again) {
   RIG_NOW *rig = *state;

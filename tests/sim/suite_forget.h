@@ -164,6 +164,71 @@ RIG_TEST(an_event_recorded_in_vain_is_ended_when_it_has_completed) {
   rig->cache = NULL;
 }
 
+/* Nobody frees the block any earlier for these events, so nobody waits for them. */
+RIG_TEST(synchronize_does_not_wait_for_the_events_of_a_stream_that_could_not_be_forgotten) {
+  RIG_NOW *rig = *state;
+  void *blocks[2];
+  size_t i;
+  for (i = 0; i < COUNT_OF(blocks); i++) {
+    blocks[i] = ON_RIG(take)(rig, 64 * KIB);
+    (void)ON_RIG(use)(rig, blocks[i], 9);
+  }
+  /* The second record fails, and waiting instead. */
+  sim_fail(&rig->device, 2, true, SIM_ONLY(SIM_EVENT_RECORD) | SIM_ONLY(SIM_STREAM_WAIT));
+  assert_result(API(forget_stream)(rig->cache, 9), HOSTCACHE_ERR_EVENT);
+  sim_fail_no_more(&rig->device);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+  assert_ok(API(synchronize)(rig->cache, 0));
+}
+
+static inline void ON_RIG(rival_frees_and_submits)(void *user, sim_hook hook) {
+  ON_RIG(rival) *rival = user;
+  if (rival->block == NULL) return;
+  ON_RIG(rival_frees)(rival, hook);
+  (void)sim_submit(&rival->rig->device, 9);
+}
+
+/* Leaves an event that nobody needs, recorded in vain after unit 2 of stream 9, and a block that
+   waits for unit 1. (Where events are plain values nothing is left.) */
+static inline void ON_RIG(record_in_vain)(RIG_NOW *rig) {
+  ON_RIG(rival) rival = {NULL, NULL, false};
+  rival.rig = rig;
+  rival.block = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, rival.block, 9);
+  rig->device.on_hook = ON_RIG(rival_frees_and_submits);
+  rig->device.on_hook_user = &rival;
+  assert_ok(API(forget_stream)(rig->cache, 9));
+  rig->device.on_hook = NULL;
+  rig->may_lose_events = true;
+}
+
+/* Says LEAKED just where an event is left. */
+static inline void ON_RIG(destroy_and_count)(RIG_NOW *rig) {
+  hostcache_result result = API(destroy)(rig->cache);
+  rig->cache = NULL;
+  assert_result(result, sim_live_events(&rig->device) > 0 ? HOSTCACHE_ERR_LEAKED : HOSTCACHE_OK);
+}
+
+RIG_TEST(destroy_tells_of_an_event_recorded_in_vain_that_has_not_completed) {
+  RIG_NOW *rig = *state;
+  ON_RIG(record_in_vain)(rig);
+  sim_complete(&rig->device, 9, 1);
+  ON_RIG(destroy_and_count)(rig);
+}
+
+RIG_TEST(destroy_tells_of_an_event_recorded_in_vain_that_cannot_be_told) {
+  RIG_NOW *rig = *state;
+  ON_RIG(record_in_vain)(rig);
+  sim_complete(&rig->device, 9, -1);
+  sim_fail(&rig->device, 2, true, SIM_EVERY_QUERY); /* the first one is of the block's own event */
+  (void)API(process_events)(rig->cache, NULL);
+  (void)API(process_events)(rig->cache, NULL);
+  (void)API(process_events)(rig->cache, NULL);
+  sim_fail_no_more(&rig->device);
+  assert_int_equal(ON_RIG(stats)(rig).active.current, 0);
+  ON_RIG(destroy_and_count)(rig);
+}
+
 /* More events wait than one poll asks; the last of them are complete. */
 RIG_TEST(everything_that_waits_is_asked_before_memory_is_out) {
   RIG_NOW *rig = *state;

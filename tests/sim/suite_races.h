@@ -11,9 +11,12 @@
 typedef struct gate {
   pthread_mutex_t lock;
   pthread_cond_t changed;
-  unsigned hooks; /* the first call of one of them stops here */
+  unsigned hooks;  /* a call of one of them stops here, */
+  unsigned passes; /* after so many that pass */
   bool used, reached, open;
 } gate;
+
+static _Thread_local gate *own_gate; /* where this thread stops */
 
 static inline void gate_init(gate *g, unsigned hooks) {
   memset(g, 0, sizeof *g);
@@ -29,9 +32,11 @@ static inline void gate_end(gate *g) {
 
 /* For on_hook. */
 static inline void gate_stop(void *user, sim_hook hook) {
-  gate *g = user;
+  gate *g = own_gate;
+  (void)user;
+  if (g == NULL) return;
   pthread_mutex_lock(&g->lock);
-  if (!g->used && (g->hooks & SIM_ONLY(hook)) != 0) {
+  if (!g->used && (g->hooks & SIM_ONLY(hook)) != 0 && g->passes-- == 0) {
     g->used = g->reached = true;
     pthread_cond_broadcast(&g->changed);
     while (!g->open) pthread_cond_wait(&g->changed, &g->lock);
@@ -45,6 +50,18 @@ static inline void gate_await(gate *g) {
   pthread_mutex_lock(&g->lock);
   while (!g->reached) pthread_cond_wait(&g->changed, &g->lock);
   pthread_mutex_unlock(&g->lock);
+}
+
+/* Gives a thread time to come to the gate, which it need not do. */
+static inline void gate_look(gate *g) {
+  bool reached = false;
+  int i;
+  for (i = 0; i < 5000 && !reached; i++) {
+    sched_yield();
+    pthread_mutex_lock(&g->lock);
+    reached = g->reached;
+    pthread_mutex_unlock(&g->lock);
+  }
 }
 
 static inline void gate_open(gate *g) {
@@ -63,41 +80,77 @@ typedef struct ON_RIG(call) {
   pthread_t thread;
   void *block;       /* to free; or */
   sim_stream stream; /* to forget, and to destroy at once; or, if negative: process_events */
+  bool keeps;        /* the stream is not destroyed */
   hostcache_result result;
+  bool idle; /* the stream was, when it had been forgotten */
 } ON_RIG(call);
+
+static inline bool ON_RIG(is_idle)(RIG_NOW *rig, sim_stream stream) {
+  const sim_lane *lane;
+  bool idle;
+  sim_lock(&rig->device);
+  lane = &rig->device.lanes[rig->device.lane_of[stream]];
+  idle = lane->completed == lane->submitted;
+  sim_unlock(&rig->device);
+  return idle;
+}
 
 static inline void *ON_RIG(call_body)(void *argument) {
   ON_RIG(call) *call = argument;
+  own_gate = &call->gate;
   if (call->block != NULL) {
     call->result = API(free)(call->rig->cache, call->block);
   } else if (call->stream < 0) {
     call->result = API(process_events)(call->rig->cache, NULL);
   } else {
     call->result = API(forget_stream)(call->rig->cache, call->stream);
-    if (call->result == HOSTCACHE_OK) sim_stream_destroy(&call->rig->device, call->stream);
+    if (call->result == HOSTCACHE_OK) call->idle = ON_RIG(is_idle)(call->rig, call->stream);
+    if (call->result == HOSTCACHE_OK && !call->keeps)
+      sim_stream_destroy(&call->rig->device, call->stream);
   }
   gate_open(&call->gate); /* where no hook was called */
   return NULL;
 }
 
-static inline void ON_RIG(call_start)(ON_RIG(call) * call, RIG_NOW *rig, void *block,
-                                      sim_stream stream, unsigned hooks) {
+static inline void ON_RIG(call_prepare)(ON_RIG(call) * call, RIG_NOW *rig, void *block,
+                                        sim_stream stream, unsigned hooks) {
+  memset(call, 0, sizeof *call);
   call->rig = rig;
   call->block = block;
   call->stream = stream;
   gate_init(&call->gate, hooks);
-  rig->device.on_hook = gate_stop;
-  rig->device.on_hook_user = &call->gate;
+}
+
+/* The first call that runs sets on_hook; it stays until the last of them has ended. */
+static inline void ON_RIG(call_run)(ON_RIG(call) * call) {
+  if (call->rig->device.on_hook != gate_stop) call->rig->device.on_hook = gate_stop;
   assert_int_equal(pthread_create(&call->thread, NULL, ON_RIG(call_body), call), 0);
+}
+
+static inline hostcache_result ON_RIG(call_join)(ON_RIG(call) * call) {
+  gate_open(&call->gate);
+  assert_int_equal(pthread_join(call->thread, NULL), 0);
+  gate_end(&call->gate);
+  return call->result;
+}
+
+static inline void ON_RIG(call_start)(ON_RIG(call) * call, RIG_NOW *rig, void *block,
+                                      sim_stream stream, unsigned hooks) {
+  ON_RIG(call_prepare)(call, rig, block, stream, hooks);
+  ON_RIG(call_run)(call);
   gate_await(&call->gate);
 }
 
 static inline hostcache_result ON_RIG(call_end)(ON_RIG(call) * call) {
-  gate_open(&call->gate);
-  assert_int_equal(pthread_join(call->thread, NULL), 0);
+  hostcache_result result = ON_RIG(call_join)(call);
   call->rig->device.on_hook = NULL;
-  gate_end(&call->gate);
-  return call->result;
+  return result;
+}
+
+static inline void ON_RIG(let_it_move_beside)(RIG_NOW *rig) {
+  sim_lock(&rig->device);
+  rig->device.progress_per_queries = 1;
+  sim_unlock(&rig->device);
 }
 
 /* ---- a stream is forgotten while its blocks are freed ---------------------------------------- */
@@ -287,6 +340,142 @@ RIG_TEST(two_streams_forgotten_at_once_do_not_disturb_each_other) {
   for (stream = 0; stream < 3; stream++) (void)ON_RIG(take)(rig, 64 * KIB);
 }
 
+/* ---- two threads forget the same stream ------------------------------------------------------ */
+
+#ifdef CACHE_TIMELINE
+/* The first one waits for the stream; what it has prepared must not let the second one return
+   before the stream is there. */
+RIG_TEST(a_stream_that_two_threads_forget_has_come_to_its_end_for_both) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take)(rig, 64 * KIB);
+  ON_RIG(call) first, second;
+  (void)ON_RIG(use)(rig, ptr, 7);
+  ON_RIG(call_prepare)(&first, rig, NULL, 7, SIM_EVERY_QUERY | SIM_EVERY_WAIT);
+  ON_RIG(call_prepare)(&second, rig, NULL, 7, 0);
+  first.keeps = second.keeps = true;
+  ON_RIG(call_run)(&first);
+  gate_await(&first.gate);
+  ON_RIG(call_run)(&second);
+  gate_look(&second.gate);
+  ON_RIG(let_it_move_beside)(rig);
+  gate_open(&first.gate);
+  assert_ok(ON_RIG(call_join)(&second));
+  assert_ok(ON_RIG(call_end)(&first));
+  assert_true(first.idle);
+  assert_true(second.idle);
+  rig->device.progress_per_queries = 0;
+  sim_stream_destroy(&rig->device, 7);
+  ON_RIG(give)(rig, ptr);
+  assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
+}
+#else
+/* The first one has prepared one of two marks when it fails, and undoes that: the second one must
+   not have relied on it. */
+RIG_TEST(a_forgetting_that_fails_leaves_no_mark_to_another_that_succeeds) {
+  RIG_NOW *rig = *state;
+  void *blocks[2];
+  ON_RIG(call) first, second;
+  size_t i;
+  for (i = 0; i < COUNT_OF(blocks); i++) {
+    blocks[i] = ON_RIG(take)(rig, 64 * KIB);
+    (void)ON_RIG(use)(rig, blocks[i], 7);
+  }
+  sim_fail(&rig->device, 2, false, SIM_ONLY(SIM_EVENT_RECORD));
+  ON_RIG(call_prepare)(&first, rig, NULL, 7, SIM_ONLY(SIM_EVENT_RECORD));
+  ON_RIG(call_prepare)(&second, rig, NULL, 7, SIM_ONLY(SIM_EVENT_RECORD));
+  first.gate.passes = 1;
+  ON_RIG(call_run)(&first);
+  gate_await(&first.gate); /* in the record that is about to fail; and it cannot wait instead: */
+  sim_fail(&rig->device, 1, true, SIM_ONLY(SIM_STREAM_WAIT));
+  ON_RIG(call_run)(&second);
+  gate_look(&second.gate);
+  assert_result(ON_RIG(call_join)(&first), HOSTCACHE_ERR_EVENT);
+  assert_ok(ON_RIG(call_end)(&second)); /* and the stream is destroyed */
+  sim_fail_no_more(&rig->device);
+  for (i = 0; i < COUNT_OF(blocks); i++) ON_RIG(give)(rig, blocks[i]); /* a hook must not see it */
+  for (i = 0; i < COUNT_OF(blocks); i++) (void)ON_RIG(take)(rig, 64 * KIB);
+}
+#endif
+
+/* ---- the record of a forgotten stream is used for another ------------------------------------ */
+
+/* Stream 8 follows stream 7 in the moment in which an event of 7 is on its way to the pool. */
+static inline void ON_RIG(change_streams)(void *user) {
+  RIG_NOW *rig = user;
+  assert_ok(API(forget_stream)(rig->cache, 7));
+  sim_stream_destroy(&rig->device, 7);
+  assert_ok(API(record_stream)(rig->cache, (void *)rig->device.blocks.at[0].start, 8));
+}
+
+RIG_TEST(an_event_that_completes_while_its_stream_is_forgotten_serves_no_other_stream) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(pend)(rig, 64 * KIB, 7);
+  sim_complete_all(&rig->device);
+  below.once = ON_RIG(change_streams);
+  below.once_user = rig;
+  assert_int_equal(ON_RIG(poll)(rig), 1);
+  if (below.once != NULL) { /* a mode without a pool */
+    below.once = NULL;
+    return;
+  }
+  (void)sim_use(&rig->device, 8, ptr);
+  ON_RIG(give)(rig, ptr); /* the referee sees whose event is recorded */
+}
+
+#ifndef CACHE_WAITS
+/* Inside of the queries with which forget_stream waits, first for what is pending at the call, then
+   for what came meanwhile. */
+typedef struct ON_RIG(latecomer) {
+  RIG_NOW *rig;
+  ON_RIG(call) call;
+  void *block;
+  int step;
+} ON_RIG(latecomer);
+
+static inline void ON_RIG(come_late)(void *user, sim_hook hook) {
+  ON_RIG(latecomer) *late = user;
+  RIG_NOW *rig = late->rig;
+  if ((SIM_ONLY(hook) & SIM_EVERY_QUERY) == 0) return;
+  if (late->step == 0) {
+    sim_complete(&rig->device, 7, -1);
+    (void)ON_RIG(pend)(rig, 64 * KIB, 7); /* this is to be waited for too; in its query ... */
+  } else if (late->step == 1) {
+    late->block = ON_RIG(take)(rig, 128 * KIB); /* ... a block is used and freed, which stops ... */
+    (void)ON_RIG(use)(rig, late->block, 7);
+    sim_handed_back(&rig->device, late->block);
+    ON_RIG(call_start)(&late->call, rig, late->block, -1, SIM_EVERY_RECORD);
+    sim_complete(&rig->device, 7, 1); /* ... and does not keep the stream from being forgotten */
+  }
+  late->step++;
+}
+
+RIG_TEST(a_block_whose_free_is_under_way_when_its_stream_is_forgotten_waits_for_that_stream) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  ON_RIG(latecomer) late;
+  int i;
+  config.streams_die_idle = 1;
+  ON_RIG(configure)(rig, config);
+  memset(&late, 0, sizeof late);
+  late.rig = rig;
+  (void)ON_RIG(pend)(rig, 64 * KIB, 7);
+  rig->device.on_hook = ON_RIG(come_late);
+  rig->device.on_hook_user = &late;
+  assert_ok(API(forget_stream)(rig->cache, 7)); /* it is not destroyed, but may be used anew */
+  assert_int_equal(late.step, 2);
+  for (i = 0; i < 10; i++) (void)sim_submit(&rig->device, 8);
+  (void)ON_RIG(pend)(rig, 64 * KIB, 8); /* another stream, which has got further */
+  sim_complete(&rig->device, 8, -1);
+  assert_ok(ON_RIG(call_end)(&late.call));
+  assert_int_equal(ON_RIG(poll)(rig), 1);
+  assert_ptr_not_equal(ON_RIG(take)(rig, 128 * KIB), late.block);
+  sim_complete(&rig->device, 7, -1);
+  assert_int_equal(ON_RIG(poll)(rig), 1);
+  (void)ON_RIG(pend)(rig, 64 * KIB, 8); /* the referee sees whose event is recorded */
+}
+#endif
+
 /* ---- others, while a thread is inside of a hook ---------------------------------------------- */
 
 static inline void ON_RIG(pend_one_more)(void *user, sim_hook hook) {
@@ -347,23 +536,15 @@ RIG_TEST(synchronize_counts_what_another_thread_is_just_recording) {
    time to be caught: one that does is not hurried by it.) */
 static inline void ON_RIG(forget_beside)(RIG_NOW *rig, void *block, unsigned hooks) {
   ON_RIG(call) inside, forget;
-  int i;
   ON_RIG(call_start)(&inside, rig, block, -1, hooks);
-  memset(&forget, 0, sizeof forget);
-  forget.rig = rig;
-  forget.stream = 7;
-  gate_init(&forget.gate, 0);
-  assert_int_equal(pthread_create(&forget.thread, NULL, ON_RIG(call_body), &forget), 0);
-  for (i = 0; i < 2000; i++) sched_yield();
-  sim_lock(&rig->device);
-  rig->device.progress_per_queries = 1;
-  sim_unlock(&rig->device);
+  ON_RIG(call_prepare)(&forget, rig, NULL, 7, 0);
+  ON_RIG(call_run)(&forget);
+  gate_look(&forget.gate);
+  ON_RIG(let_it_move_beside)(rig);
   gate_open(&inside.gate);
-  assert_int_equal(pthread_join(forget.thread, NULL), 0);
-  assert_int_equal(forget.result, HOSTCACHE_OK);
+  assert_ok(ON_RIG(call_join)(&forget));
   assert_ok(ON_RIG(call_end)(&inside));
   rig->device.progress_per_queries = 0;
-  gate_end(&forget.gate);
 }
 
 RIG_TEST(a_query_that_is_under_way_on_a_stream_keeps_it_from_being_forgotten) {

@@ -65,6 +65,50 @@ static void durations_are_those_of_the_clock_that_was_given(void **state) {
   assert_int_equal(time.total, 3000);
 }
 
+static void turn_the_clock_back(void *user, sim_hook hook) {
+  (void)user;
+  (void)hook;
+  atomic_fetch_sub(&below.now_ns, 1000000);
+}
+
+static void a_clock_that_goes_back_gives_no_negative_duration(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_duration times[2];
+  size_t i;
+  atomic_fetch_add(&below.now_ns, 1000000000); /* so that there is time to go back to */
+  rig->device.on_hook = turn_the_clock_back;
+  for (i = 0; i < 3; i++) pinned_rig_give(rig, pinned_rig_take(rig, (1 + i) * 64 * KIB));
+  assert_ok(pinned_empty_cache(rig->cache));
+  rig->device.on_hook = NULL;
+  times[0] = pinned_rig_stats(rig).mem_alloc_time;
+  times[1] = pinned_rig_stats(rig).mem_free_time;
+  for (i = 0; i < COUNT_OF(times); i++) {
+    assert_int_equal(times[i].count, 3);
+    assert_true(times[i].min >= 0);
+    assert_true(times[i].max >= 0);
+    assert_true(times[i].total >= 0);
+  }
+}
+
+static void turn_the_clock_on_by_centuries(void *user, sim_hook hook) {
+  (void)user;
+  (void)hook;
+  atomic_fetch_add(&below.now_ns, UINT64_C(1) << 62);
+}
+
+/* A sanitizer sees the overflow, if it is one. */
+static void durations_that_add_up_to_too_much_wrap_around(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_duration time;
+  int i;
+  rig->device.on_hook = turn_the_clock_on_by_centuries;
+  for (i = 0; i < 3; i++) (void)pinned_rig_take(rig, 64 * KIB);
+  rig->device.on_hook = NULL;
+  time = pinned_rig_stats(rig).mem_alloc_time;
+  assert_true((uint64_t)time.total == 3 * ((UINT64_C(1) << 62) + 1000));
+  assert_true((uint64_t)time.max == (UINT64_C(1) << 62) + 1000);
+}
+
 static void a_thousand_caches_can_be_alive_at_once_and_two_thousand_come_and_go(void **state) {
   enum { CACHES = 1100 }; /* more than a process has keys for threads */
   static pinned *caches[CACHES];
@@ -319,6 +363,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(the_bookkeeping_comes_from_the_malloc_that_was_given),
       TEST(durations_are_those_of_the_clock_that_was_given),
+      TEST(a_clock_that_goes_back_gives_no_negative_duration),
+      TEST(durations_that_add_up_to_too_much_wrap_around),
       cmocka_unit_test(a_thousand_caches_can_be_alive_at_once_and_two_thousand_come_and_go),
       cmocka_unit_test(locks_out_of_order_are_told),
       cmocka_unit_test(a_hook_with_a_lock_held_is_told),

@@ -104,6 +104,17 @@ static void a_config_that_contradicts_itself_is_refused(void **state) {
     config.alignment = no_powers[i];
     refuse_config(rig, config, HOSTCACHE_ERR_ARGUMENT);
   }
+  config.alignment = (size_t)PTRDIFF_MAX / 2 + 1; /* a power of two, but too large to round up to */
+  refuse_config(rig, config, HOSTCACHE_ERR_ARGUMENT);
+  config.alignment = (size_t)PTRDIFF_MAX + 1;
+  refuse_config(rig, config, HOSTCACHE_ERR_ARGUMENT);
+  config.alignment = 0;
+  config.streams_die_idle = 2; /* yes, no, or a field that somebody forgot to set */
+  refuse_config(rig, config, HOSTCACHE_ERR_ARGUMENT);
+  config.streams_die_idle = 0;
+  config.max_segment_bytes = 2 * MIB;
+  config.segment_bytes = 2 * MIB + 1;
+  refuse_config(rig, config, HOSTCACHE_ERR_ARGUMENT);
 }
 
 static void a_config_of_another_version_is_refused(void **state) {
@@ -140,6 +151,28 @@ static void without_a_config_all_is_default(void **state) {
   assert_ok(pinned_block_free(cache, block));
   assert_ok(pinned_check(cache));
   assert_ok(pinned_destroy(cache));
+}
+
+/* ---- figures that only grow ------------------------------------------------------------------ */
+
+/* A sanitizer sees the overflow, if it is one. */
+static void figures_that_only_grow_wrap_around(void **state) {
+  const size_t size = SIZE_MAX / 4 + 1;
+  pinned_rig *rig = *state;
+  hostcache_stats stats;
+  int i;
+  rig->device.memory_limit = SIZE_MAX;
+  for (i = 0; i < 3; i++) {
+    pinned_rig_give(rig, pinned_rig_take(rig, size));
+    assert_ok(pinned_empty_cache(rig->cache));
+  }
+  stats = pinned_rig_stats(rig);
+  assert_true((uint64_t)stats.allocated_bytes.allocated == 3 * (uint64_t)size);
+  assert_true((uint64_t)stats.allocated_bytes.freed == 3 * (uint64_t)size);
+  assert_true((uint64_t)stats.reserved_bytes.allocated == 3 * (uint64_t)size);
+  assert_int_equal(stats.allocated_bytes.current, 0);
+  assert_int_equal(stats.allocated_bytes.peak, size);
+  assert_int_equal(stats.reserved_bytes.current, 0);
 }
 
 /* ---- UNSUPPORTED ----------------------------------------------------------------------------- */
@@ -472,6 +505,7 @@ int main(void) {
       TEST(a_config_of_another_version_is_refused),
       TEST(a_config_may_be_changed_and_thrown_away_after_create),
       TEST(without_a_config_all_is_default),
+      TEST(figures_that_only_grow_wrap_around),
       TEST(what_is_not_built_yet_says_so),
       TEST(a_config_that_asks_for_what_is_not_built_yet_is_told),
       TEST(an_error_of_the_caller_changes_no_figure_and_tells_nobody),

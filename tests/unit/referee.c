@@ -333,6 +333,9 @@ static void faults_come_when_they_are_ordered(void **state) {
   assert_int_equal(sim_mem_alloc(d, 4096, 512, &ptr), SIM_FAILURE);
   assert_int_equal(sim_mem_alloc(d, 4096, 512, &ptr), SIM_FAILURE);
   assert_int_equal(d->fault.fired, 2);
+  sim_fail_with(d, 1, false, SIM_EVERY_RECORD, SIM_PENDING);
+  assert_int_equal(sim_point_record(d, &point, 1), SIM_PENDING);
+  assert_int_equal(sim_point_record(d, &point, 1), SIM_DONE);
   sim_fail_every(d, 2, SIM_EVERY_QUERY);
   assert_int_equal(sim_point_query(d, &point), SIM_DONE);
   assert_int_equal(sim_point_query(d, &point), SIM_FAILURE);
