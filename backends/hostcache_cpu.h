@@ -759,12 +759,10 @@ struct hostcache_cpu_stream {
 const char *hostcache_cpu_result_string(hostcache_cpu_result result) {
   switch (result) {
 #define HOSTCACHE_CPU_RESULT(name, value, text) \
-  case HOSTCACHE_CPU_##name:                    \
-    return text;
+  case HOSTCACHE_CPU_##name: return text;
     HOSTCACHE_CPU_RESULTS(HOSTCACHE_CPU_RESULT)
 #undef HOSTCACHE_CPU_RESULT
-    default:
-      return "not a result of hostcache_cpu";
+    default: return "not a result of hostcache_cpu";
   }
 }
 
@@ -855,12 +853,8 @@ static void hostcache_cpu_run(const hostcache_cpu_item *item) {
         memset(item->to, item->value, item->bytes);
       }
       break;
-    case HOSTCACHE_CPU_HOST:
-      item->call(item->argument);
-      break;
-    case HOSTCACHE_CPU_MARKER:
-      hostcache_cpu_event_pass(item->event, item->number);
-      break;
+    case HOSTCACHE_CPU_HOST: item->call(item->argument); break;
+    case HOSTCACHE_CPU_MARKER: hostcache_cpu_event_pass(item->event, item->number); break;
   }
 }
 

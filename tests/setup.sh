@@ -18,9 +18,10 @@ g++                            | must | command -v g++                          
 pkg-config                     | must | command -v pkg-config                       | everything
 libcmocka-dev                  | must | pkg-config --exists cmocka                  | everything
 python3                        | must | python3 -c pass                             | everything
-clang                          | may  | command -v clang && command -v clang++      | compile.clang.*, half of fail.*
-gcc-mingw-w64-x86-64-win32     | may  | command -v x86_64-w64-mingw32-gcc           | compile.mingw.c*
-g++-mingw-w64-x86-64-win32     | may  | command -v x86_64-w64-mingw32-g++           | compile.mingw.c++*
+clang                          | may  | command -v clang && command -v clang++      | compile.clang.*, lint.*_clang, half of fail.*
+clang-format-14                | may  | command -v clang-format-14                  | lint.format
+gcc-mingw-w64-x86-64-win32     | may  | command -v x86_64-w64-mingw32-gcc           | *.mingw*, compile.clang.c11.32_bit
+g++-mingw-w64-x86-64-win32     | may  | command -v x86_64-w64-mingw32-g++           | compile.mingw.c++*, link.mingw.*
 musl-tools                     | may  | command -v musl-gcc                         | compile.musl.*
 tcc                            | may  | command -v tcc                              | compile.tcc.*
 '

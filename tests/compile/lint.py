@@ -1,11 +1,11 @@
-"""The rules of hostcache.h and of the packs that no compiler checks.
+"""The rules of hostcache.h, and some of the other files, that no compiler checks.
 
     lint.py <check> <scratch folder>
 
 Runs one check on the header, which must find nothing, and then on copies of it that were broken on
 purpose, in each of which it must find more: a check that cannot fail is none. Each check is a function
 that gives its findings; BREAKERS says how to break the header for it. The checks in FOR_PACKS
-are made of the files in backends/ as well.
+are made of the files in backends/ as well, and those in FOR_ALL of every file in C or C++.
 """
 
 import os
@@ -266,8 +266,9 @@ def replace(pattern, replacement):
     return lambda text: re.sub(pattern, replacement, text, count=1, flags=re.M)
 
 
-# Checks of the packs too.
+# Checks of the packs too, and of the examples and tests.
 FOR_PACKS = ["identifiers", "line_length", "macro_bodies", "winuser", "includes"]
+FOR_ALL = ["line_length"]
 
 # Within the macros of UNDEF: leaves one out, defines one after it, takes one of the user's away.
 LEAKS = [replace(r"^#undef HC_NAME\n", ""), replace(r"^#undef HC_FN\n", ""),
@@ -306,6 +307,14 @@ BREAKERS = {
 }
 
 
+def other_files(name):
+    """The files other than hostcache.h that a check is made of, from the root."""
+    folders = (["backends"] if name in FOR_PACKS else []) + (["examples", "tests"] if name in FOR_ALL else [])
+    return sorted(os.path.relpath(os.path.join(path, file), ROOT) for folder in folders
+                  for path, _, files in os.walk(os.path.join(ROOT, folder)) for file in files
+                  if file.endswith((".h", ".c", ".cpp")))
+
+
 def main():
     name, scratch = sys.argv[1:]
     check = globals()["check_" + name]
@@ -316,12 +325,14 @@ def main():
     print(check.__doc__)
     for finding in findings:
         print("  hostcache.h: " + finding)
-    in_packs = 0
-    for pack in sorted(os.listdir(os.path.join(ROOT, "backends"))) if name in FOR_PACKS else []:
-        with open(os.path.join(ROOT, "backends", pack), encoding="utf-8") as file:
+    elsewhere = 0
+    others = other_files(name)
+    for other in others:
+        with open(os.path.join(ROOT, other), encoding="utf-8") as file:
             for finding in check(file.read(), None):
-                print("  %s: %s" % (pack, finding))
-                in_packs += 1
+                print("  %s: %s" % (other, finding))
+                elsewhere += 1
+    print("%d other files" % len(others))
 
     blind = 0
     for index, breaker in enumerate(BREAKERS[name]):
@@ -333,7 +344,7 @@ def main():
             print("  sees nothing wrong in the copy that breaker %d broke" % index)
             blind += 1
     print("%d of %d broken copies seen" % (len(BREAKERS[name]) - blind, len(BREAKERS[name])))
-    return 1 if findings or in_packs or blind else 0
+    return 1 if findings or elsewhere or blind or (name in FOR_PACKS and not others) else 0
 
 
 if __name__ == "__main__":

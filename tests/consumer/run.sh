@@ -1,7 +1,7 @@
 #!/bin/sh
 # Takes hostcache into another project in one of the ways there are, builds that, and runs it.
 #
-#     sh run.sh <way> <hostcache's tree> <scratch folder> <version> <cmake>
+#     sh run.sh <way> <hostcache's tree> <scratch folder> <version> <cmake> <its generator>
 
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -10,6 +10,9 @@ tree=$2
 scratch=$3
 version=$4
 cmake=$5
+# The one that is there: CMake's own default need not be.
+CMAKE_GENERATOR=$6
+export CMAKE_GENERATOR
 
 rm -rf "$scratch"
 mkdir -p "$scratch"
@@ -20,7 +23,7 @@ unset CFLAGS CXXFLAGS LDFLAGS CMAKE_PREFIX_PATH PKG_CONFIG_PATH DESTDIR || true
 
 installs() {
   "$cmake" -S "$tree" -B install_build -DCMAKE_INSTALL_PREFIX=/nowhere \
-    -DHOSTCACHE_TESTS=OFF -DHOSTCACHE_EXAMPLES=OFF -DHOSTCACHE_BENCH=OFF >/dev/null
+    -DHOSTCACHE_TESTS=OFF -DHOSTCACHE_EXAMPLES=OFF >/dev/null
   "$cmake" --install install_build --prefix "$scratch/prefix" >/dev/null
   # Moved, since no file may hold the place that it was installed to.
   mv prefix moved
@@ -28,7 +31,9 @@ installs() {
 }
 
 builds() {
-  "$cmake" -S "$here" -B build -DHOSTCACHE_VERSION="$version" "$@"
+  # The expression, which says nothing, keeps generators of several configurations from adding a folder.
+  "$cmake" -S "$here" -B build -DHOSTCACHE_VERSION="$version" \
+    -DCMAKE_RUNTIME_OUTPUT_DIRECTORY="$scratch/build$<0:>" "$@"
   "$cmake" --build build
   ./build/consumer
 }
@@ -72,6 +77,23 @@ case $way in
     cp "$tree/hostcache.h" "$tree/backends/hostcache_cpu.h" "$here/consumer.c" .
     cc -DFLAT consumer.c -pthread -o consumer
     ./consumer
+    ;;
+  without_cpp)
+    # What is in C needs no C++ compiler; the tests say that they do.
+    "$cmake" -S "$tree" -B header -DCMAKE_CXX_COMPILER=/nowhere/c++ \
+      -DHOSTCACHE_TESTS=OFF -DHOSTCACHE_EXAMPLES=OFF
+    CXX=/nowhere/c++
+    export CXX
+    "$cmake" -S "$tree" -B examples -DHOSTCACHE_TESTS=OFF -DHOSTCACHE_EXAMPLES=ON >log
+    cat log
+    test "$(grep -c 'Left out: the example in C++' log)" -eq 1
+    "$cmake" --build examples
+    if "$cmake" -S "$tree" -B tests -DHOSTCACHE_TESTS=ON >log 2>&1; then
+      echo "the tests ask for no C++ compiler"
+      exit 1
+    fi
+    cat log
+    grep -q "apt-get install g++" log
     ;;
   *)
     echo "no such way: $way"

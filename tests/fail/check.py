@@ -9,7 +9,9 @@ The comments of a case say what is expected, each on lines of its own:
     /* expect 1: <regex> */          so many errors match; VARIANT in it is the variant's name
     /* expect 1 in gcc: <regex> */   of gcc and g++ alone; or in clang, in C, in C++
     /* expect 1 when A: <regex> */   of variant A alone
+    /* then any: <regex> */          after the first error, as many as there are that match
 
+A regex is looked for in the message and in the line of source below it, after a \\n.
 There must be exactly the errors that are expected, no cascade after them. Fails with what differs.
 """
 
@@ -57,12 +59,16 @@ def complaints(compiler, case, text, variant, include):
                "-DVARIANT_" + variant, case]
     run = subprocess.run(command, env=dict(os.environ, LC_ALL="C"), text=True, check=False,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    errors = re.findall(r"^.*?: (?:fatal )?error: (.*)$", run.stdout, re.M)
+    # With the line of source below, unless that is another message.
+    errors = re.findall(r"^.*?: (?:fatal )?error: (.*(?:\n(?!.*: (?:fatal )?(?:error|warning|note): ).*)?)$",
+                        run.stdout, re.M)
+    expected = expectations(text, compiler, variant)
+    for follows in re.findall(r"^/\* then any: (.*) \*/$", text, re.M):
+        errors = errors[:1] + [error for error in errors[1:] if not re.search(follows, error)]
     wrong = []
     if run.returncode == 0:
         wrong.append("it compiled")
     unexpected = list(errors)
-    expected = expectations(text, compiler, variant)
     if not expected:
         wrong.append("the case expects nothing")
     for count, regex in expected:
@@ -70,7 +76,7 @@ def complaints(compiler, case, text, variant, include):
         unexpected = [error for error in unexpected if error not in matching]
         if len(matching) != count:
             wrong.append("%d errors match '%s' instead of %d" % (len(matching), regex, count))
-    wrong += ["unexpected: " + error for error in unexpected]
+    wrong += ["unexpected: " + error.split("\n")[0] for error in unexpected]
     if len(errors) != sum(count for count, _ in expected):
         wrong.append("%d errors instead of %d" % (len(errors), sum(count for count, _ in expected)))
     if wrong:

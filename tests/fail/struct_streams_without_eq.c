@@ -1,6 +1,7 @@
 /* Structs have no == : HC_STREAM_EQ and HC_STREAM_HASH must be given. */
-/* expect 1: invalid operands|no match for 'operator==' */
-/* expect 1 in C++: define HC_STREAM_HASH\(stream\) and HC_STREAM_EQ\(a, b\) */
+/* expect 1 in C: invalid operands.*\n.*define HC_STREAM_EQ\(a, b\) and HC_STREAM_HASH\(stream\) */
+/* expect 1 in C++: define HC_STREAM_EQ\(a, b\) for a stream without == */
+/* expect 1 in C++: define HC_STREAM_HASH\(stream\) and HC_STREAM_EQ\(a, b\) for a stream class */
 typedef struct rt_queue {
   void *handle;
   int device;

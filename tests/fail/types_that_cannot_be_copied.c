@@ -2,7 +2,7 @@
    that is wrong; C has none. */
 /* only in C++ */
 /* variants: HC_STREAM_T HC_EVENT_T HC_CTX_T HC_SEGMENT_T */
-/* expect 1: VARIANT.*trivially copyable */
+/* expect 1: VARIANT.*trivially copyable and assignable */
 #include "runtime.h"
 
 struct owner {
