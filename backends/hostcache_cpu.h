@@ -750,8 +750,9 @@ struct hostcache_cpu_stream {
   int idle;                     /* LOCK: lock. 1: the worker sleeps on work, and nobody woke it */
   int closing;                  /* LOCK: lock. 1: the worker ends when all has run */
   uint64_t submitted;           /* stored under lock with release; loaded anywhere, with acquire */
-  uint64_t reached;             /* items that have run. Stored by the worker under lock with
-                                   release, after what they wrote; loaded anywhere, with acquire */
+  uint64_t reached;             /* items that have run. Stored under lock with release, after what
+                                   they wrote (by the worker, or by who submits a marker while it
+                                   sleeps); loaded anywhere, with acquire */
 };
 
 /* ---- the runtime ----------------------------------------------------------------------------- */
@@ -919,6 +920,12 @@ static hostcache_cpu_result hostcache_cpu_submit(hostcache_cpu_stream *stream,
   waiting = stream->submitted - stream->taken;
   if (bound && waiting >= bound) {
     result = HOSTCACHE_CPU_ERR_QUEUE_FULL;
+  } else if (stream->idle && item->kind == HOSTCACHE_CPU_MARKER) {
+    /* All that came before has run, so the marker has nothing to wait for, and the worker need not
+       be woken for it, which would cost more than all the rest of an event. */
+    hostcache_cpu_run(item);
+    hostcache_cpu_store_release(&stream->submitted, ++stream->taken);
+    hostcache_cpu_store_release(&stream->reached, stream->taken);
   } else if (waiting == stream->capacity && !hostcache_cpu_grow(stream)) {
     result = HOSTCACHE_CPU_ERR_OUT_OF_MEMORY;
   } else {

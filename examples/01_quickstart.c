@@ -53,7 +53,7 @@ static const char usage[] =
     "  --mode MODE      how the cache knows what a stream has done: timeline (default) or events\n"
     "  --streams N      copy on N streams, 1 to 64 (default 2)\n"
     "  --depth N        keep N chunks in flight, 1 to 1024 (default 4)\n"
-    "  --chunk MIN:MAX  bytes in a chunk, with K or M, up to 64M (default 8K:16K)\n"
+    "  --chunk MIN:MAX  bytes in a chunk, with K or M, up to 64M (default 16K:32K)\n"
     "  --help           print this\n";
 
 enum { EXIT_USAGE = 2, EXIT_SIGNAL = 128 };
@@ -562,7 +562,7 @@ static int check_files(const options *o, int64_t *total) {
 }
 
 int main(int argc, char **argv) {
-  options o = {MODE_TIMELINE, 0, 0, 0, 2, 4, 8 << 10, 16 << 10, NULL, NULL};
+  options o = {MODE_TIMELINE, 0, 0, 0, 2, 4, 16 << 10, 32 << 10, NULL, NULL};
   run runs[2];
   int64_t total = 0;
   int status = EXIT_USAGE;
