@@ -22,6 +22,7 @@ clang                          | may  | command -v clang && command -v clang++  
 clang-format-14                | may  | command -v clang-format-14                  | lint.format
 gcc-mingw-w64-x86-64-win32     | may  | command -v x86_64-w64-mingw32-gcc           | *.mingw*, compile.clang.c11.32_bit
 g++-mingw-w64-x86-64-win32     | may  | command -v x86_64-w64-mingw32-g++           | compile.mingw.c++*, link.mingw.*
+libze-dev                      | may  | test -e /usr/include/level_zero/ze_api.h    | *level_zero*, examples.10_level_zero_copy
 musl-tools                     | may  | command -v musl-gcc                         | compile.musl.*
 tcc                            | may  | command -v tcc                              | compile.tcc.*
 '
