@@ -2,6 +2,7 @@
 # Does what the README shows, as it stands there, in a copy of the files that it names.
 #
 #     sh readme.sh quickstart <hostcache's tree> <scratch folder>    the first command
+#     sh readme.sh level_zero <hostcache's tree> <scratch folder>    the same over Level Zero
 #     sh readme.sh example    <hostcache's tree> <scratch folder>    the first program
 
 set -eu
@@ -17,6 +18,9 @@ cd "$scratch"
 case $what in
   quickstart)
     command=$(sed -n 's/^ *\(cc .*01_quickstart.*\)$/\1/p' "$tree/README.md" | head -n 1)
+    ;;
+  level_zero)
+    command=$(sed -n 's/^ *\(cc .*10_level_zero_copy.*\)$/\1/p' "$tree/README.md" | head -n 1)
     ;;
   example)
     awk '/^```c$/ { inside = 1; next } /^```$/ && inside { exit } inside' "$tree/README.md" >example.c
