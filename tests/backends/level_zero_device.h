@@ -145,6 +145,7 @@ static inline void ze_submit(device_t *d, device_stream_t stream, void *touched)
   ze_lane *lane = ze_lane_of(d, stream);
   ze_unit *unit = (ze_unit *)calloc(1, sizeof *unit);
   if (unit == NULL) abort();
+  if (touched != NULL) touched = (char *)touched + (lane - d->lanes); /* streams don't meet there */
   ze_must(hostcache_level_zero_event_create(&d->l0, 0, &unit->entered));
   ze_must(hostcache_level_zero_event_create(&d->l0, 0, &unit->gate));
   pthread_mutex_lock(&lane->lock);

@@ -125,8 +125,10 @@ static int OF(teardown)(void **state) {
   return 0;
 }
 
-/* Submits a copy of `size` bytes at ptr to the device, in no order. On threads too. */
+/* Submits a copy of `size` bytes at ptr to the device, in no order; each stream has a place of its
+   own there. On threads too. */
 static void OF(copy)(RIG *rig, int i, const void *ptr, size_t size) {
+  void *place = (char *)rig->device + (size_t)i * (DEVICE_BYTES / STREAMS);
   ze_command_list_handle_t list;
 #ifdef ON_QUEUES
   ze_command_list_desc_t desc;
@@ -143,7 +145,7 @@ static void OF(copy)(RIG *rig, int i, const void *ptr, size_t size) {
   list = rig->streams[i];
   hostcache_level_zero_lock(&rig->l0, list); /* the cache appends to it too */
 #endif
-  expect_or_abort(zeCommandListAppendMemoryCopy(list, rig->device, ptr, size, NULL, 0, NULL) ==
+  expect_or_abort(zeCommandListAppendMemoryCopy(list, place, ptr, size, NULL, 0, NULL) ==
                   ZE_RESULT_SUCCESS);
 #ifdef ON_QUEUES
   expect_or_abort(zeCommandListClose(list) == ZE_RESULT_SUCCESS);
