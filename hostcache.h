@@ -13,11 +13,12 @@
             4 DECLARE     opaque types and prototypes: the reference of every function (API)
               -- below only where the code is emitted --
             5 GLUE        once per file, all static: mutex, atomics, thread-local, clock, fork
-            6 TYPES       block, segment, use, queue, bin, cache; the states of a block; the books
+            6 TYPES       block, segment, use, queue, cache; the states of a block; the books; the
+                          index of addresses
             7 HOOKS       one typed wrapper each
             8 SIZES       classes and rounding
-            9 SEGMENTS    get, give back, find by address
-           10 BINS        shared lists of ready blocks
+            9 SEGMENTS    get, carve, coalesce, give back, find by address
+           10 BINS        takes and makes ready; the cap and the other bounds
            11 EVENTS      uses, queues, poll, quarantine
            12 PUBLIC      in the order of section 4
            13 CHECK       check, walk
@@ -114,8 +115,10 @@
    HOSTCACHE_MALLOC(size), HOSTCACHE_FREE(ptr)
                                for the bookkeeping; default: malloc, free. Called with no lock held
    HOSTCACHE_THREADS           HOSTCACHE_THREADS_PTHREAD, _WIN32 or _NONE; default: by platform
-   HOSTCACHE_NOW_NS()          a rising clock in ns; default: the system's monotonic clock
+   HOSTCACHE_NOW_NS()          a rising clock in ns; default: the system's monotonic clock. May be
+                               called with a lock held, so it must not call the cache
    HOSTCACHE_TLS_MODEL         the model of thread-local variables, a string ("initial-exec")
+   HOSTCACHE_BUDGET_ROOT       what stands before /proc and /sys where budget reads them; ""
 
    Every hook returns a hostcache_status, which only these make: hostcache_done(),
    hostcache_pending(), hostcache_out_of_memory(code), hostcache_failed(code); or from a runtime's
@@ -142,12 +145,17 @@
      block_ptr, block_size, block_segment, find
                                      from a handle to what it stands for, and back
      process_events, synchronize     asks what is complete; waits for it
-     empty_cache, trim, reserve      gives cached memory back; gets some in advance
+     empty_cache, trim, trim_idle    give cached memory back: all, down to so many bytes, what was
+                                     idle for so long
+     reserve                         gets memory in advance
+     set_max_reserved_bytes, set_max_cached_bytes
+                                     change the bounds of the config
      forget_stream                   before a stream is destroyed
      release_quarantine              the caller says that the device is idle
      stats, reset_accumulated_stats, reset_peak_stats
                                      figures
      check, walk                     every invariant; every segment and block
+     budget                          what may sensibly be pinned here and now; needs no cache
 
    GUARANTEES
 
@@ -174,11 +182,15 @@
    bounded number in turn. Locks are plain and short: none is held while a hook, malloc or on_error
    runs, and their order is the order of their ranks in section 5.
 
-   For now a block is a segment of its own: small blocks are not carved from larger segments, larger
-   ones are not split, and there are no caps. So even the smallest block takes a page of the
-   runtime, a block above 1 MiB is reused only for the same number of pages, and where large sizes
-   vary much empty_cache is to be called now and then. What needs more (reserve, trim, the caps in
-   hostcache_config) says HOSTCACHE_ERR_UNSUPPORTED. */
+   Memory is got in segments: of 2 MiB that small blocks share, or of the size of one large block. A
+   segment is divided into ranges without a gap; a block is a range. Two ready ranges side by side
+   become one at once, a ready range that is larger than what is asked for is split, and the best
+   fit is taken. So nothing is hoarded by size: every ready byte serves every request that fits. A
+   segment that is ready as a whole is idle and can be given back; before more is held than ever
+   was, or an eighth more than was ever in use, idle segments that don't fit go back first. All
+   records live outside of the memory, which the host may not be able to read.
+
+   Not built yet: threads' own stocks (thread_cache_bytes says HOSTCACHE_ERR_UNSUPPORTED). */
 
 /* ---- 1. COMMON ----------------------------------------------------------------------------------
    Once per file: what all caches share. Nothing here depends on an HC_* macro. */
@@ -243,21 +255,30 @@ typedef struct hostcache_config { /* start from HOSTCACHE_CONFIG_INIT; 0 means t
   uint32_t version;               /* stamped by HOSTCACHE_CONFIG_INIT */
   uint32_t query_error_limit;     /* failed queries in a row before quarantine; 3 */
   size_t alignment;               /* of every block, a power of two; 512 */
-  size_t segment_bytes;           /* of shared segments; not built yet */
+  size_t segment_bytes;           /* of the segments that blocks of up to it share; 2 MiB. Refused
+                                     by a bound or the runtime, the request's own size is tried */
   size_t max_segment_bytes;       /* the most that one call of HC_MEM_ALLOC may ask, at least a
                                      page and the alignment; no bound */
-  size_t max_reserved_bytes;      /* hard cap; not built yet */
-  size_t max_cached_bytes;        /* what is kept idle; not built yet */
-  size_t max_split_size;          /* ranges above it are not split; not built yet */
+  size_t max_reserved_bytes;      /* hard cap on what is held; no bound */
+  size_t max_cached_bytes;        /* above it idle segments go back; no bound; HOSTCACHE_NONE */
+  size_t max_split_size;          /* ranges above it are not split; at least class_steps pages; no
+                                     bound */
   size_t thread_cache_bytes;      /* a thread's own stock; not built yet: HOSTCACHE_NONE or 0 */
-  uint64_t wait_on_limit_ns;      /* wait for pending events before failing; not built yet */
+  uint64_t wait_on_limit_ns;      /* how long an allocation waits for what is pending before it
+                                     fails for want of memory; 0: it does not */
   uint32_t streams_die_idle;      /* 1: forget_stream waits for what is pending; 0 */
   hostcache_error_fn on_error;    /* hears of each failure of a hook or of the bookkeeping */
   void *on_error_user;
+  size_t reserve_segment_bytes;   /* one segment that create gets, to be carved first; 0: none */
+  size_t class_max_bytes;         /* above it sizes are rounded to the page alone; 1 MiB */
+  uint32_t class_steps;           /* classes to each doubling, a power of two up to 64; 8 */
+  uint32_t max_reserved_percent;  /* the cap is also at most this part, 1 to 100, of what the
+                                     budget is at create; 0: no such bound. Replaced too by
+                                     set_max_reserved_bytes */
 } hostcache_config;
 
 #define HOSTCACHE_CONFIG_INIT \
-  { HOSTCACHE_VERSION, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL }
+  { HOSTCACHE_VERSION, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0 }
 
 typedef struct hostcache_stat {
   int64_t current, peak, allocated, freed;
@@ -287,6 +308,8 @@ typedef struct hostcache_stats {
   hostcache_stat leaked_bytes;
   hostcache_stat oversize_allocations; /* above max_split_size */
   hostcache_stat oversize_segments;
+  hostcache_stat cached_bytes; /* ready, in whole segments or in part */
+  hostcache_stat wasted_bytes; /* of `active`, beyond what was requested */
   hostcache_duration mem_alloc_time; /* in HC_MEM_ALLOC */
   hostcache_duration mem_free_time;  /* in HC_MEM_FREE */
   int64_t num_alloc_retries;    /* HC_MEM_ALLOC was out of memory: reclaimed, then asked again */
@@ -299,6 +322,7 @@ typedef struct hostcache_stats {
   int64_t num_hits;             /* allocations served without a hook */
   int64_t num_misses;           /* the other allocations that were served */
   int64_t max_split_size;       /* the config's; INT64_MAX: no bound */
+  int64_t last_failed_bytes;    /* what the last allocation that failed had asked for; 0: none */
 } hostcache_stats;
 
 enum {
@@ -319,6 +343,44 @@ typedef struct hostcache_visit { /* what walk shows: a segment, then its ranges 
 /* Non-zero stops the walk. */
 typedef int (*hostcache_visit_fn)(void *user, const hostcache_visit *visit);
 
+#define HOSTCACHE_UNKNOWN INT64_C(-1) /* in a budget: the system does not tell, or not in full */
+#define HOSTCACHE_UNLIMITED INT64_MAX /* likewise: the system says that there is no limit */
+
+/* What bounds a budget, in one list like the results. */
+#define HOSTCACHE_BINDINGS(X)                                                                      \
+  X(HOSTCACHE_BUDGET_NOTHING, 0, "nothing that is known bounds it")                                \
+  X(HOSTCACHE_BUDGET_MEMLOCK, 1, "what may be locked: memlock_limit - memlock_used")               \
+  X(HOSTCACHE_BUDGET_CGROUP, 2, "the cgroup: cgroup_limit - cgroup_used + cgroup_reclaimable")     \
+  X(HOSTCACHE_BUDGET_AVAILABLE, 3, "the memory of the machine: mem_available")
+
+typedef enum hostcache_binding {
+  HOSTCACHE_BINDINGS(HOSTCACHE_RESULT_ENUM)
+  HOSTCACHE_BUDGET_RANGE = 0x7fffffff /* none: keeps the enum as wide as an int everywhere */
+} hostcache_binding;
+
+/* What may still be pinned, and each figure that it comes from, in bytes. Any of them can be
+   HOSTCACHE_UNKNOWN, a limit also HOSTCACHE_UNLIMITED. A limit whose use is unknown bounds as it
+   stands, and page cache that is unknown is not counted on; else what is unknown bounds nothing. */
+typedef struct hostcache_budget {
+  int64_t bytes;              /* the least of the three in HOSTCACHE_BINDINGS that are known */
+  hostcache_binding binding;  /* which of them that is */
+  int32_t memlock_exempt;     /* 1: this process has CAP_IPC_LOCK, and memlock_limit does not bind;
+                                 0: it does; -1: unknown, and it does */
+  int64_t memlock_limit;      /* RLIMIT_MEMLOCK, the soft one; on Windows the minimum of
+                                 the working set */
+  int64_t memlock_used;       /* VmLck. Not VmPin: what drivers pin for I/O is held against the
+                                 same limit, but counted apart */
+  int64_t cgroup_limit;       /* the lower of memory.max and memory.high (above which the kernel
+                                 slows a process down), in the cgroup v2 that has the least left:
+                                 that of this process, or one around it */
+  int64_t cgroup_used;        /* memory.current of it */
+  int64_t cgroup_reclaimable; /* its page cache, which counts as used, but makes room for what is
+                                 pinned: inactive_file + active_file of memory.stat */
+  int64_t mem_available;      /* MemAvailable; on Windows ullAvailPhys */
+  int64_t huge_free;          /* HugePages_Free * Hugepagesize. Bounds nothing, and is not part of
+                                 mem_available */
+} hostcache_budget;
+
 /* The name of a result and what it means. Never NULL. */
 static inline const char *hostcache_result_string(hostcache_result result) {
   switch (result) {
@@ -327,6 +389,16 @@ static inline const char *hostcache_result_string(hostcache_result result) {
       break;
   }
   return "not a hostcache_result";
+}
+
+/* The name of what bounds a budget and what it means. Never NULL. */
+static inline const char *hostcache_binding_string(hostcache_binding binding) {
+  switch (binding) {
+    HOSTCACHE_BINDINGS(HOSTCACHE_RESULT_CASE)
+    case HOSTCACHE_BUDGET_RANGE:
+      break;
+  }
+  return "not a hostcache_binding";
 }
 
 static inline hostcache_status hostcache_make_status(int outcome, int64_t code) {
@@ -597,10 +669,13 @@ typedef HC_SEGMENT_T HC_RUNTIME;
 #endif
 
 /* Makes a cache. `config` may be NULL (all defaults) and is copied; `ctx` is handed to every hook.
-   Calls no hook. The caller owns *cache and ends it with destroy or abandon. ARGUMENT: `cache` is
-   NULL, the config is of another version, or contradicts itself (an alignment that is no power of
-   two; a max_segment_bytes below a page or below the alignment). UNSUPPORTED: the config asks for
-   what is not built yet. NO_METADATA: no memory for the bookkeeping. O(1). */
+   Calls no hook, but HC_MEM_ALLOC for reserve_segment_bytes, whose errors are as those of alloc.
+   The caller owns *cache and ends it with destroy or abandon. ARGUMENT: `cache` is NULL, the config
+   is of another version, or contradicts itself (an alignment that is no power of two, or
+   class_steps; a max_segment_bytes below a page or below the alignment; a segment above it or above
+   the cap). UNSUPPORTED: the config asks for what is not built yet. NO_METADATA: no memory for the
+   bookkeeping. O(1). With max_reserved_percent it also does what budget does; UNSUPPORTED: the
+   budget is unknown; LIMIT: reserve_segment_bytes is above that part of it. */
 HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **cache, const hostcache_config *config,
                                          HC_CTX ctx);
 
@@ -621,11 +696,12 @@ HC_PUBLIC void HC_FN(abandon)(HC_CACHE *cache);
 
 /* Hands out a block of at least `size` bytes, aligned to the config's alignment, contents
    undefined. Size 0 gives OK and NULL. The caller owns the block until it frees it. A hit calls no
-   hook. A miss polls, which may make a block ready that fits; else it calls HC_MEM_ALLOC, and, if
-   that is out of memory, gives back all that is cached and asks once more. TOO_BIG, NO_METADATA;
-   OUT_OF_MEMORY: HC_MEM_ALLOC was out of memory again, or failed otherwise, when it is not asked
-   again; CORRUPT: it gave memory that cannot be right. O(1) for a hit up to 1 MiB, O(log n) above.
-   Source: HostAllocator::allocate. */
+   hook. A miss polls, which may make a range ready that fits; else it calls HC_MEM_ALLOC. If that
+   is out of memory, or the cap would be passed, it asks everything that waits, gives back what is
+   idle and asks once more, and so on for wait_on_limit_ns. TOO_BIG; NO_METADATA; LIMIT: the cap
+   would be passed; OUT_OF_MEMORY: HC_MEM_ALLOC was out of memory again, or failed otherwise, when
+   it is not asked again; CORRUPT: it gave memory that cannot be right. The size that failed is in
+   the figures (last_failed_bytes). O(log n) of ready ranges. Source: HostAllocator::allocate. */
 HC_PUBLIC hostcache_result HC_FN(alloc)(HC_CACHE *cache, size_t size, void **ptr);
 
 #ifdef HC_STREAM_T
@@ -634,7 +710,7 @@ HC_PUBLIC hostcache_result HC_FN(alloc)(HC_CACHE *cache, size_t size, void **ptr
    one is enough. Four uses of a block need no memory. NOT_FOUND: not in an active block (the
    pointer is not dereferenced). NO_METADATA: a fifth use found no memory; the block is still the
    caller's, and its free waits for the stream (HC_STREAM_WAIT), else quarantines it. Calls no hook.
-   O(log n). Source: HostAllocator::record_event. */
+   O(1). Source: HostAllocator::record_event. */
 HC_PUBLIC hostcache_result HC_FN(record_stream)(HC_CACHE *cache, void *ptr, HC_STREAM stream);
 #endif
 
@@ -699,8 +775,8 @@ HC_PUBLIC size_t HC_FN(block_size)(const HC_BLOCK *block);
 HC_PUBLIC HC_RUNTIME const *HC_FN(block_segment)(const HC_BLOCK *block, size_t *offset);
 #endif
 
-/* The handle of the active block that `ptr` points into, or NULL. Never dereferences `ptr`. O(log
-   n). */
+/* The handle of the active block that `ptr` points into, or NULL. Never dereferences `ptr`. Finds
+   it without a lock of the cache, and then looks under that of the block. O(1). */
 HC_PUBLIC HC_BLOCK *HC_FN(find)(HC_CACHE *cache, const void *ptr);
 
 /* Upkeep. */
@@ -717,16 +793,30 @@ HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *cache, size_t *blocks
    again. Source: synchronize_and_free_events. */
 HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *cache, uint64_t timeout_ns);
 
-/* Polls, then gives back all that is cached. EVENT: a query failed; LEAKED: a free hook failed;
-   both did the rest. One HC_MEM_FREE a segment. Source: HostAllocator::empty_cache. */
+/* Polls, then gives back all segments that are idle: all that is cached, but for ranges between
+   blocks that are in use. EVENT: a query failed; LEAKED: a free hook failed; both did the rest. One
+   HC_MEM_FREE a segment. Source: HostAllocator::empty_cache. */
 HC_PUBLIC hostcache_result HC_FN(empty_cache)(HC_CACHE *cache);
 
-/* Gives back cached memory down to `keep_bytes` reserved. Not built yet: UNSUPPORTED. */
+/* Polls, then gives idle segments back, the one that has been idle for longest first, until no more
+   than `keep_bytes` are held, or none is idle. EVENT, LEAKED: as with empty_cache. */
 HC_PUBLIC hostcache_result HC_FN(trim)(HC_CACHE *cache, size_t keep_bytes);
 
-/* Gets memory now, so that `count` blocks of `size` can be had without a hook. Not built yet:
-   UNSUPPORTED. */
+/* Polls, then gives back the segments that have been idle for at least `idle_ns` nanoseconds,
+   longest first. EVENT, LEAKED: as with empty_cache. */
+HC_PUBLIC hostcache_result HC_FN(trim_idle)(HC_CACHE *cache, uint64_t idle_ns);
+
+/* Gets memory now, so that `count` blocks of `size` can be had without a hook, as long as nothing
+   else is allocated. What is ready counts. Errors as those of alloc; LIMIT also if max_cached_bytes
+   would have it go back at once; what was got before an error stays cached. O(count log n), and an
+   HC_MEM_ALLOC a segment. */
 HC_PUBLIC hostcache_result HC_FN(reserve)(HC_CACHE *cache, size_t size, size_t count);
+
+/* Sets the bound of the config of that name anew: 0 is none, HOSTCACHE_NONE keeps nothing idle.
+   What is above it and idle goes back at once, the rest as it becomes idle. LEAKED: a free hook
+   failed. One HC_MEM_FREE a segment. */
+HC_PUBLIC hostcache_result HC_FN(set_max_reserved_bytes)(HC_CACHE *cache, size_t bytes);
+HC_PUBLIC hostcache_result HC_FN(set_max_cached_bytes)(HC_CACHE *cache, size_t bytes);
 
 #ifdef HC_STREAM_T
 /* To be called before a stream is destroyed. Every active block that is marked with it gets an
@@ -757,6 +847,16 @@ HC_PUBLIC hostcache_result HC_FN(reset_accumulated_stats)(HC_CACHE *cache);
 
 /* Sets every peak to its current. O(1). Source: reset_peak_stats. */
 HC_PUBLIC hostcache_result HC_FN(reset_peak_stats)(HC_CACHE *cache);
+
+/* What this process may sensibly pin now, on top of what it has pinned already, with each figure
+   that this comes from. Needs no cache, and works in a child after fork. The memlock limit holds
+   for what is pinned with mlock, io_uring or RDMA; a driver that pins for itself (CUDA's) is not
+   held to it: then look at the other figures. OK: something is known; what is not says
+   HOSTCACHE_UNKNOWN, and so do the bytes if nothing that is known bounds them; a limit of cgroups
+   v1 is not seen. UNSUPPORTED: nothing is known, as on systems other than Linux and Windows.
+   ARGUMENT: no `budget`. Takes no lock. Reads six files of /proc, and four for each cgroup up to
+   the root: about a millisecond. */
+HC_PUBLIC hostcache_result HC_FN(budget)(hostcache_budget *budget);
 
 /* Verifies every invariant of the bookkeeping. CORRUPT: one is broken; on_error hears which. May be
    called while other threads are at work; what concerns several structures at once is then compared
@@ -896,8 +996,7 @@ enum {
   HOSTCACHE_RANK_CHECK = 1, /* cache->check_lock: one check at a time */
   HOSTCACHE_RANK_STREAMS,   /* cache->streams_lock: the table of streams */
   HOSTCACHE_RANK_QUEUE,     /* queue->lock: the waiting blocks of one stream, its event pool */
-  HOSTCACHE_RANK_BIN,       /* bin->lock: the ready blocks of one class */
-  HOSTCACHE_RANK_SEGMENTS,  /* cache->segments_lock: the address index, the spare records */
+  HOSTCACHE_RANK_SEGMENTS,  /* cache->segments_lock: segments, ranges, what is ready, spares */
   HOSTCACHE_RANK_BLOCK,     /* cache->block_locks[]: state and uses of a share of the blocks */
   HOSTCACHE_RANK_STATS      /* cache->stats_lock: the figures */
 };
@@ -963,14 +1062,19 @@ HOSTCACHE_UNUSED static void hostcache_unlock(hostcache_mutex *mutex) {
 #endif
 }
 
-/* Atomics, the memory order in the name. Three kinds are enough: a pointer that is published and
-   then only read, a stack that any thread pushes to and one thread takes whole (so that it knows no
-   ABA), and a number that is peeked at as a hint. */
+/* Atomics, the memory order in the name. Four kinds are enough: a pointer that is published and
+   then only read, a word of bits that one thread at a time writes and any reads, a stack that any
+   thread pushes to and one thread takes whole (so that it knows no ABA), and a number that is
+   peeked at as a hint. */
 
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_NONE
 
 HOSTCACHE_UNUSED static void *hostcache_ptr_load_acquire(void *const *from) { return *from; }
 HOSTCACHE_UNUSED static void hostcache_ptr_store_release(void **to, void *value) { *to = value; }
+HOSTCACHE_UNUSED static size_t hostcache_size_load_acquire(const size_t *from) { return *from; }
+HOSTCACHE_UNUSED static void hostcache_size_store_release(size_t *to, size_t value) {
+  *to = value;
+}
 HOSTCACHE_UNUSED static void *hostcache_ptr_exchange_acquire(void **at, void *value) {
   void *before = *at;
   *at = value;
@@ -992,6 +1096,12 @@ HOSTCACHE_UNUSED static void *hostcache_ptr_load_acquire(void *const *from) {
   return __atomic_load_n(from, __ATOMIC_ACQUIRE);
 }
 HOSTCACHE_UNUSED static void hostcache_ptr_store_release(void **to, void *value) {
+  __atomic_store_n(to, value, __ATOMIC_RELEASE);
+}
+HOSTCACHE_UNUSED static size_t hostcache_size_load_acquire(const size_t *from) {
+  return __atomic_load_n(from, __ATOMIC_ACQUIRE);
+}
+HOSTCACHE_UNUSED static void hostcache_size_store_release(size_t *to, size_t value) {
   __atomic_store_n(to, value, __ATOMIC_RELEASE);
 }
 HOSTCACHE_UNUSED static void *hostcache_ptr_exchange_acquire(void **at, void *value) {
@@ -1018,6 +1128,15 @@ HOSTCACHE_UNUSED static void *hostcache_ptr_load_acquire(void *const *from) {
 HOSTCACHE_UNUSED static void hostcache_ptr_store_release(void **to, void *value) {
   (void)InterlockedExchangePointer((void *volatile *)to, value);
 }
+HOSTCACHE_UNUSED static size_t hostcache_size_load_acquire(const size_t *from) {
+  size_t value = *(const volatile size_t *)from;
+  MemoryBarrier();
+  return value;
+}
+HOSTCACHE_UNUSED static void hostcache_size_store_release(size_t *to, size_t value) {
+  MemoryBarrier();
+  *(volatile size_t *)to = value;
+}
 HOSTCACHE_UNUSED static void *hostcache_ptr_exchange_acquire(void **at, void *value) {
   return InterlockedExchangePointer((void *volatile *)at, value);
 }
@@ -1037,6 +1156,17 @@ HOSTCACHE_UNUSED static void hostcache_u32_store_relaxed(uint32_t *to, uint32_t 
 #else
 #error "hostcache: the atomics of this compiler are not known; define HOSTCACHE_THREADS_NONE"
 #endif
+
+/* The highest bit of x > 0. */
+HOSTCACHE_UNUSED static unsigned hostcache_log2(size_t x) {
+#if defined __GNUC__
+  return 63 - (unsigned)__builtin_clzll((unsigned long long)x);
+#else
+  unsigned log = 0;
+  while (x >>= 1) log++;
+  return log;
+#endif
+}
 
 /* A clock in ns that never goes back. In strict ISO C mode the C library hides POSIX's functions,
    although they are there: then they are declared by hand. (No feature macro helps here, as the
@@ -1155,6 +1285,486 @@ HOSTCACHE_UNUSED static int hostcache_watch_forks(void) { return 0; }
 HOSTCACHE_UNUSED static unsigned hostcache_process(void) { return 0; }
 #endif
 
+/* The budget: what the system tells of how much may be pinned. hostcache_budget_read takes what
+   stands before /proc and /sys, so that a test can give it a tree of its own. */
+
+#ifndef HOSTCACHE_BUDGET_ROOT
+#define HOSTCACHE_BUDGET_ROOT ""
+#endif
+
+/* How much is left below a limit. More may be used than the limit says, since it may be lowered and
+   some use is not asked about; and the figures are not of one moment. */
+HOSTCACHE_UNUSED static int64_t hostcache_budget_left(int64_t limit, int64_t used,
+                                                      int64_t reclaimable) {
+  if (limit == HOSTCACHE_UNKNOWN || limit == HOSTCACHE_UNLIMITED) return limit;
+  if (used == HOSTCACHE_UNKNOWN) return limit;
+  if (reclaimable != HOSTCACHE_UNKNOWN) used = used > reclaimable ? used - reclaimable : 0;
+  return used < limit ? limit - used : 0;
+}
+
+HOSTCACHE_UNUSED static void hostcache_budget_bound(hostcache_budget *budget, int64_t bytes,
+                                                    hostcache_binding binding) {
+  if (bytes == HOSTCACHE_UNKNOWN || bytes == HOSTCACHE_UNLIMITED) return;
+  if (budget->bytes != HOSTCACHE_UNKNOWN && budget->bytes <= bytes) return;
+  budget->bytes = bytes;
+  budget->binding = binding;
+}
+
+/* From the figures to the budget. */
+HOSTCACHE_UNUSED static void hostcache_budget_conclude(hostcache_budget *budget) {
+  budget->bytes = HOSTCACHE_UNKNOWN;
+  budget->binding = HOSTCACHE_BUDGET_NOTHING;
+  if (budget->memlock_exempt != 1)
+    hostcache_budget_bound(
+        budget, hostcache_budget_left(budget->memlock_limit, budget->memlock_used, 0),
+        HOSTCACHE_BUDGET_MEMLOCK);
+  hostcache_budget_bound(budget,
+                         hostcache_budget_left(budget->cgroup_limit, budget->cgroup_used,
+                                               budget->cgroup_reclaimable),
+                         HOSTCACHE_BUDGET_CGROUP);
+  hostcache_budget_bound(budget, budget->mem_available, HOSTCACHE_BUDGET_AVAILABLE);
+}
+
+#if defined __linux__
+
+#include <errno.h>
+#include <stdio.h>
+
+#define HOSTCACHE_PATH_BYTES 2048 /* of a name with its 0; cgroups of Kubernetes take up to 500 */
+#define HOSTCACHE_LINE_BYTES 256  /* what we look for in a file of the kernel takes up to 80 */
+
+typedef struct hostcache_path {
+  size_t length;
+  char text[HOSTCACHE_PATH_BYTES];
+} hostcache_path;
+
+HOSTCACHE_UNUSED static void hostcache_path_cut(hostcache_path *path, size_t length) {
+  path->length = length;
+  path->text[length] = 0;
+}
+
+/* 0: it does not fit, and nothing was added. */
+HOSTCACHE_UNUSED static int hostcache_path_add(hostcache_path *path, const char *text) {
+  const size_t length = strlen(text);
+  if (length >= sizeof path->text - path->length) return 0;
+  memcpy(path->text + path->length, text, length + 1);
+  path->length += length;
+  return 1;
+}
+
+/* What a line of a file tells, after its key. */
+enum {
+  HOSTCACHE_FIELD_BYTES,  /* a number */
+  HOSTCACHE_FIELD_KIB,    /* a number and kB */
+  HOSTCACHE_FIELD_LIMIT,  /* a number, "max" or "unlimited" */
+  HOSTCACHE_FIELD_CAPS,   /* capabilities: 1 if CAP_IPC_LOCK is among them, else 0 */
+  HOSTCACHE_FIELD_IDS,    /* a namespace's user ids: 1 if it has all, by their own numbers */
+  HOSTCACHE_FIELD_MEMORY  /* controllers: 1 if memory is among them, else 0 */
+};
+
+typedef struct hostcache_field {
+  const char *key; /* what the line begins with; "" is the first line */
+  int kind;
+  int64_t value; /* HOSTCACHE_UNKNOWN where there is no such line, or it is not as it should be */
+} hostcache_field;
+
+#define HOSTCACHE_CAP_IPC_LOCK 14 /* Linux: the same on every architecture */
+
+HOSTCACHE_UNUSED static const char *hostcache_skip_blanks(const char *text) {
+  while (*text == ' ' || *text == '\t') text++;
+  return text;
+}
+
+/* What follows a word and the blanks after it, or NULL if another word stands there. A word that
+   ends without a blank or a new line may have been cut off, and is none. */
+HOSTCACHE_UNUSED static const char *hostcache_skip_word(const char *text, const char *word) {
+  const size_t length = strlen(word);
+  if (strncmp(text, word, length) != 0) return NULL;
+  text += length;
+  if (*text != ' ' && *text != '\t' && *text != '\n') return NULL;
+  return hostcache_skip_blanks(text);
+}
+
+/* A number that is too large for its type is UNLIMITED as a limit, and else UNKNOWN. */
+HOSTCACHE_UNUSED static int64_t hostcache_parse_number(const char *text, int kind) {
+  const int64_t unit = kind == HOSTCACHE_FIELD_KIB ? 1024 : 1;
+  int64_t value = 0;
+  int too_large = 0;
+  if (*text < '0' || *text > '9') return HOSTCACHE_UNKNOWN;
+  for (; *text >= '0' && *text <= '9'; text++) {
+    const int digit = *text - '0';
+    if (value > (INT64_MAX / unit - digit) / 10)
+      too_large = 1;
+    else
+      value = value * 10 + digit;
+  }
+  text = hostcache_skip_word(text, "");
+  if (text && kind == HOSTCACHE_FIELD_KIB) text = hostcache_skip_word(text, "kB");
+  if (!text) return HOSTCACHE_UNKNOWN;
+  if (too_large) return kind == HOSTCACHE_FIELD_LIMIT ? HOSTCACHE_UNLIMITED : HOSTCACHE_UNKNOWN;
+  return value * unit;
+}
+
+HOSTCACHE_UNUSED static int64_t hostcache_parse_caps(const char *text) {
+  const char *start = text;
+  uint64_t caps = 0;
+  for (;; text++) {
+    if (*text >= '0' && *text <= '9')
+      caps = caps << 4 | (uint64_t)(*text - '0');
+    else if (*text >= 'a' && *text <= 'f')
+      caps = caps << 4 | (uint64_t)(*text - 'a' + 10);
+    else
+      break;
+  }
+  if (text == start || !hostcache_skip_word(text, "")) return HOSTCACHE_UNKNOWN;
+  return (int64_t)(caps >> HOSTCACHE_CAP_IPC_LOCK & 1);
+}
+
+HOSTCACHE_UNUSED static int64_t hostcache_parse_ids(const char *text) {
+  const char *rest = hostcache_skip_word(text, "0");
+  if (rest) rest = hostcache_skip_word(rest, "0");
+  if (rest) rest = hostcache_skip_word(rest, "4294967295");
+  if (rest) return 1;
+  return strchr(text, '\n') ? 0 : HOSTCACHE_UNKNOWN;
+}
+
+HOSTCACHE_UNUSED static int64_t hostcache_parse_controllers(const char *text) {
+  while (*text && *text != '\n') {
+    if (hostcache_skip_word(text, "memory")) return 1;
+    while (*text && *text != ' ' && *text != '\n') text++;
+    text = hostcache_skip_blanks(text);
+  }
+  return *text ? 0 : HOSTCACHE_UNKNOWN;
+}
+
+HOSTCACHE_UNUSED static int64_t hostcache_parse_field(const char *text, int kind) {
+  text = hostcache_skip_blanks(text);
+  if (kind == HOSTCACHE_FIELD_CAPS) return hostcache_parse_caps(text);
+  if (kind == HOSTCACHE_FIELD_IDS) return hostcache_parse_ids(text);
+  if (kind == HOSTCACHE_FIELD_MEMORY) return hostcache_parse_controllers(text);
+  if (kind == HOSTCACHE_FIELD_LIMIT &&
+      (hostcache_skip_word(text, "max") || hostcache_skip_word(text, "unlimited")))
+    return HOSTCACHE_UNLIMITED;
+  return hostcache_parse_number(text, kind);
+}
+
+/* Opens the file `name` below `path`. A file that a new process would get is none of its business:
+   "e" is understood by every C library of Linux, and closes it there. */
+HOSTCACHE_UNUSED static FILE *hostcache_open(hostcache_path *path, const char *name) {
+  const size_t length = path->length;
+  FILE *file = NULL;
+  errno = ENAMETOOLONG;
+  if (hostcache_path_add(path, name)) file = fopen(path->text, "re");
+  hostcache_path_cut(path, length);
+  return file;
+}
+
+/* Reads fields from a file, each where its key first stands. 1: it could be read; 0: there is no
+   such file; -1: there may be one. */
+HOSTCACHE_UNUSED static int hostcache_read_fields(hostcache_path *path, const char *name,
+                                                  hostcache_field *fields, unsigned count) {
+  char line[HOSTCACHE_LINE_BYTES];
+  int is_first = 1, begins = 1, failed;
+  unsigned i;
+  FILE *file = hostcache_open(path, name);
+  for (i = 0; i < count; i++) fields[i].value = HOSTCACHE_UNKNOWN;
+  if (!file) return errno == ENOENT ? 0 : -1;
+  while (fgets(line, (int)sizeof line, file)) {
+    for (i = 0; begins && i < count; i++) {
+      const size_t length = strlen(fields[i].key);
+      if (fields[i].value == HOSTCACHE_UNKNOWN && (is_first || length > 0) &&
+          strncmp(line, fields[i].key, length) == 0)
+        fields[i].value = hostcache_parse_field(line + length, fields[i].kind);
+    }
+    is_first = 0;
+    begins = strchr(line, '\n') != NULL; /* a longer line comes in parts */
+  }
+  failed = ferror(file);
+  (void)fclose(file);
+  return failed ? -1 : 1;
+}
+
+/* What was seen of the cgroups on the way up, besides the figures of the one that binds. */
+typedef struct hostcache_climb {
+  int unlimited; /* one that has no limit */
+  int unknown;   /* one of which it is unknown what limit it has */
+} hostcache_climb;
+
+/* A cgroup without memory.max: the memory controller is not switched on for it, so that only those
+   above count; or it is the root of all, which has no limit. */
+HOSTCACHE_UNUSED static void hostcache_cgroup_without_limit(hostcache_path *path, int is_top,
+                                                            hostcache_climb *climb) {
+  hostcache_field memory = {"", HOSTCACHE_FIELD_MEMORY, HOSTCACHE_UNKNOWN};
+  if (hostcache_read_fields(path, "/cgroup.controllers", &memory, 1) != 1)
+    climb->unknown = 1;
+  else if (memory.value == 1 && is_top)
+    climb->unlimited = 1;
+  else if (memory.value != 0)
+    climb->unknown = 1;
+}
+
+/* Looks at one cgroup, whose folder `path` is, and takes its figures if it binds more than those
+   below it. */
+HOSTCACHE_UNUSED static void hostcache_cgroup_look(hostcache_budget *budget, hostcache_path *path,
+                                                   int is_top, hostcache_climb *climb) {
+  hostcache_field most = {"", HOSTCACHE_FIELD_LIMIT, HOSTCACHE_UNKNOWN}, high = most;
+  hostcache_field used = {"", HOSTCACHE_FIELD_BYTES, HOSTCACHE_UNKNOWN};
+  hostcache_field cached[2] = {{"inactive_file ", HOSTCACHE_FIELD_BYTES, HOSTCACHE_UNKNOWN},
+                               {"active_file ", HOSTCACHE_FIELD_BYTES, HOSTCACHE_UNKNOWN}};
+  int64_t limit, reclaimable = HOSTCACHE_UNKNOWN, left, left_below;
+
+  if (hostcache_read_fields(path, "/memory.max", &most, 1) == 0) {
+    hostcache_cgroup_without_limit(path, is_top, climb);
+    return;
+  }
+  if (hostcache_read_fields(path, "/memory.high", &high, 1) == 0)
+    high.value = HOSTCACHE_UNLIMITED; /* a kernel that does not have it */
+  limit = most.value;
+  if (limit == HOSTCACHE_UNKNOWN || (high.value != HOSTCACHE_UNKNOWN && high.value < limit))
+    limit = high.value;
+  if (limit == HOSTCACHE_UNLIMITED && most.value == high.value)
+    climb->unlimited = 1;
+  else if (limit == HOSTCACHE_UNLIMITED || limit == HOSTCACHE_UNKNOWN)
+    climb->unknown = 1;
+  (void)hostcache_read_fields(path, "/memory.current", &used, 1);
+  (void)hostcache_read_fields(path, "/memory.stat", cached, 2);
+  if (cached[0].value != HOSTCACHE_UNKNOWN && cached[1].value != HOSTCACHE_UNKNOWN &&
+      cached[0].value <= INT64_MAX - cached[1].value)
+    reclaimable = cached[0].value + cached[1].value;
+
+  left = hostcache_budget_left(limit, used.value, reclaimable);
+  left_below = hostcache_budget_left(budget->cgroup_limit, budget->cgroup_used,
+                                     budget->cgroup_reclaimable);
+  if (left == HOSTCACHE_UNKNOWN || left == HOSTCACHE_UNLIMITED) {
+    if (budget->cgroup_used != HOSTCACHE_UNKNOWN || left_below != HOSTCACHE_UNKNOWN) return;
+  } else {
+    if (left_below != HOSTCACHE_UNKNOWN && left_below <= left) return;
+    budget->cgroup_limit = limit;
+  }
+  budget->cgroup_used = used.value;
+  budget->cgroup_reclaimable = reclaimable;
+}
+
+/* Climbs from the cgroup `path` up to its first `top` characters, where cgroups are mounted. */
+HOSTCACHE_UNUSED static void hostcache_cgroup_climb(hostcache_budget *budget, hostcache_path *path,
+                                                    size_t top, hostcache_climb *climb) {
+  for (;;) {
+    hostcache_cgroup_look(budget, path, path->length == top, climb);
+    if (path->length == top) return;
+    do path->length--;
+    while (path->length > top && path->text[path->length] != '/');
+    hostcache_path_cut(path, path->length);
+  }
+}
+
+/* The cgroup v2 of this process, "" for the root, or 0 where it cannot be told: a line that is
+   missing, cut off or too long, or a cgroup outside of what this process may see. */
+HOSTCACHE_UNUSED static int hostcache_cgroup_own(hostcache_path *path, char *own, size_t size) {
+  FILE *file = hostcache_open(path, "/proc/self/cgroup");
+  int begins = 1, found = 0;
+  if (!file) return 0;
+  while (!found && fgets(own, (int)size, file)) {
+    char *end = strchr(own, '\n');
+    if (begins && strncmp(own, "0::/", 4) == 0) {
+      if (!end) break;
+      *end = 0;
+      found = 1;
+    }
+    begins = end != NULL;
+  }
+  (void)fclose(file);
+  if (!found) return 0;
+  memmove(own, own + 3, strlen(own + 3) + 1);
+  if (strcmp(own, "/") == 0) own[0] = 0;
+  return strncmp(own, "/..", 3) != 0;
+}
+
+/* Reads a word of a line, unless *end, what ended the one before, says that there is none. A word
+   that does not fit is "". */
+HOSTCACHE_UNUSED static void hostcache_read_word(FILE *file, int *end, char *word, size_t size) {
+  size_t length = 0;
+  if (*end == ' ') {
+    while ((*end = getc(file)) != EOF && *end != ' ' && *end != '\n')
+      if (length < size) word[length++] = (char)*end;
+  }
+  word[length < size ? length : 0] = 0;
+}
+
+/* In the names in mountinfo a space, say, is \040. */
+HOSTCACHE_UNUSED static void hostcache_unescape(char *text) {
+  char *to = text;
+  for (; *text; to++) {
+    if (text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] >= '0' && text[2] <= '7' &&
+        text[3] >= '0' && text[3] <= '7') {
+      *to = (char)(unsigned char)((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0'));
+      text += 4;
+    } else {
+      *to = *text++;
+    }
+  }
+  *to = 0;
+}
+
+/* Where a mount that begins with the cgroup `root` shows the cgroup `own`, or NULL. */
+HOSTCACHE_UNUSED static const char *hostcache_below(const char *own, const char *root) {
+  const size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);
+  if (root[0] != '/' || strncmp(own, root, length) != 0) return NULL;
+  return own[length] == '/' || own[length] == 0 ? own + length : NULL;
+}
+
+/* Climbs in each mount of cgroups that shows the one of this process; several show the same, or
+   less of it. A line is: id, id, device, root, where, options, more of them, -, type, ... */
+HOSTCACHE_UNUSED static void hostcache_cgroup_mounts(hostcache_budget *budget, hostcache_path *path,
+                                                     const char *own, FILE *file,
+                                                     hostcache_climb *climb) {
+  const size_t start = path->length, room = sizeof path->text - start;
+  char *where = path->text + start, word[16];
+  int end, i;
+  do {
+    const char *shown;
+    int is_cgroup;
+    end = ' ';
+    for (i = 0; i < 3; i++) hostcache_read_word(file, &end, word, sizeof word);
+    hostcache_read_word(file, &end, where, room);
+    hostcache_unescape(where);
+    shown = hostcache_below(own, where);
+    hostcache_read_word(file, &end, where, room);
+    hostcache_unescape(where);
+    do hostcache_read_word(file, &end, word, sizeof word);
+    while (end == ' ' && strcmp(word, "-") != 0);
+    hostcache_read_word(file, &end, word, sizeof word);
+    is_cgroup = end == ' ' && strcmp(word, "cgroup2") == 0;
+    while (end == ' ') hostcache_read_word(file, &end, word, sizeof word);
+    if (is_cgroup && shown) {
+      const size_t top = start + strlen(where);
+      path->length = top;
+      if (top > start && hostcache_path_add(path, shown))
+        hostcache_cgroup_climb(budget, path, top, climb);
+      else
+        climb->unknown = 1;
+    }
+    hostcache_path_cut(path, start);
+  } while (end != EOF);
+}
+
+/* The same where mountinfo cannot be read, in the usual places: the second is that of a system that
+   has both versions of cgroups. */
+HOSTCACHE_UNUSED static void hostcache_cgroup_usual(hostcache_budget *budget, hostcache_path *path,
+                                                    const char *own, hostcache_climb *climb) {
+  static const char *const places[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
+  const size_t start = path->length;
+  unsigned i;
+  for (i = 0; i < 2; i++) {
+    if (hostcache_path_add(path, places[i])) {
+      const size_t top = path->length;
+      if (hostcache_read_fields(path, "/cgroup.controllers", NULL, 0) == 1) {
+        if (hostcache_path_add(path, own))
+          hostcache_cgroup_climb(budget, path, top, climb);
+        else
+          climb->unknown = 1;
+      }
+    }
+    hostcache_path_cut(path, start);
+  }
+}
+
+HOSTCACHE_UNUSED static void hostcache_budget_read_cgroup(hostcache_budget *budget,
+                                                          hostcache_path *path) {
+  char own[HOSTCACHE_PATH_BYTES];
+  hostcache_climb climb = {0, 0};
+  FILE *mounts;
+  if (!hostcache_cgroup_own(path, own, sizeof own)) return;
+  mounts = hostcache_open(path, "/proc/self/mountinfo");
+  if (mounts) {
+    hostcache_cgroup_mounts(budget, path, own, mounts, &climb);
+    (void)fclose(mounts);
+  } else {
+    hostcache_cgroup_usual(budget, path, own, &climb);
+  }
+  if (budget->cgroup_limit == HOSTCACHE_UNKNOWN && climb.unlimited && !climb.unknown)
+    budget->cgroup_limit = HOSTCACHE_UNLIMITED;
+}
+
+/* The kernel asks for CAP_IPC_LOCK in the first user namespace. The root of a container without
+   privilege has it in its own alone, whose user ids are not all those that there are. */
+HOSTCACHE_UNUSED static void hostcache_budget_read_memlock(hostcache_budget *budget,
+                                                           hostcache_path *path) {
+  hostcache_field limit = {"Max locked memory ", HOSTCACHE_FIELD_LIMIT, HOSTCACHE_UNKNOWN};
+  hostcache_field ids = {"", HOSTCACHE_FIELD_IDS, HOSTCACHE_UNKNOWN};
+  hostcache_field status[2] = {{"VmLck:", HOSTCACHE_FIELD_KIB, HOSTCACHE_UNKNOWN},
+                               {"CapEff:", HOSTCACHE_FIELD_CAPS, HOSTCACHE_UNKNOWN}};
+  (void)hostcache_read_fields(path, "/proc/self/limits", &limit, 1);
+  (void)hostcache_read_fields(path, "/proc/self/status", status, 2);
+  (void)hostcache_read_fields(path, "/proc/self/uid_map", &ids, 1);
+  budget->memlock_limit = limit.value;
+  budget->memlock_used = status[0].value;
+  if (status[1].value == 0 || ids.value == 0)
+    budget->memlock_exempt = 0;
+  else if (status[1].value == 1 && ids.value == 1)
+    budget->memlock_exempt = 1;
+}
+
+HOSTCACHE_UNUSED static void hostcache_budget_read_figures(hostcache_budget *budget,
+                                                           const char *root) {
+  hostcache_field memory[3] = {{"MemAvailable:", HOSTCACHE_FIELD_KIB, HOSTCACHE_UNKNOWN},
+                               {"HugePages_Free:", HOSTCACHE_FIELD_BYTES, HOSTCACHE_UNKNOWN},
+                               {"Hugepagesize:", HOSTCACHE_FIELD_KIB, HOSTCACHE_UNKNOWN}};
+  const int error = errno, cancel = hostcache_hook_begin(); /* else files could stay open */
+  hostcache_path path;
+  hostcache_path_cut(&path, 0);
+  if (hostcache_path_add(&path, root)) {
+    hostcache_budget_read_memlock(budget, &path);
+    hostcache_budget_read_cgroup(budget, &path);
+    (void)hostcache_read_fields(&path, "/proc/meminfo", memory, 3);
+    budget->mem_available = memory[0].value;
+    if (memory[1].value != HOSTCACHE_UNKNOWN && memory[2].value > 0 &&
+        memory[1].value <= INT64_MAX / memory[2].value)
+      budget->huge_free = memory[1].value * memory[2].value;
+  }
+  hostcache_hook_end(cancel);
+  errno = error;
+}
+
+#elif defined _WIN32 /* unverified: compiled, not run so far */
+
+/* VirtualLock goes as far as the minimum of the working set, which a process may raise itself. */
+HOSTCACHE_UNUSED static void hostcache_budget_read_figures(hostcache_budget *budget,
+                                                           const char *root) {
+  const DWORD error = GetLastError();
+  SIZE_T least = 0, most = 0;
+  MEMORYSTATUSEX memory;
+  (void)root;
+  memory.dwLength = sizeof memory;
+  if (GlobalMemoryStatusEx(&memory)) budget->mem_available = (int64_t)memory.ullAvailPhys;
+  if (GetProcessWorkingSetSize(GetCurrentProcess(), &least, &most))
+    budget->memlock_limit = (int64_t)least;
+  SetLastError(error);
+}
+
+#else /* what macOS and the BSDs tell is not known yet */
+
+HOSTCACHE_UNUSED static void hostcache_budget_read_figures(hostcache_budget *budget,
+                                                           const char *root) {
+  (void)budget;
+  (void)root;
+}
+
+#endif
+
+/* 1 if anything is known. */
+HOSTCACHE_UNUSED static int hostcache_budget_read(hostcache_budget *budget, const char *root) {
+  budget->memlock_exempt = -1;
+  budget->memlock_limit = budget->memlock_used = HOSTCACHE_UNKNOWN;
+  budget->cgroup_limit = budget->cgroup_used = budget->cgroup_reclaimable = HOSTCACHE_UNKNOWN;
+  budget->mem_available = budget->huge_free = HOSTCACHE_UNKNOWN;
+  hostcache_budget_read_figures(budget, root);
+  hostcache_budget_conclude(budget);
+  return budget->memlock_exempt != -1 || budget->memlock_limit != HOSTCACHE_UNKNOWN ||
+         budget->memlock_used != HOSTCACHE_UNKNOWN || budget->cgroup_limit != HOSTCACHE_UNKNOWN ||
+         budget->cgroup_used != HOSTCACHE_UNKNOWN || budget->mem_available != HOSTCACHE_UNKNOWN ||
+         budget->huge_free != HOSTCACHE_UNKNOWN;
+}
+
 #endif /* GLUE */
 
 /* ---- 6. TYPES -----------------------------------------------------------------------------------
@@ -1175,14 +1785,15 @@ HOSTCACHE_UNUSED static unsigned hostcache_process(void) { return 0; }
        |       | v                | v  |                                    | |         |
        |       | DEFERRED --------+ QUARANTINED -- released ----------------+ |         |
        |       +--------------------- handed out again ----------------------+         |
-       +-------------------------------- given back ------------------------------------+
+       +---------------- given back, or one with its neighbour ------------------------+
 
    (FREEING and DEFERRED also end as QUARANTINED, where a use cannot be recorded, and as CACHED,
    where the stream was waited for instead.) SPARE: a record without memory. ACTIVE: the user's.
    FREEING: of the thread that records its events; the figures still count it as handed out.
    DEFERRED: on the deferred stack, or of the thread that took it from there. WAITING: in the
-   queues; the figures call it pending, as the contract does. CACHED: in a bin. LEAVING: of the
-   thread that gives its memory back. */
+   queues; the figures call it pending, as the contract does. CACHED: in a heap, a ready range of
+   any size. LEAVING: of the thread that gives its memory back, or that has just got it. What is
+   over when a range is split is a SPARE record that becomes CACHED at once. */
 enum {
   HOSTCACHE_SPARE,
   HOSTCACHE_ACTIVE,
@@ -1215,6 +1826,14 @@ enum {
   HOSTCACHE_EARLY_NONE,
   HOSTCACHE_EARLY_EVENT, /* the event in `early_event`, recorded just now */
   HOSTCACHE_EARLY_OVER   /* nothing: the stream has completed, or will have, what it had so far */
+};
+
+/* What a segment is for, and so in which heap its ready ranges are. */
+enum {
+  HOSTCACHE_KIND_RESERVE, /* got at creation, for blocks of any size */
+  HOSTCACHE_KIND_SMALL,   /* shared by small blocks */
+  HOSTCACHE_KIND_LARGE,
+  HOSTCACHE_KIND_COUNT
 };
 
 /* A node of a treap: a search tree by (key, subkey) that is at the same time a heap by a hash of
@@ -1317,6 +1936,234 @@ HOSTCACHE_UNUSED static hostcache_node *hostcache_tree_ceiling(hostcache_node *r
   return found;
 }
 
+/* The index of blocks finds the record of the block that an address lies in. It is a tree of
+   shelves, each for some bits of an address, down to the alignment; a range is entered under where
+   it begins, and the block of an address is the last that begins at or before it. A page in which
+   nothing begins but at its first byte has no shelf of its own.
+
+   It is written under segments_lock, and read without a lock, while it is written: shelves are only
+   ever added (so their memory, 0.2% of the addresses that ever held large blocks, goes with the
+   cache alone), and a reader that looks for an active block finds it whatever others do. For where
+   the block begins is entered, and what once began inside of it has gone, since before it was
+   handed out, and both stay so until it is freed. A reader of any other address may find a record
+   that is no longer what it was: it has to look, under the block's lock. */
+
+#define HOSTCACHE_ADDRESS_BITS 57 /* of x86-64 with five levels of pages; all others have fewer */
+#define HOSTCACHE_SHELF_BITS 9    /* a shelf of 512 places takes about a page itself */
+#define HOSTCACHE_PAGE_SHIFT 12
+#define HOSTCACHE_SHIFT_MAX 48    /* coarser would be no use, also to larger alignments */
+#define HOSTCACHE_DEPTH_MAX 6
+#define HOSTCACHE_WORD_BITS ((unsigned)(8 * sizeof(size_t)))
+
+typedef struct hostcache_shelf {
+  struct hostcache_shelf *next; /* among the spares */
+  unsigned shift, places;       /* set before the shelf is published */
+  size_t *filled; /* a bit for each place below which something begins. Stored with release under
+                     segments_lock; read with acquire */
+  void **at;      /* likewise. A shelf, or the address of a record, plus one */
+} hostcache_shelf;
+
+/* Spare shelves: [0] for all levels but [1] the lowest, within a page. */
+typedef struct hostcache_shelves {
+  hostcache_shelf *first[2];
+  size_t count[2];
+} hostcache_shelves;
+
+typedef struct hostcache_index {
+  void *root;     /* a shelf. Stored with release, read with acquire */
+  unsigned shift; /* log2 of what two entries are apart, at least */
+} hostcache_index;
+
+/* The shift of the shelves below those of `shift`. */
+HOSTCACHE_UNUSED static unsigned hostcache_shift_below(const hostcache_index *index,
+                                                       unsigned shift) {
+  unsigned page =
+      index->shift > HOSTCACHE_PAGE_SHIFT ? index->shift : (unsigned)HOSTCACHE_PAGE_SHIFT;
+  if (shift <= page) return index->shift;
+  return shift > page + HOSTCACHE_SHELF_BITS ? shift - HOSTCACHE_SHELF_BITS : page;
+}
+
+HOSTCACHE_UNUSED static int hostcache_is_record(const void *entry) {
+  return (int)((size_t)entry & 1);
+}
+
+HOSTCACHE_UNUSED static unsigned hostcache_place(const hostcache_shelf *shelf, uint64_t address) {
+  return (unsigned)(address >> shelf->shift) & (shelf->places - 1);
+}
+
+/* A spare shelf from malloc, or NULL. */
+HOSTCACHE_UNUSED static hostcache_shelf *hostcache_shelf_new(const hostcache_index *index,
+                                                             int low) {
+  unsigned places = 1u << (low ? HOSTCACHE_PAGE_SHIFT - index->shift : HOSTCACHE_SHELF_BITS);
+  size_t words = (places + HOSTCACHE_WORD_BITS - 1) / HOSTCACHE_WORD_BITS;
+  size_t bytes = sizeof(hostcache_shelf) + words * sizeof(size_t) + places * sizeof(void *);
+  hostcache_shelf *shelf = (hostcache_shelf *)HOSTCACHE_MALLOC(bytes);
+  if (!shelf) return NULL;
+  memset((void *)shelf, 0, bytes);
+  shelf->places = places;
+  shelf->at = (void **)(void *)(shelf + 1);
+  shelf->filled = (size_t *)(void *)(shelf->at + places);
+  return shelf;
+}
+
+HOSTCACHE_UNUSED static void hostcache_shelf_put(hostcache_shelves *spare, int low,
+                                                 hostcache_shelf *shelf) {
+  shelf->next = spare->first[low];
+  spare->first[low] = shelf;
+  spare->count[low]++;
+}
+
+HOSTCACHE_UNUSED static hostcache_shelf *hostcache_shelf_take(hostcache_shelves *spare, int low) {
+  hostcache_shelf *shelf = spare->first[low];
+  HOSTCACHE_ASSERT(shelf);
+  spare->first[low] = shelf->next;
+  spare->count[low]--;
+  shelf->next = NULL;
+  return shelf;
+}
+
+/* Marks a place as filled or empty. Non-zero: another one of the shelf is filled. */
+HOSTCACHE_UNUSED static int hostcache_shelf_mark(hostcache_shelf *shelf, unsigned place,
+                                                 int filled) {
+  size_t bit = (size_t)1 << (place % HOSTCACHE_WORD_BITS), others;
+  size_t *word = &shelf->filled[place / HOSTCACHE_WORD_BITS];
+  unsigned i;
+  others = *word & ~bit;
+  hostcache_size_store_release(word, filled ? others | bit : others);
+  for (i = 0; !others && i < shelf->places; i += HOSTCACHE_WORD_BITS)
+    if (i / HOSTCACHE_WORD_BITS != place / HOSTCACHE_WORD_BITS)
+      others = shelf->filled[i / HOSTCACHE_WORD_BITS];
+  return others != 0;
+}
+
+/* May a record stand at this place of a shelf, or must it stand below? */
+HOSTCACHE_UNUSED static int hostcache_stands_here(const hostcache_index *index, unsigned shift,
+                                                  uint64_t address, const void *entry) {
+  const uint64_t in_page = ((uint64_t)1 << HOSTCACHE_PAGE_SHIFT) - 1;
+  return shift == index->shift ||
+         (shift == HOSTCACHE_PAGE_SHIFT && (address & in_page) == 0 && !entry);
+}
+
+/* How many shelves are missing to enter an address. segments_lock is held. */
+HOSTCACHE_UNUSED static void hostcache_index_missing(const hostcache_index *index,
+                                                     uint64_t address, size_t missing[2]) {
+  const void *entry = index->root;
+  unsigned shift = hostcache_shift_below(index, HOSTCACHE_ADDRESS_BITS);
+  missing[0] = missing[1] = 0;
+  for (;; shift = hostcache_shift_below(index, shift)) {
+    const hostcache_shelf *shelf =
+        hostcache_is_record(entry) ? NULL : (const hostcache_shelf *)entry;
+    if (!shelf) missing[shift < HOSTCACHE_PAGE_SHIFT]++;
+    entry = shelf ? shelf->at[hostcache_place(shelf, address)] : NULL;
+    if (hostcache_stands_here(index, shift, address, entry)) return;
+  }
+}
+
+/* Enters a record, which is not odd, under an address that no other stands under. The shelves that
+   are missing are taken from the spares. segments_lock is held. */
+HOSTCACHE_UNUSED static void hostcache_index_add(hostcache_index *index, uint64_t address,
+                                                 void *record, hostcache_shelves *spare) {
+  void **at = &index->root;
+  unsigned shift = hostcache_shift_below(index, HOSTCACHE_ADDRESS_BITS);
+  for (;; shift = hostcache_shift_below(index, shift)) {
+    hostcache_shelf *shelf = (hostcache_shelf *)*at;
+    unsigned place;
+    if (!shelf || hostcache_is_record(shelf)) {
+      hostcache_shelf *fresh = hostcache_shelf_take(spare, shift < HOSTCACHE_PAGE_SHIFT);
+      fresh->shift = shift;
+      if (shelf) { /* a record of where the page begins */
+        fresh->at[0] = shelf;
+        fresh->filled[0] = 1;
+      }
+      hostcache_ptr_store_release(at, fresh);
+      shelf = fresh;
+    }
+    place = hostcache_place(shelf, address);
+    at = &shelf->at[place];
+    if (hostcache_stands_here(index, shift, address, *at)) {
+      hostcache_ptr_store_release(at, (char *)record + 1);
+      (void)hostcache_shelf_mark(shelf, place, 1);
+      return;
+    }
+    (void)hostcache_shelf_mark(shelf, place, 1);
+  }
+}
+
+/* Takes the record out that stands under an address. segments_lock is held. */
+HOSTCACHE_UNUSED static void hostcache_index_remove(hostcache_index *index, uint64_t address) {
+  hostcache_shelf *path[HOSTCACHE_DEPTH_MAX];
+  void **at = &index->root;
+  unsigned depth = 0;
+  while (!hostcache_is_record(*at)) {
+    HOSTCACHE_ASSERT(*at && depth < HOSTCACHE_DEPTH_MAX);
+    path[depth] = (hostcache_shelf *)*at;
+    at = &path[depth]->at[hostcache_place(path[depth], address)];
+    depth++;
+  }
+  hostcache_ptr_store_release(at, NULL);
+  while (depth > 0) {
+    depth--;
+    if (hostcache_shelf_mark(path[depth], hostcache_place(path[depth], address), 0)) return;
+  }
+}
+
+/* The last place that is filled, up to `place`, or -1. */
+HOSTCACHE_UNUSED static int hostcache_shelf_floor(const hostcache_shelf *shelf, unsigned place) {
+  size_t mask = SIZE_MAX >> (HOSTCACHE_WORD_BITS - 1 - place % HOSTCACHE_WORD_BITS), word;
+  int i;
+  for (i = (int)(place / HOSTCACHE_WORD_BITS); i >= 0; i--, mask = SIZE_MAX) {
+    word = hostcache_size_load_acquire(&shelf->filled[i]) & mask;
+    if (word) return i * (int)HOSTCACHE_WORD_BITS + (int)hostcache_log2(word);
+  }
+  return -1;
+}
+
+/* The last record on or below a shelf that stands under `address` or before; NULL if there is
+   none. Calls itself once for each level. */
+HOSTCACHE_UNUSED static void *hostcache_shelf_last(const hostcache_shelf *shelf,
+                                                   uint64_t address) {
+  unsigned place = hostcache_place(shelf, address);
+  int found = hostcache_shelf_floor(shelf, place);
+  while (found >= 0) {
+    void *entry = hostcache_ptr_load_acquire(&shelf->at[found]);
+    if (hostcache_is_record(entry)) return (char *)entry - 1;
+    if (entry) /* all ones: the last of a shelf that lies before the address */
+      entry = hostcache_shelf_last((const hostcache_shelf *)entry,
+                                   (unsigned)found == place ? address : UINT64_MAX);
+    if (entry) return entry;
+    found = found > 0 ? hostcache_shelf_floor(shelf, (unsigned)found - 1) : -1;
+  }
+  return NULL;
+}
+
+/* The record that stands under `address` or last before it, or NULL. Takes no lock. A few steps, of
+   which there are at most as many as levels, unless others write meanwhile: O(1). */
+HOSTCACHE_UNUSED static void *hostcache_index_floor(const hostcache_index *index,
+                                                    uint64_t address) {
+  const hostcache_shelf *root =
+      (const hostcache_shelf *)hostcache_ptr_load_acquire(&index->root);
+  if (!root || address >> HOSTCACHE_ADDRESS_BITS) return NULL;
+  return hostcache_shelf_last(root, address);
+}
+
+/* Frees the shelves. Nobody uses the index any more. */
+HOSTCACHE_UNUSED static void hostcache_shelf_dispose(hostcache_shelf *shelf) {
+  unsigned i;
+  if (!shelf) return;
+  for (i = 0; i < shelf->places; i++)
+    if (!hostcache_is_record(shelf->at[i]))
+      hostcache_shelf_dispose((hostcache_shelf *)shelf->at[i]);
+  HOSTCACHE_FREE(shelf);
+}
+
+HOSTCACHE_UNUSED static void hostcache_index_dispose(hostcache_index *index,
+                                                     hostcache_shelves *spare) {
+  int low;
+  hostcache_shelf_dispose((hostcache_shelf *)index->root);
+  for (low = 0; low < 2; low++)
+    while (spare->first[low]) HOSTCACHE_FREE(hostcache_shelf_take(spare, low));
+}
+
 #endif /* TYPES, once per file */
 
 /* The modes as numbers, so that the code can say `if` where both branches compile; and placeholders
@@ -1353,8 +2200,7 @@ typedef char HC_RUNTIME;
 #endif
 
 #define HC_INLINE_USES 4        /* uses of a block that need no memory of their own */
-#define HC_CLASS_STEPS 8        /* size classes per doubling: at most 12.5% of waste */
-#define HC_CLASS_MAX (1u << 20) /* bytes; above, sizes are rounded to the page alone */
+#define HC_SMALL_MAX (1u << 20) /* bytes; larger blocks do not share segments with smaller ones */
 #define HC_PAGE 4096u           /* bytes; what a memory hook gets is a multiple of it */
 #define HC_BLOCK_LOCKS 16       /* blocks share so many locks: two threads rarely meet on one */
 #define HC_STREAM_BUCKETS 256   /* of the table of streams: a few in each, also with thousands */
@@ -1363,15 +2209,13 @@ typedef char HC_RUNTIME;
 #define HC_LOOSE_PER_POLL 16    /* entries of the loose queue that one poll asks */
 #define HC_FIRST_POOL 16        /* events that a pool first has room for */
 
-/* Bins: with the smallest alignment, 1, eight classes up to 8 bytes and eight for each of the 17
-   doublings up to 1 MiB; and one for all that is larger. */
-#define HC_CLASSES (HC_CLASS_STEPS * 18 + 1)
-
 #define HC_SEGMENT struct HC_I(segment)
 #define HC_USE struct HC_I(use)
 #define HC_QUEUE struct HC_I(queue)
-#define HC_BIN struct HC_I(bin)
 #define HC_SLAB struct HC_I(slab)
+#define HC_STOCK struct HC_I(stock)
+#define HC_NEEDS struct HC_I(needs)
+#define HC_HOPES struct HC_I(hopes)
 #define HC_TALLY struct HC_I(tally)
 #define HC_FINDINGS struct HC_I(findings)
 
@@ -1407,9 +2251,11 @@ HC_USE {
 struct HC_BLOCK {
   HC_CACHE *cache;      /* set when the record is made, then never changed */
   hostcache_mutex *lock; /* likewise: one of cache->block_locks */
-  HC_SEGMENT *segment;   /* this and the next two: set before ACTIVE, by the one owner */
+  HC_SEGMENT *segment; /* this and the next two: LOCK: segments_lock and block->lock to write,
+                          either to read; while it is ACTIVE they stay, and anyone may read */
   void *ptr;
   size_t size;
+  HC_BLOCK *left, *right; /* LOCK: segments_lock. The neighbours in the segment */
   size_t requested;     /* LOCK: block->lock. Bytes, as the caller said */
   uint64_t hand_outs;   /* LOCK: block->lock. Tells this hand-out from the next */
   uint32_t outstanding; /* LOCK: block->lock. Uses that are not over, and 1 while they are pushed */
@@ -1423,18 +2269,23 @@ struct HC_BLOCK {
   HC_USE uses[HC_INLINE_USES];
   HC_STREAM unknown_stream; /* LOCK: block->lock */
   uint64_t unknown_value;   /* LOCK: block->lock. Timeline: the highest that was given with it */
-  HC_BLOCK *next; /* in a bin (LOCK: bin->lock), among the spares (LOCK: segments_lock), or on the
-                     deferred stack */
-  hostcache_node by_size; /* LOCK: bin->lock. In the bin of the large blocks */
+  HC_BLOCK *next; /* among the spares (LOCK: segments_lock), or on the deferred stack */
+  hostcache_node by_size; /* LOCK: segments_lock. In a heap */
+  uint8_t is_ready;       /* LOCK: segments_lock. In a heap: CACHED, seen from its neighbours */
+  uint8_t merged;         /* LOCK: block->lock. SPARE, as it became part of its neighbour */
   uint32_t seen;          /* LOCK: check_lock. Its uses that check found in queues */
 };
 
 HC_SEGMENT {
   hostcache_node by_address; /* LOCK: segments_lock */
   HC_SEGMENT *next;          /* LOCK: segments_lock. Among the spares */
-  HC_BLOCK *block;           /* the only one, so far */
-  void *ptr; /* this and the rest: set before the block is ACTIVE, by the one owner */
+  HC_SEGMENT *idle_next, *idle_previous; /* LOCK: segments_lock. The idle, longest first */
+  uint64_t idle_since;                   /* LOCK: segments_lock. ns */
+  HC_BLOCK *first; /* this and the rest: set under segments_lock before the segment is published,
+                      then never changed. Its first range; NULL: a spare record */
+  void *ptr;
   size_t size;
+  int kind;
   HC_RUNTIME runtime; /* what HC_MEM_ALLOC gave with it */
 };
 
@@ -1465,11 +2316,13 @@ HC_QUEUE {
   uint32_t pool_count, pool_room; /* LOCK: queue->lock */
 };
 
-HC_BIN {
-  hostcache_mutex lock;
-  HC_BLOCK *ready;         /* LOCK: lock. Up to 1 MiB: all of one size, last in first out */
-  hostcache_node *by_size; /* LOCK: lock. Above: by size, then address */
-  size_t count;            /* LOCK: lock */
+/* Spare records: the cache's, or what one step has set aside for itself. */
+HC_STOCK {
+  HC_BLOCK *blocks, *last_block; /* the spare for longest comes first, so that a stale handle finds
+                                    its record in use again as late as can be */
+  HC_SEGMENT *segments;
+  size_t block_count, segment_count;
+  hostcache_shelves shelves;
 };
 
 struct HC_I(forgetting);
@@ -1490,14 +2343,22 @@ HC_CACHE {
   HC_QUEUE loose; /* what has no order: events handed over, and uses whose stream has no record */
   HC_USE *untold; /* LOCK: loose.lock. Events alone that cannot be told, as in quarantine */
 
-  HC_BIN bins[HC_CLASSES];
-
   hostcache_mutex segments_lock;
-  hostcache_node *by_address; /* LOCK: segments_lock. Segments by first byte */
-  HC_BLOCK *spare_blocks;     /* LOCK: segments_lock. The spare for longest comes first, so that a
-                                 stale handle finds its record in use again as late as can be */
-  HC_BLOCK *spare_last;       /* LOCK: segments_lock */
-  HC_SEGMENT *spare_segments; /* LOCK: segments_lock */
+  HC_STOCK stock;              /* LOCK: segments_lock */
+  hostcache_index index;       /* LOCK: segments_lock to write. Blocks by first byte */
+  hostcache_node *by_address;  /* LOCK: segments_lock. Segments by first byte */
+  hostcache_node *heaps[HOSTCACHE_KIND_COUNT]; /* LOCK: segments_lock. Ready ranges by size and
+                                                  address */
+  HC_SEGMENT *idle_first, *idle_last; /* LOCK: segments_lock. Longest idle first */
+  size_t idle_count;   /* LOCK: segments_lock */
+  size_t cached;       /* LOCK: segments_lock. Bytes that are ready */
+  size_t claimed;      /* LOCK: segments_lock. Bytes that are held, or being asked for */
+  size_t max_reserved; /* LOCK: segments_lock. The cap on `claimed`; SIZE_MAX: none */
+  size_t max_cached;   /* LOCK: segments_lock. The bound on `cached`; SIZE_MAX: none */
+  size_t returning;    /* LOCK: segments_lock. Bytes of `claimed` that HC_MEM_FREE is being given */
+  uint64_t gains;      /* LOCK: segments_lock. How often a range got ready, or memory went back */
+  size_t wanted;       /* LOCK: segments_lock. The most that was held when something was reserved */
+  uint32_t excess;     /* LOCK: segments_lock to write; peeked at, relaxed: one of them is passed */
   void *slabs; /* HC_SLAB *. Grows at the head: under segments_lock with release; read: acquire */
 
   hostcache_mutex block_locks[HC_BLOCK_LOCKS];
@@ -1505,9 +2366,11 @@ HC_CACHE {
   void *deferred; /* HC_BLOCK *, a stack: pushed to with release, taken whole with acquire */
 
   hostcache_mutex stats_lock;
-  hostcache_stats stats; /* LOCK: stats_lock */
+  hostcache_stats stats; /* LOCK: stats_lock; of cached_bytes and inactive_split*: segments_lock */
+  int64_t peak_held, peak_used; /* LOCK: stats_lock. Of reserved_bytes and of active_bytes; never
+                                   reset */
   uint64_t tickets; /* LOCK: stats_lock. Given out so far to uses that were pushed to a queue */
-  uint64_t changes; /* LOCK: stats_lock. Steps that changed what check compares across structures */
+  uint64_t changes; /* LOCK: stats_lock. Steps that changed figures, or what stands in queues */
 };
 
 /* What one pass over the queues did. */
@@ -1538,17 +2401,21 @@ HOSTCACHE_UNUSED static void HC_I(stat_subtract)(hostcache_stat *stat, int64_t a
   stat->freed = HC_I(sum)(stat->freed, amount);
 }
 
-/* A block leaves the group that `stat` counts, enters it, or neither. */
+/* Something of this amount leaves what `stat` counts, enters it, or neither. */
+HOSTCACHE_UNUSED static void HC_I(stat_step)(hostcache_stat *stat, int from, int to,
+                                             size_t amount) {
+  if (from == to) return;
+  if (to)
+    HC_I(stat_add)(stat, (int64_t)amount);
+  else
+    HC_I(stat_subtract)(stat, (int64_t)amount);
+}
+
+/* The same for a number of things and their bytes. */
 HOSTCACHE_UNUSED static void HC_I(stat_move)(hostcache_stat *count, hostcache_stat *bytes, int from,
                                              int to, size_t size) {
-  if (from == to) return;
-  if (to) {
-    HC_I(stat_add)(count, 1);
-    HC_I(stat_add)(bytes, (int64_t)size);
-  } else {
-    HC_I(stat_subtract)(count, 1);
-    HC_I(stat_subtract)(bytes, (int64_t)size);
-  }
+  HC_I(stat_step)(count, from, to, 1);
+  HC_I(stat_step)(bytes, from, to, size);
 }
 
 HOSTCACHE_UNUSED static int HC_I(is_handed_out)(unsigned state) {
@@ -1568,6 +2435,7 @@ HOSTCACHE_UNUSED static void HC_I(turn)(HC_CACHE *self, HC_BLOCK *block, unsigne
   hostcache_stats *stats = &self->stats;
   unsigned from = block->state;
   block->state = (uint8_t)state;
+  if (!HC_I(is_in_use)(from) && !HC_I(is_in_use)(state) && state != HOSTCACHE_LEAKED) return;
   hostcache_lock(&self->stats_lock);
   self->changes++;
   HC_I(stat_move)(&stats->allocation, &stats->allocated_bytes, HC_I(is_handed_out)(from),
@@ -1578,14 +2446,17 @@ HOSTCACHE_UNUSED static void HC_I(turn)(HC_CACHE *self, HC_BLOCK *block, unsigne
                   state == HOSTCACHE_QUARANTINED, block->size);
   HC_I(stat_move)(&stats->active, &stats->active_bytes, HC_I(is_in_use)(from),
                   HC_I(is_in_use)(state), block->size);
+  if (stats->active_bytes.current > self->peak_used)
+    self->peak_used = stats->active_bytes.current;
   HC_I(stat_move)(&stats->leaked, &stats->leaked_bytes, from == HOSTCACHE_LEAKED,
                   state == HOSTCACHE_LEAKED, block->segment->size);
-  if (HC_I(is_in_use)(from) != HC_I(is_in_use)(state)) {
-    if (HC_I(is_in_use)(state))
-      HC_I(stat_add)(&stats->requested_bytes, (int64_t)block->requested);
-    else
-      HC_I(stat_subtract)(&stats->requested_bytes, (int64_t)block->requested);
-  }
+  if (block->size > self->config.max_split_size)
+    HC_I(stat_step)(&stats->oversize_allocations, HC_I(is_handed_out)(from),
+                    HC_I(is_handed_out)(state), 1);
+  HC_I(stat_step)(&stats->requested_bytes, HC_I(is_in_use)(from), HC_I(is_in_use)(state),
+                  block->requested);
+  HC_I(stat_step)(&stats->wasted_bytes, HC_I(is_in_use)(from), HC_I(is_in_use)(state),
+                  block->size - block->requested);
   hostcache_unlock(&self->stats_lock);
 }
 
@@ -1615,7 +2486,19 @@ HOSTCACHE_UNUSED static void HC_I(count_segment)(HC_CACHE *self, size_t size, in
   hostcache_lock(&self->stats_lock);
   self->changes++;
   HC_I(stat_move)(&self->stats.segment, &self->stats.reserved_bytes, !got, got, size);
+  if (self->stats.reserved_bytes.current > self->peak_held)
+    self->peak_held = self->stats.reserved_bytes.current;
+  if (size > self->config.max_split_size)
+    HC_I(stat_step)(&self->stats.oversize_segments, !got, got, 1);
   hostcache_unlock(&self->stats_lock);
+}
+
+/* A range is ready from now on (is = 1), or is so no more. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(count_ready)(HC_CACHE *self, const HC_BLOCK *range, int is) {
+  HC_I(stat_step)(&self->stats.cached_bytes, !is, is, range->size);
+  if (range->left || range->right)
+    HC_I(stat_move)(&self->stats.inactive_split, &self->stats.inactive_split_bytes, !is, is,
+                    range->size);
 }
 
 /* Tells on_error what failed. `what` names the hook or function and says what became of the block.
@@ -1887,10 +2770,10 @@ HOSTCACHE_UNUSED static size_t HC_I(stream_bucket)(HC_STREAM hc_stream) {
 #endif
 
 /* ---- 8. SIZES -----------------------------------------------------------------------------------
-   Up to 1 MiB sizes are rounded up to a class: multiples of the alignment, and, beyond eight of
-   them, eight steps to each doubling. So a block is larger than the request by at most one unit
-   or 12.5%. Larger requests are rounded up to the page (or the alignment, where that is more) and
-   to nothing else. */
+   Up to a border (1 MiB) sizes are rounded up to a class: multiples of the alignment, and, beyond
+   as many of them as there are steps (8), so many steps to each doubling. So a block is larger than
+   the request by at most one unit or 12.5%. Larger requests are rounded up to the page (or the
+   alignment, where that is more) and to nothing else. */
 
 HOSTCACHE_UNUSED static unsigned HC_I(log2)(size_t x) { /* of x > 0, rounded down */
   unsigned log = 0;
@@ -1903,111 +2786,312 @@ HOSTCACHE_UNUSED static size_t HC_I(round_up)(size_t size, size_t unit) {
   return (size + (unit - 1)) & ~(unit - 1);
 }
 
-HOSTCACHE_UNUSED static size_t HC_I(segment_size)(const HC_CACHE *self, size_t block_size) {
-  size_t unit = self->config.alignment > HC_PAGE ? self->config.alignment : HC_PAGE;
-  return HC_I(round_up)(block_size, unit);
+HOSTCACHE_UNUSED static size_t HC_I(page_unit)(const hostcache_config *config) {
+  return config->alignment > HC_PAGE ? config->alignment : HC_PAGE;
 }
 
-/* The class of a request of `units` alignments, 1 <= units, and the units of a block of it. */
-HOSTCACHE_UNUSED static unsigned HC_I(class_of_units)(size_t units, size_t *block_units) {
-  unsigned log, step;
-  size_t steps;
-  *block_units = units;
-  if (units <= HC_CLASS_STEPS) return (unsigned)units - 1;
-  log = HC_I(log2)(units - 1); /* 2^log < units <= 2^(log + 1), log >= 3 */
-  step = log - 3;              /* an eighth of that doubling, as a power of two */
-  steps = ((units - 1 - ((size_t)1 << log)) >> step) + 1;
-  *block_units = ((size_t)1 << log) + (steps << step);
-  return HC_CLASS_STEPS * (log - 2) + (unsigned)steps - 1;
+/* The size of a segment that is for one block alone. */
+HOSTCACHE_UNUSED static size_t HC_I(own_size)(const HC_CACHE *self, size_t block_size) {
+  return HC_I(round_up)(block_size, HC_I(page_unit)(&self->config));
+}
+
+/* `units` alignments, at least one, rounded up to a class of `steps` (a power of two) to each
+   doubling. */
+HOSTCACHE_UNUSED static size_t HC_I(class_units)(size_t units, uint32_t steps) {
+  unsigned log;
+  if (units <= steps) return units;
+  log = HC_I(log2)(units - 1); /* 2^log < units <= 2^(log + 1), and 2^log >= steps */
+  return HC_I(round_up)(units, ((size_t)1 << log) / steps);
 }
 
 /* The size of the block that serves a request; 0 if that is too big for a segment. */
 HOSTCACHE_UNUSED static size_t HC_I(block_size_for)(const HC_CACHE *self, size_t size) {
-  size_t align = self->config.alignment, unit = align > HC_PAGE ? align : HC_PAGE, units;
+  size_t align = self->config.alignment, unit = HC_I(page_unit)(&self->config);
   if (size > (size_t)PTRDIFF_MAX - (unit - 1)) return 0;
-  if (size > HC_CLASS_MAX) {
+  if (size > self->config.class_max_bytes)
     size = HC_I(round_up)(size, unit);
-  } else {
-    (void)HC_I(class_of_units)((size + (align - 1)) / align, &units);
-    size = units * align;
-  }
-  return HC_I(segment_size)(self, size) <= self->config.max_segment_bytes ? size : 0;
+  else
+    size = HC_I(class_units)((size + (align - 1)) / align, self->config.class_steps) * align;
+  return HC_I(own_size)(self, size) <= self->config.max_segment_bytes ? size : 0;
 }
 
-/* The bin of the blocks of a size that block_size_for gave. */
-HOSTCACHE_UNUSED static HC_BIN *HC_I(bin_of)(HC_CACHE *self, size_t block_size) {
-  size_t align = self->config.alignment, units;
-  if (block_size > HC_CLASS_MAX && block_size > align) return &self->bins[HC_CLASSES - 1];
-  return &self->bins[HC_I(class_of_units)(block_size / align, &units)];
+/* Are blocks of this size small? These live in segments of their own, as one that stays in a large
+   segment keeps the whole of it from being used for large blocks or given back. */
+HOSTCACHE_UNUSED static int HC_I(is_small)(const HC_CACHE *self, size_t block_size) {
+  return block_size <= HC_SMALL_MAX && block_size <= self->config.segment_bytes / 2;
+}
+
+/* Is this above what max_split_size lets be split? */
+HOSTCACHE_UNUSED static int HC_I(is_oversize)(const HC_CACHE *self, size_t size) {
+  return size > self->config.max_split_size;
 }
 
 /* ---- 9. SEGMENTS --------------------------------------------------------------------------------
-   Gets segments from the runtime and gives them back, makes blocks of them, finds a block by
-   address. For now a segment is one block. The other sections know only what stands here without
-   "static" inside: segment_get, segment_give_back, block_at. */
+   Gets segments from the runtime and gives them back; carves blocks out of them, and makes what is
+   freed whole again; finds a block by address.
 
-/* segments_lock is held. */
-HOSTCACHE_UNUSED static void HC_I(spare_append)(HC_CACHE *self, HC_BLOCK *block) {
+   A segment is divided into ranges without a gap, each with a block's record, linked by address.
+   Two ready ranges never stand side by side: they become one at once. A ready range is in the heap
+   of its kind of segment, a tree by size and then address, so the best fit is the smallest range
+   that is large enough, and of these the lowest: O(log n). A segment that is all one ready range is
+   idle, and can be given back. */
+
+/* Records. */
+
+/* Among the spare blocks of a stock. */
+HOSTCACHE_UNUSED static void HC_I(spare_append)(HC_STOCK *stock, HC_BLOCK *block) {
   block->next = NULL;
-  if (self->spare_blocks) {
-    self->spare_last->next = block;
-  } else {
-    self->spare_blocks = block;
-  }
-  self->spare_last = block;
+  if (stock->blocks)
+    stock->last_block->next = block;
+  else
+    stock->blocks = block;
+  stock->last_block = block;
+  stock->block_count++;
 }
 
-/* More records, behind those that there are. No lock is held. 0 if malloc had none. */
-HOSTCACHE_UNUSED static int HC_I(add_slab)(HC_CACHE *self) {
-  HC_SLAB *slab = (HC_SLAB *)HOSTCACHE_MALLOC(sizeof(HC_SLAB));
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(spare_take)(HC_STOCK *stock) {
+  HC_BLOCK *block = stock->blocks;
+  HOSTCACHE_ASSERT(block);
+  stock->blocks = block->next;
+  stock->block_count--;
+  block->next = NULL;
+  return block;
+}
+
+/* What a step needs of each kind of record. */
+HC_NEEDS {
+  size_t blocks, segments, shelves[2];
+};
+
+HOSTCACHE_UNUSED static int HC_I(stock_has)(const HC_STOCK *stock, const HC_NEEDS *needs) {
+  return stock->block_count >= needs->blocks && stock->segment_count >= needs->segments &&
+         stock->shelves.count[0] >= needs->shelves[0] &&
+         stock->shelves.count[1] >= needs->shelves[1];
+}
+
+/* More records of blocks and segments, behind those that there are. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(add_slab)(HC_CACHE *self, HC_SLAB *slab) {
   unsigned i;
-  if (!slab) return 0;
-  memset((void *)slab, 0, sizeof *slab);
-  hostcache_lock(&self->segments_lock);
   for (i = 0; i < HC_RECORDS; i++) {
     slab->blocks[i].cache = self;
     slab->blocks[i].lock = &self->block_locks[i % HC_BLOCK_LOCKS];
-    HC_I(spare_append)(self, &slab->blocks[i]);
-    slab->segments[i].next = self->spare_segments;
-    self->spare_segments = &slab->segments[i];
+    HC_I(spare_append)(&self->stock, &slab->blocks[i]);
+    slab->segments[i].next = self->stock.segments;
+    self->stock.segments = &slab->segments[i];
   }
+  self->stock.segment_count += HC_RECORDS;
   slab->next = (HC_SLAB *)self->slabs;
   hostcache_ptr_store_release(&self->slabs, slab);
-  hostcache_unlock(&self->segments_lock);
+}
+
+/* Sees that the cache's stock has what is needed. segments_lock is held, but let go around malloc;
+   *let_go says that it was. 0, and the lock is not held: malloc had none, and on_error was told. */
+HOSTCACHE_UNUSED static int HC_I(stock_up)(HC_CACHE *self, const HC_NEEDS *needs, int *let_go) {
+  *let_go = 0;
+  while (!HC_I(stock_has)(&self->stock, needs)) {
+    int low = self->stock.shelves.count[0] >= needs->shelves[0];
+    int wants_slab =
+        self->stock.block_count < needs->blocks || self->stock.segment_count < needs->segments;
+    hostcache_shelf *shelf = NULL;
+    HC_SLAB *slab = NULL;
+    *let_go = 1;
+    hostcache_unlock(&self->segments_lock);
+    if (wants_slab)
+      slab = (HC_SLAB *)HOSTCACHE_MALLOC(sizeof *slab);
+    else
+      shelf = hostcache_shelf_new(&self->index, low);
+    if (!slab && !shelf) {
+      HC_I(tell)(self, HOSTCACHE_ERR_NO_METADATA, 0,
+                 "HOSTCACHE_MALLOC had no memory for a block's record", NULL);
+      return 0;
+    }
+    if (slab) memset((void *)slab, 0, sizeof *slab);
+    hostcache_lock(&self->segments_lock);
+    if (slab)
+      HC_I(add_slab)(self, slab);
+    else
+      hostcache_shelf_put(&self->stock.shelves, low, shelf);
+  }
   return 1;
 }
 
-/* A block and a segment without memory, the caller's, in no list. 0 if malloc had none. */
-HOSTCACHE_UNUSED static int HC_I(records_get)(HC_CACHE *self, HC_BLOCK **block,
-                                              HC_SEGMENT **segment) {
-  int have;
-  do {
-    hostcache_lock(&self->segments_lock);
-    *block = self->spare_blocks;
-    *segment = self->spare_segments;
-    have = *block && *segment;
-    if (have) {
-      self->spare_blocks = (*block)->next;
-      self->spare_segments = (*segment)->next;
-      (*block)->next = NULL;
-      (*segment)->next = NULL;
-    }
-    hostcache_unlock(&self->segments_lock);
-  } while (!have && HC_I(add_slab)(self));
-  return have;
+/* Moves what is needed out of the cache's stock. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(stock_move)(HC_STOCK *from, HC_STOCK *to, const HC_NEEDS *moved) {
+  size_t i;
+  int low;
+  for (i = 0; i < moved->blocks; i++) HC_I(spare_append)(to, HC_I(spare_take)(from));
+  for (i = 0; i < moved->segments; i++) {
+    HC_SEGMENT *segment = from->segments;
+    from->segments = segment->next;
+    from->segment_count--;
+    segment->next = to->segments;
+    to->segments = segment;
+    to->segment_count++;
+  }
+  for (low = 0; low < 2; low++)
+    for (i = 0; i < moved->shelves[low]; i++)
+      hostcache_shelf_put(&to->shelves, low, hostcache_shelf_take(&from->shelves, low));
 }
 
-/* Back among the spares. segments_lock and block->lock are held. */
-HOSTCACHE_UNUSED static void HC_I(records_put)(HC_CACHE *self, HC_BLOCK *block,
-                                               HC_SEGMENT *segment) {
-  segment->block = NULL;
-  segment->next = self->spare_segments;
-  self->spare_segments = segment;
-  block->segment = NULL;
-  block->ptr = NULL;
-  block->size = 0;
-  HC_I(spare_append)(self, block);
+/* Moves all that is left of a stock back. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(stock_return)(HC_CACHE *self, HC_STOCK *from) {
+  HC_NEEDS all;
+  all.blocks = from->block_count;
+  all.segments = from->segment_count;
+  all.shelves[0] = from->shelves.count[0];
+  all.shelves[1] = from->shelves.count[1];
+  HC_I(stock_move)(from, &self->stock, &all);
 }
+
+/* A range is a spare record from now on: its memory has gone back, or it is `merged` with its
+   neighbour. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(retire)(HC_CACHE *self, HC_BLOCK *range, int merged) {
+  hostcache_lock(range->lock);
+  HC_I(turn)(self, range, HOSTCACHE_SPARE);
+  range->segment = NULL;
+  range->ptr = NULL;
+  range->size = 0;
+  range->left = NULL;
+  range->right = NULL;
+  range->merged = (uint8_t)merged;
+  hostcache_unlock(range->lock);
+  HC_I(spare_append)(&self->stock, range);
+}
+
+/* Heaps: the ready ranges. */
+
+/* May this ready range be split? What was got at creation always may. */
+HOSTCACHE_UNUSED static int HC_I(may_split)(const HC_CACHE *self, const HC_BLOCK *range) {
+  return range->segment->kind == HOSTCACHE_KIND_RESERVE || !HC_I(is_oversize)(self, range->size);
+}
+
+/* A range is ready, and no neighbour of it is. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(heap_add)(HC_CACHE *self, HC_BLOCK *range) {
+  HC_SEGMENT *segment = range->segment;
+  range->is_ready = 1;
+  self->gains++;
+  hostcache_tree_add(&self->heaps[segment->kind], &range->by_size, range->size,
+                     (size_t)range->ptr, range);
+  self->cached += range->size;
+  if (!range->left && !range->right) {
+    segment->idle_since = hostcache_now_ns();
+    segment->idle_previous = self->idle_last;
+    if (self->idle_last)
+      self->idle_last->idle_next = segment;
+    else
+      self->idle_first = segment;
+    self->idle_last = segment;
+    self->idle_count++;
+  }
+  HC_I(count_ready)(self, range, 1);
+  if (self->cached > self->max_cached || self->claimed > self->max_reserved)
+    hostcache_u32_store_relaxed(&self->excess, 1);
+}
+
+/* A ready range is taken, or about to change. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(heap_remove)(HC_CACHE *self, HC_BLOCK *range) {
+  HC_SEGMENT *segment = range->segment;
+  range->is_ready = 0;
+  hostcache_tree_remove(&self->heaps[segment->kind], &range->by_size);
+  self->cached -= range->size;
+  if (!range->left && !range->right) {
+    if (segment->idle_previous)
+      segment->idle_previous->idle_next = segment->idle_next;
+    else
+      self->idle_first = segment->idle_next;
+    if (segment->idle_next)
+      segment->idle_next->idle_previous = segment->idle_previous;
+    else
+      self->idle_last = segment->idle_previous;
+    segment->idle_next = NULL;
+    segment->idle_previous = NULL;
+    self->idle_count--;
+  }
+  HC_I(count_ready)(self, range, 0);
+}
+
+/* The ready range that serves a block of this size best, or NULL. First what was reserved at
+   creation, then the segments of its kind, then the others. A range above max_split_size is not
+   split, so it serves only what it is larger than by at most an eighth. segments_lock is held. */
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(heap_best)(HC_CACHE *self, size_t size,
+                                                  size_t requested) {
+  int small = HC_I(is_small)(self, size), i;
+  for (i = 0; i < HOSTCACHE_KIND_COUNT; i++) {
+    const int kind = i == 0               ? HOSTCACHE_KIND_RESERVE
+                     : (i == 1) == small ? HOSTCACHE_KIND_SMALL
+                                         : HOSTCACHE_KIND_LARGE;
+    const hostcache_node *node = hostcache_tree_ceiling(self->heaps[kind], size, 0);
+    HC_BLOCK *range = node ? (HC_BLOCK *)node->owner : NULL;
+    if (range && (HC_I(may_split)(self, range) || range->size == HC_I(own_size)(self, size) ||
+                  range->size - requested <= requested / 8))
+      return range;
+  }
+  return NULL;
+}
+
+/* Carving and coalescing. */
+
+/* Makes a block that the caller owns CACHED. To be followed by coalesce, when its lock has been
+   released; segments_lock and block->lock are held. */
+HOSTCACHE_UNUSED static void HC_I(block_ready)(HC_CACHE *self, HC_BLOCK *block) {
+  block->use_count = 0;
+  block->unknown_uses = 0;
+  block->unknown_over = 0;
+  HC_I(turn)(self, block, HOSTCACHE_CACHED);
+}
+
+/* Divides a range, which is in no heap, after `size` bytes. Returns the rest, CACHED and in no heap
+   either. The stock has a block, and the shelves for where the rest begins. segments_lock is held.
+   */
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(carve)(HC_CACHE *self, HC_STOCK *stock, HC_BLOCK *range,
+                                              size_t size) {
+  HC_BLOCK *rest = HC_I(spare_take)(stock);
+  hostcache_lock(rest->lock);
+  rest->segment = range->segment;
+  rest->ptr = (char *)range->ptr + size;
+  rest->size = range->size - size;
+  rest->left = range;
+  rest->right = range->right;
+  HC_I(block_ready)(self, rest);
+  hostcache_unlock(rest->lock);
+  if (range->right) range->right->left = rest;
+  range->right = rest;
+  hostcache_lock(range->lock);
+  range->size = size;
+  hostcache_unlock(range->lock);
+  hostcache_index_add(&self->index, (size_t)rest->ptr, rest, &stock->shelves);
+  return rest;
+}
+
+/* Makes the right neighbour of a range part of it. Neither is in a heap. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(absorb)(HC_CACHE *self, HC_BLOCK *range, HC_BLOCK *gone) {
+  size_t size = gone->size;
+  hostcache_index_remove(&self->index, (size_t)gone->ptr);
+  range->right = gone->right;
+  if (gone->right) gone->right->left = range;
+  HC_I(retire)(self, gone, 1);
+  hostcache_lock(range->lock);
+  range->size += size;
+  hostcache_unlock(range->lock);
+}
+
+/* A range that has just become CACHED, with segments_lock held since: makes it one with its ready
+   neighbours, and puts it into the heap. */
+HOSTCACHE_UNUSED static void HC_I(coalesce)(HC_CACHE *self, HC_BLOCK *range) {
+  HC_BLOCK *left = range->left;
+  if (left && left->is_ready) {
+    HC_I(heap_remove)(self, left);
+    HC_I(absorb)(self, left, range);
+    range = left;
+  }
+  if (range->right && range->right->is_ready) {
+    HC_I(heap_remove)(self, range->right);
+    HC_I(absorb)(self, range, range->right);
+  }
+  HC_I(heap_add)(self, range);
+}
+
+/* Segments. */
 
 /* Is any byte of this range in a segment that is in the index? segments_lock is held. */
 HOSTCACHE_UNUSED static int HC_I(overlaps)(HC_CACHE *self, const void *ptr, size_t size) {
@@ -2030,36 +3114,57 @@ HOSTCACHE_UNUSED static int HC_I(memory_give_back)(HC_CACHE *self, void *ptr, si
   return -1;
 }
 
-/* Gives a segment's memory to the runtime. The block is LEAVING and belongs to the caller; it ends
-   as a spare record, or LEAKED. The range leaves the index first: the runtime may give the address
-   to another thread at once. 0, or -1 if the free hook failed. */
-HOSTCACHE_UNUSED static int HC_I(segment_give_back)(HC_CACHE *self, HC_BLOCK *block) {
-  HC_SEGMENT *segment = block->segment;
-  HC_USE *more;
-
-  hostcache_lock(&self->segments_lock);
+/* Takes an idle segment out of everything: its one range is LEAVING, and the caller's. The range
+   leaves the index before it is given back, as the runtime may give the address to another thread
+   at once. segments_lock is held. */
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(segment_evict)(HC_CACHE *self, HC_SEGMENT *segment) {
+  HC_BLOCK *range = segment->first;
+  HC_I(heap_remove)(self, range);
   hostcache_tree_remove(&self->by_address, &segment->by_address);
-  hostcache_unlock(&self->segments_lock);
+  hostcache_index_remove(&self->index, (size_t)range->ptr);
+  self->returning += segment->size;
+  hostcache_lock(range->lock);
+  HC_I(turn)(self, range, HOSTCACHE_LEAVING);
+  hostcache_unlock(range->lock);
+  return range;
+}
 
+/* Gives an evicted segment's memory to the runtime. 0, or -1 if the free hook failed. */
+HOSTCACHE_UNUSED static int HC_I(segment_give_back)(HC_CACHE *self, HC_BLOCK *range) {
+  HC_SEGMENT *segment = range->segment;
   if (HC_I(memory_give_back)(self, segment->ptr, segment->size, &segment->runtime)) {
-    hostcache_lock(block->lock);
-    HC_I(turn)(self, block, HOSTCACHE_LEAKED);
-    hostcache_unlock(block->lock);
+    hostcache_lock(&self->segments_lock);
+    self->returning -= segment->size;
+    hostcache_lock(range->lock);
+    HC_I(turn)(self, range, HOSTCACHE_LEAKED);
+    hostcache_unlock(range->lock);
+    hostcache_unlock(&self->segments_lock);
     return -1;
   }
   hostcache_lock(&self->segments_lock);
-  hostcache_lock(block->lock);
-  HC_I(turn)(self, block, HOSTCACHE_SPARE);
+  HC_I(retire)(self, range, 0);
   HC_I(count_segment)(self, segment->size, 0);
-  more = block->more;
-  block->more = NULL;
-  block->more_room = 0;
-  block->use_count = 0;
-  HC_I(records_put)(self, block, segment);
-  hostcache_unlock(block->lock);
+  self->claimed -= segment->size;
+  self->returning -= segment->size;
+  self->gains++;
+  segment->first = NULL;
+  segment->next = self->stock.segments;
+  self->stock.segments = segment;
+  self->stock.segment_count++;
   hostcache_unlock(&self->segments_lock);
-  if (more) HOSTCACHE_FREE(more);
   return 0;
+}
+
+/* Gives the segment back that has been idle for longest. segments_lock is held, but let go around
+   the hook. 0 if none is idle. */
+HOSTCACHE_UNUSED static int HC_I(give_back_oldest)(HC_CACHE *self, int *leaked) {
+  HC_BLOCK *range;
+  if (!self->idle_first) return 0;
+  range = HC_I(segment_evict)(self, self->idle_first);
+  hostcache_unlock(&self->segments_lock);
+  if (HC_I(segment_give_back)(self, range)) *leaked = 1;
+  hostcache_lock(&self->segments_lock);
+  return 1;
 }
 
 /* What is wrong with memory that HC_MEM_ALLOC gave, or NULL. *give_back: it is wrong, but is not in
@@ -2073,8 +3178,10 @@ HOSTCACHE_UNUSED static const char *HC_I(memory_fault)(HC_CACHE *self, const voi
   if (HC_I(overlaps)(self, ptr, size))
     return "HC_MEM_ALLOC gave memory that overlaps a live segment; it was not given back, as it is "
            "in use";
-  if (((size_t)ptr & (self->config.alignment - 1)) == 0) return NULL;
   *give_back = 1;
+  if ((uint64_t)((size_t)ptr + (size - 1)) >> HOSTCACHE_ADDRESS_BITS)
+    return "HC_MEM_ALLOC gave memory above 2^57, where no address is looked for; it goes back";
+  if (((size_t)ptr & (self->config.alignment - 1)) == 0) return NULL;
   return "HC_MEM_ALLOC gave memory that is not aligned as asked; it goes back";
 }
 
@@ -2103,62 +3210,81 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(memory_get)(HC_CACHE *self, size_t
   return HOSTCACHE_ERR_CORRUPT;
 }
 
-/* Gets a segment for a block of `block_size`, ACTIVE and holding `requested` bytes. OUT_OF_MEMORY:
-   *status is what HC_MEM_ALLOC said, and the caller tells on_error; the other errors were told. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_t block_size,
-                                                           size_t requested, HC_BLOCK **out,
+/* Sets aside what a segment needs: records for it, for its range and for what is over of that, and
+   shelves for two addresses anywhere. Before anything is given back or asked for, so that nothing
+   can fail for want of them later. segments_lock is held, but let go around malloc. 0, and the lock
+   is not held: there was no memory, and on_error was told. */
+HOSTCACHE_UNUSED static int HC_I(stock_for_segment)(HC_CACHE *self, HC_STOCK *stock) {
+  const size_t low = self->index.shift < HOSTCACHE_PAGE_SHIFT ? 2 : 0;
+  const HC_NEEDS needs = {2, 1, {2 * HOSTCACHE_DEPTH_MAX - 3, low}};
+  int let_go;
+  memset((void *)stock, 0, sizeof *stock);
+  if (!HC_I(stock_up)(self, &needs, &let_go)) return 0;
+  HC_I(stock_move)(&self->stock, stock, &needs);
+  return 1;
+}
+
+/* Gets a segment of `size` bytes, which the caller has claimed: its one range is LEAVING, and the
+   caller's. segments_lock is held after OK, and not after an error, which gives the claim up.
+   OUT_OF_MEMORY: *status is what HC_MEM_ALLOC said, and the caller tells on_error; the other errors
+   were told. `stock` has what stock_for_segment set aside. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_t size, int kind,
+                                                           HC_STOCK *stock, HC_BLOCK **out,
                                                            hostcache_status *status) {
-  size_t size = HC_I(segment_size)(self, block_size);
+  HC_SEGMENT *segment = stock->segments;
   hostcache_result result;
-  HC_SEGMENT *segment;
-  HC_BLOCK *block;
+  HC_BLOCK *range;
   void *ptr;
   int left;
 
-  *status = hostcache_done();
-  if (!HC_I(records_get)(self, &block, &segment)) {
-    HC_I(tell)(self, HOSTCACHE_ERR_NO_METADATA, 0,
-               "HOSTCACHE_MALLOC had no memory for a block's record", NULL);
-    return HOSTCACHE_ERR_NO_METADATA;
-  }
   result = HC_I(memory_get)(self, size, &ptr, &segment->runtime, status, &left);
   if (result != HOSTCACHE_OK) hostcache_lock(&self->segments_lock);
-  hostcache_lock(block->lock);
   if (result != HOSTCACHE_OK && !left) {
-    HC_I(records_put)(self, block, segment);
-  } else {
-    segment->ptr = ptr;
-    segment->size = size;
-    segment->block = block;
-    block->segment = segment;
-    block->ptr = ptr;
-    block->size = block_size;
-    block->requested = requested;
-    block->hand_outs++;
-    HC_I(count_segment)(self, size, 1);
-    HC_I(turn)(self, block, left ? HOSTCACHE_LEAKED : HOSTCACHE_ACTIVE);
-    if (!left)
-      hostcache_tree_add(&self->by_address, &segment->by_address, (size_t)ptr, 0, segment);
+    self->claimed -= size;
+    hostcache_unlock(&self->segments_lock);
+    return result;
   }
-  hostcache_unlock(block->lock);
-  hostcache_unlock(&self->segments_lock);
-  if (result == HOSTCACHE_OK) *out = block;
-  return result;
+  range = HC_I(spare_take)(stock);
+  stock->segments = NULL;
+  stock->segment_count = 0;
+  segment->next = NULL;
+  segment->ptr = ptr;
+  segment->size = size;
+  segment->kind = kind;
+  segment->first = range;
+  HC_I(count_segment)(self, size, 1);
+  hostcache_lock(range->lock);
+  range->segment = segment;
+  range->ptr = ptr;
+  range->size = size;
+  range->left = NULL;
+  range->right = NULL;
+  HC_I(turn)(self, range, left ? HOSTCACHE_LEAKED : HOSTCACHE_LEAVING);
+  hostcache_unlock(range->lock);
+  if (left) {
+    hostcache_unlock(&self->segments_lock);
+    return result;
+  }
+  hostcache_tree_add(&self->by_address, &segment->by_address, (size_t)ptr, 0, segment);
+  hostcache_index_add(&self->index, (size_t)ptr, range, &stock->shelves);
+  *out = range;
+  return HOSTCACHE_OK;
 }
 
+/* Finding. */
+
 /* The block, whatever its state, whose range `ptr` lies in, with its lock held; NULL, and no lock,
-   if there is none. Handing over from lock to lock keeps the block where it is. Never dereferences
-   `ptr`. O(log n). */
+   if there is none. An active block is always found, whatever other threads do meanwhile: see
+   hostcache_index. Never dereferences `ptr`. O(1). */
 HOSTCACHE_UNUSED static HC_BLOCK *HC_I(lock_at)(HC_CACHE *self, const void *ptr) {
-  HC_BLOCK *block = NULL;
-  hostcache_node *node;
-  hostcache_lock(&self->segments_lock);
-  node = hostcache_tree_floor(self->by_address, (size_t)ptr, 0);
-  if (node) block = ((HC_SEGMENT *)node->owner)->block;
-  if (block && (size_t)ptr - (size_t)block->ptr >= block->size) block = NULL;
-  if (block) hostcache_lock(block->lock);
-  hostcache_unlock(&self->segments_lock);
-  return block;
+  HC_BLOCK *block = (HC_BLOCK *)hostcache_index_floor(&self->index, (size_t)ptr);
+  if (!block) return NULL;
+  hostcache_lock(block->lock);
+  if (block->segment && block->state != HOSTCACHE_LEAKED && (size_t)ptr >= (size_t)block->ptr &&
+      (size_t)ptr - (size_t)block->ptr < block->size)
+    return block;
+  hostcache_unlock(block->lock); /* not ours, or its record is another's by now */
+  return NULL;
 }
 
 /* The same for a handle: NULL if it is of another cache. */
@@ -2182,90 +3308,166 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(next_block)(HC_CACHE *self, HC_SLAB **sla
 }
 
 /* ---- 10. BINS -----------------------------------------------------------------------------------
-   The ready blocks: a list for each class up to 1 MiB, and one tree by size for what is larger. */
+   Takes blocks out of what is ready, makes blocks ready, and keeps what is held within its bounds:
+   the cap, the bound on what is idle, and, before more is asked for, what was held before. */
 
-/* Takes a ready block of exactly that size and hands it out; NULL if there is none. */
-HOSTCACHE_UNUSED static HC_BLOCK *HC_I(bin_take)(HC_CACHE *self, size_t block_size,
-                                                 size_t requested) {
-  HC_BIN *bin = HC_I(bin_of)(self, block_size);
-  HC_BLOCK *block;
-  hostcache_node *node;
-  hostcache_lock(&bin->lock);
-  block = bin->ready;
-  if (block) {
-    bin->ready = block->next;
-  } else if (bin->by_size) {
-    node = hostcache_tree_ceiling(bin->by_size, block_size, 0);
-    if (node && node->key == block_size) {
-      hostcache_tree_remove(&bin->by_size, node);
-      block = (HC_BLOCK *)node->owner;
+/* Hands out a range, which is in no heap, as a block of `size` bytes, in the given state. What is
+   over becomes ready; `stock` has the records for that. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(hand_out)(HC_CACHE *self, HC_STOCK *stock, HC_BLOCK *range,
+                                            size_t size, size_t requested, unsigned state) {
+  if (range->size > size && HC_I(may_split)(self, range)) {
+    HC_I(heap_add)(self, HC_I(carve)(self, stock, range, size));
+  }
+  hostcache_lock(range->lock);
+  range->requested = requested;
+  range->hand_outs++;
+  range->merged = 0;
+  if (range->state != state) HC_I(turn)(self, range, state);
+  hostcache_unlock(range->lock);
+}
+
+/* Takes the ready range that fits best, ACTIVE or, for the cache's own ends, LEAVING. *out is NULL
+   if there is none. NO_METADATA: no record for what is over; on_error was told. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(bin_take)(HC_CACHE *self, size_t size,
+                                                        size_t requested, unsigned state,
+                                                        HC_BLOCK **out) {
+  HC_BLOCK *range;
+  HC_NEEDS needs;
+  int let_go;
+  *out = NULL;
+  memset((void *)&needs, 0, sizeof needs);
+  hostcache_lock(&self->segments_lock);
+  do {
+    let_go = 0;
+    range = HC_I(heap_best)(self, size, requested);
+    if (range && range->size > size && HC_I(may_split)(self, range)) {
+      needs.blocks = 1;
+      hostcache_index_missing(&self->index, (size_t)range->ptr + size, needs.shelves);
+      if (!HC_I(stock_up)(self, &needs, &let_go)) return HOSTCACHE_ERR_NO_METADATA;
     }
+  } while (let_go); /* another thread may have taken it */
+  if (range) {
+    HC_I(heap_remove)(self, range);
+    HC_I(hand_out)(self, &self->stock, range, size, requested, state);
   }
-  if (block) {
-    bin->count--;
-    hostcache_lock(block->lock);
-    block->next = NULL;
-    block->requested = requested;
-    block->hand_outs++;
-    HC_I(turn)(self, block, HOSTCACHE_ACTIVE);
-    hostcache_unlock(block->lock);
-  }
-  hostcache_unlock(&bin->lock);
-  return block;
+  hostcache_unlock(&self->segments_lock);
+  *out = range;
+  return HOSTCACHE_OK;
 }
 
-/* Makes a block ready that the caller owns. Its bin's lock and its own are held. */
-HOSTCACHE_UNUSED static void HC_I(bin_put)(HC_CACHE *self, HC_BIN *bin, HC_BLOCK *block) {
-  block->use_count = 0;
-  block->unknown_uses = 0;
-  block->unknown_over = 0;
-  HC_I(turn)(self, block, HOSTCACHE_CACHED);
-  bin->count++;
-  if (bin == &self->bins[HC_CLASSES - 1]) {
-    hostcache_tree_add(&bin->by_size, &block->by_size, block->size, (size_t)block->ptr, block);
-  } else {
-    block->next = bin->ready;
-    bin->ready = block;
-  }
+/* Makes a block ready that the caller owns. */
+HOSTCACHE_UNUSED static void HC_I(make_ready)(HC_CACHE *self, HC_BLOCK *block) {
+  hostcache_lock(&self->segments_lock);
+  hostcache_lock(block->lock);
+  HC_I(block_ready)(self, block);
+  hostcache_unlock(block->lock);
+  HC_I(coalesce)(self, block);
+  hostcache_unlock(&self->segments_lock);
 }
 
-/* Takes any ready block out of a bin, LEAVING; NULL if the bin is empty. */
-HOSTCACHE_UNUSED static HC_BLOCK *HC_I(bin_evict)(HC_CACHE *self, HC_BIN *bin) {
-  HC_BLOCK *block;
-  hostcache_lock(&bin->lock);
-  block = bin->ready;
-  if (block) {
-    bin->ready = block->next;
-  } else if (bin->by_size) {
-    block = (HC_BLOCK *)bin->by_size->owner;
-    hostcache_tree_remove(&bin->by_size, &block->by_size);
+/* Gives idle segments back, the one that has been idle for longest first, while more than `keep`
+   bytes are held and it has been idle since `before` or longer; and no more than are idle at the
+   call, so that this ends. 0, or -1 if a free hook failed. */
+HOSTCACHE_UNUSED static int HC_I(bins_trim)(HC_CACHE *self, size_t keep, uint64_t before) {
+  size_t left;
+  int leaked = 0;
+  hostcache_lock(&self->segments_lock);
+  if (before == UINT64_MAX && self->wanted > keep) self->wanted = keep;
+  for (left = self->idle_count; left > 0 && self->idle_first && self->claimed > keep; left--) {
+    if (self->idle_first->idle_since > before) break;
+    (void)HC_I(give_back_oldest)(self, &leaked);
   }
-  if (block) {
-    bin->count--;
-    hostcache_lock(block->lock);
-    block->next = NULL;
-    HC_I(turn)(self, block, HOSTCACHE_LEAVING);
-    hostcache_unlock(block->lock);
-  }
-  hostcache_unlock(&bin->lock);
-  return block;
+  hostcache_unlock(&self->segments_lock);
+  return leaked ? -1 : 0;
 }
 
-/* Gives back what is ready now (what becomes ready meanwhile may stay, so that this ends). 0, or -1
-   if a free hook failed. */
-HOSTCACHE_UNUSED static int HC_I(bins_empty)(HC_CACHE *self) {
-  int result = 0;
-  unsigned i;
-  for (i = 0; i < HC_CLASSES; i++) {
-    HC_BIN *bin = &self->bins[i];
-    HC_BLOCK *block;
-    size_t left;
-    hostcache_lock(&bin->lock);
-    left = bin->count;
-    hostcache_unlock(&bin->lock);
-    while (left-- > 0 && (block = HC_I(bin_evict)(self, bin)) != NULL)
-      if (HC_I(segment_give_back)(self, block)) result = -1;
+/* Gives back what is above the cap, which may have been lowered, or above what may be idle. 0, or
+   -1 if a free hook failed. */
+HOSTCACHE_UNUSED static int HC_I(bins_shed)(HC_CACHE *self) {
+  int leaked = 0;
+  if (!hostcache_u32_load_relaxed(&self->excess)) return 0;
+  hostcache_lock(&self->segments_lock);
+  hostcache_u32_store_relaxed(&self->excess, 0);
+  while ((self->claimed > self->max_reserved || self->cached > self->max_cached) &&
+         HC_I(give_back_oldest)(self, &leaked))
+    continue;
+  hostcache_unlock(&self->segments_lock);
+  return leaked ? -1 : 0;
+}
+
+/* May so many more bytes be held? segments_lock is held. */
+HOSTCACHE_UNUSED static int HC_I(has_room)(const HC_CACHE *self, size_t size) {
+  return self->claimed <= self->max_reserved && size <= self->max_reserved - self->claimed;
+}
+
+/* Up to where more is asked of the runtime while something is idle: what was held before, or an
+   eighth more than was ever in use or reserved, whichever is less. (The eighth is measured: with it
+   the peak of what is held is 1.2 times that of what is in use, where sizes vary much.)
+   segments_lock is held. */
+HOSTCACHE_UNUSED static size_t HC_I(comfort)(HC_CACHE *self, size_t size) {
+  int64_t held, used, with;
+  hostcache_lock(&self->stats_lock);
+  held = self->peak_held;
+  used = self->peak_used;
+  with = HC_I(sum)(self->stats.active_bytes.current, (int64_t)size);
+  hostcache_unlock(&self->stats_lock);
+  if (with > used) used = with;
+  if ((int64_t)self->wanted > used) used = (int64_t)self->wanted;
+  return (size_t)(held - used > used / 8 ? used + used / 8 : held); /* of which none can overflow */
+}
+
+/* How large a new segment for a block is to be: as large as the shared ones, if the block is not
+   larger, what is over may be kept idle, and the cap allows it. segments_lock is held. */
+HOSTCACHE_UNUSED static size_t HC_I(size_to_get)(const HC_CACHE *self, size_t size) {
+  size_t shared = self->config.segment_bytes;
+  if (size > shared || !HC_I(has_room)(self, shared)) return HC_I(own_size)(self, size);
+  if (self->cached > self->max_cached || shared - size > self->max_cached - self->cached)
+    return HC_I(own_size)(self, size);
+  return shared;
+}
+
+/* Gets new memory for a block. OUT_OF_MEMORY: *status is what HC_MEM_ALLOC said; LIMIT: the cap
+   would be passed; of both the caller tells on_error. What is reserved (LEAVING) does not make
+   other idle memory go back, but for the cap. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(grow)(HC_CACHE *self, size_t size, size_t requested,
+                                                    unsigned state, HC_BLOCK **out,
+                                                    hostcache_status *status, HC_TALLY *tally) {
+  const int kind = HC_I(is_small)(self, size) ? HOSTCACHE_KIND_SMALL : HOSTCACHE_KIND_LARGE;
+  const size_t own = HC_I(own_size)(self, size);
+  hostcache_result result = HOSTCACHE_ERR_LIMIT;
+  int leaked = 0;
+  HC_STOCK stock;
+  size_t get;
+
+  *status = hostcache_done();
+  hostcache_lock(&self->segments_lock);
+  if (own > self->max_reserved) { /* giving back would not help */
+    hostcache_unlock(&self->segments_lock);
+    return HOSTCACHE_ERR_LIMIT;
   }
+  if (!HC_I(stock_for_segment)(self, &stock)) return HOSTCACHE_ERR_NO_METADATA;
+  get = HC_I(size_to_get)(self, size);
+  while (!HC_I(has_room)(self, get) ||
+         (state == HOSTCACHE_ACTIVE && self->claimed + get > HC_I(comfort)(self, size))) {
+    if (!HC_I(give_back_oldest)(self, &leaked)) break;
+    tally->hooks++;
+  }
+  while (HC_I(has_room)(self, get)) {
+    self->claimed += get; /* before the hook is called, so that the cap holds */
+    hostcache_unlock(&self->segments_lock);
+    tally->hooks++;
+    result = HC_I(segment_get)(self, get, kind, &stock, out, status);
+    if (result == HOSTCACHE_OK) {
+      HC_I(hand_out)(self, &stock, *out, size, requested, state);
+      break;
+    }
+    hostcache_lock(&self->segments_lock);
+    if (status->outcome != HOSTCACHE_NO_MEMORY || get == own) break;
+    get = own; /* too much for the runtime: only what is asked for, then */
+    result = HOSTCACHE_ERR_LIMIT;
+  }
+  HC_I(stock_return)(self, &stock);
+  hostcache_unlock(&self->segments_lock);
   return result;
 }
 
@@ -2557,9 +3759,8 @@ HOSTCACHE_UNUSED static void HC_I(queue_unlink)(HC_QUEUE *queue, HC_USE *use) {
 /* One use of the block less (NULL: all have been pushed); the last one makes it ready. Non-zero: it
    did. */
 HOSTCACHE_UNUSED static int HC_I(complete)(HC_CACHE *self, HC_BLOCK *block, HC_USE *use) {
-  HC_BIN *bin = HC_I(bin_of)(self, block->size);
   int ready;
-  hostcache_lock(&bin->lock);
+  hostcache_lock(&self->segments_lock);
   hostcache_lock(block->lock);
   if (use) {
     use->fate = HOSTCACHE_FATE_OVER;
@@ -2572,9 +3773,10 @@ HOSTCACHE_UNUSED static int HC_I(complete)(HC_CACHE *self, HC_BLOCK *block, HC_U
   self->changes++;
   hostcache_unlock(&self->stats_lock);
   ready = block->outstanding == 0 && block->state == HOSTCACHE_WAITING;
-  if (ready) HC_I(bin_put)(self, bin, block);
+  if (ready) HC_I(block_ready)(self, block);
   hostcache_unlock(block->lock);
-  hostcache_unlock(&bin->lock);
+  if (ready) HC_I(coalesce)(self, block);
+  hostcache_unlock(&self->segments_lock);
   return ready;
 }
 
@@ -2893,16 +4095,6 @@ HOSTCACHE_UNUSED static void HC_I(early_drop)(HC_CACHE *self, HC_USE *use) {
   use->early = HOSTCACHE_EARLY_NONE;
   use->early_event = NULL;
   HC_I(event_leave)(self, alone);
-}
-
-/* Makes a block ready that the caller owns. */
-HOSTCACHE_UNUSED static void HC_I(make_ready)(HC_CACHE *self, HC_BLOCK *block) {
-  HC_BIN *bin = HC_I(bin_of)(self, block->size);
-  hostcache_lock(&bin->lock);
-  hostcache_lock(block->lock);
-  HC_I(bin_put)(self, bin, block);
-  hostcache_unlock(block->lock);
-  hostcache_unlock(&bin->lock);
 }
 
 /* Records what a freed block was marked with, and finds the queue of each use. Returns how many
@@ -3446,19 +4638,13 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
 /* Lets a quarantined block go on, now that the device is idle: a step at a time, as the events of
    its untold uses are ended without a lock. Non-zero: there is more to do. */
 HOSTCACHE_UNUSED static int HC_I(release_step)(HC_CACHE *self, HC_BLOCK *block) {
-  HC_BIN *bin = NULL;
   HOSTCACHE_LOCAL(HC_EVENT, event);
+  int has_event = 0, ready = 0;
   uint32_t i;
-  int has_event = 0;
 
+  hostcache_lock(&self->segments_lock);
   hostcache_lock(block->lock);
-  if (block->state == HOSTCACHE_QUARANTINED) bin = HC_I(bin_of)(self, block->size);
-  hostcache_unlock(block->lock);
-  if (!bin) return 0;
-
-  hostcache_lock(&bin->lock);
-  hostcache_lock(block->lock);
-  if (block->state == HOSTCACHE_QUARANTINED && HC_I(bin_of)(self, block->size) == bin) {
+  if (block->state == HOSTCACHE_QUARANTINED) {
     for (i = 0; i < block->use_count && !has_event; i++) {
       HC_USE *use = HC_I(use_at)(block, i);
       if (use->fate != HOSTCACHE_FATE_UNTOLD || !use->has_event) continue;
@@ -3466,13 +4652,15 @@ HOSTCACHE_UNUSED static int HC_I(release_step)(HC_CACHE *self, HC_BLOCK *block) 
       use->has_event = 0;
       has_event = 1;
     }
-    if (!has_event && block->outstanding == 0)
-      HC_I(bin_put)(self, bin, block);
+    ready = !has_event && block->outstanding == 0;
+    if (ready)
+      HC_I(block_ready)(self, block);
     else if (!has_event)
       HC_I(turn)(self, block, HOSTCACHE_WAITING);
   }
   hostcache_unlock(block->lock);
-  hostcache_unlock(&bin->lock);
+  if (ready) HC_I(coalesce)(self, block);
+  hostcache_unlock(&self->segments_lock);
   if (has_event) HC_I(event_destroy)(self, event);
   return has_event;
 }
@@ -3487,9 +4675,6 @@ extern "C" {
 /* The i-th lock that a cache holds itself, with its rank, or NULL after the last. */
 HOSTCACHE_UNUSED static hostcache_mutex *HC_I(lock_by_number)(HC_CACHE *self, unsigned i,
                                                               unsigned *rank) {
-  *rank = HOSTCACHE_RANK_BIN;
-  if (i < HC_CLASSES) return &self->bins[i].lock;
-  i -= HC_CLASSES;
   *rank = HOSTCACHE_RANK_BLOCK;
   if (i < HC_BLOCK_LOCKS) return &self->block_locks[i];
   i -= HC_BLOCK_LOCKS;
@@ -3532,30 +4717,104 @@ HOSTCACHE_UNUSED static void HC_I(dispose)(HC_CACHE *self) {
       if (slab->blocks[i].more) HOSTCACHE_FREE(slab->blocks[i].more);
     HOSTCACHE_FREE(slab);
   }
+  hostcache_index_dispose(&self->index, &self->stock.shelves);
   for (i = 0; i < self->locks_made; i++)
     hostcache_mutex_destroy(HC_I(lock_by_number)(self, i, &rank));
   HOSTCACHE_FREE(self);
 }
 
+/* The bound that max_cached_bytes stands for: 0 is none, and HOSTCACHE_NONE is nothing. */
+HOSTCACHE_UNUSED static size_t HC_I(cached_bound)(size_t max_cached_bytes) {
+  if (max_cached_bytes == 0) return SIZE_MAX;
+  return max_cached_bytes == HOSTCACHE_NONE ? 0 : max_cached_bytes;
+}
+
 /* Fills in the defaults. ARGUMENT for what contradicts itself, UNSUPPORTED for what is not built
    yet. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(configure)(hostcache_config *config) {
-  const size_t page = HC_PAGE;
-  if (config->streams_die_idle > 1) return HOSTCACHE_ERR_ARGUMENT;
+  const size_t most = (size_t)PTRDIFF_MAX / 2;
+  size_t unit;
   if (config->alignment == 0) config->alignment = 512;
   if (config->query_error_limit == 0) config->query_error_limit = 3;
   if (config->max_segment_bytes == 0) config->max_segment_bytes = SIZE_MAX;
+  if (config->max_split_size == 0) config->max_split_size = SIZE_MAX;
+  if (config->class_max_bytes == 0) config->class_max_bytes = (size_t)1 << 20;
+  if (config->class_steps == 0) config->class_steps = 8;
+
+  if (config->streams_die_idle > 1) return HOSTCACHE_ERR_ARGUMENT;
   if (config->alignment & (config->alignment - 1)) return HOSTCACHE_ERR_ARGUMENT;
-  if (config->alignment > (size_t)PTRDIFF_MAX / 2) return HOSTCACHE_ERR_ARGUMENT;
-  if (config->max_segment_bytes < (config->alignment > page ? config->alignment : page))
-    return HOSTCACHE_ERR_ARGUMENT; /* not even the smallest segment could be got */
-  if (config->segment_bytes > config->max_segment_bytes) return HOSTCACHE_ERR_ARGUMENT;
-  if (config->segment_bytes || config->max_reserved_bytes || config->max_cached_bytes ||
-      config->max_split_size || config->wait_on_limit_ns)
-    return HOSTCACHE_ERR_UNSUPPORTED;
+  if (config->alignment > most || config->class_max_bytes > most) return HOSTCACHE_ERR_ARGUMENT;
+  if (config->class_steps > 64 || (config->class_steps & (config->class_steps - 1)))
+    return HOSTCACHE_ERR_ARGUMENT;
+  unit = HC_I(page_unit)(config);
+  if (config->max_segment_bytes < unit) return HOSTCACHE_ERR_ARGUMENT; /* none could be got */
+  if (config->segment_bytes > config->max_segment_bytes || config->segment_bytes > most)
+    return HOSTCACHE_ERR_ARGUMENT;
+  if (config->reserve_segment_bytes > most) return HOSTCACHE_ERR_ARGUMENT;
+  config->reserve_segment_bytes = HC_I(round_up)(config->reserve_segment_bytes, unit);
+  if (config->reserve_segment_bytes > config->max_segment_bytes ||
+      config->reserve_segment_bytes > HC_I(cached_bound)(config->max_cached_bytes))
+    return HOSTCACHE_ERR_ARGUMENT;
+  if (config->max_reserved_bytes && config->reserve_segment_bytes > config->max_reserved_bytes)
+    return HOSTCACHE_ERR_ARGUMENT;
+  if (config->max_reserved_percent > 100) return HOSTCACHE_ERR_ARGUMENT;
   if (config->thread_cache_bytes && config->thread_cache_bytes != HOSTCACHE_NONE)
     return HOSTCACHE_ERR_UNSUPPORTED;
+
+  if (config->max_split_size < unit * config->class_steps) /* below, classes are no whole pages */
+    config->max_split_size = unit * config->class_steps;
+  if (config->max_split_size <= most)
+    config->max_split_size = HC_I(round_up)(config->max_split_size, unit);
+  if (config->segment_bytes == 0) config->segment_bytes = (size_t)2 << 20;
+  config->segment_bytes = HC_I(round_up)(config->segment_bytes, unit);
+  if (config->segment_bytes > config->max_split_size)
+    config->segment_bytes = config->max_split_size; /* else what is shared could not be split */
+  if (config->segment_bytes > config->max_segment_bytes)
+    config->segment_bytes = config->max_segment_bytes & ~(unit - 1);
   return HOSTCACHE_OK;
+}
+
+/* Gets the segment that the config asks for at creation. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(reserve_segment)(HC_CACHE *self) {
+  const size_t size = self->config.reserve_segment_bytes;
+  hostcache_result result;
+  hostcache_status status;
+  HC_BLOCK *range = NULL;
+  HC_STOCK stock;
+  hostcache_lock(&self->segments_lock);
+  if (!HC_I(stock_for_segment)(self, &stock)) return HOSTCACHE_ERR_NO_METADATA;
+  self->claimed = size;
+  hostcache_unlock(&self->segments_lock);
+  result = HC_I(segment_get)(self, size, HOSTCACHE_KIND_RESERVE, &stock, &range, &status);
+  if (result == HOSTCACHE_ERR_OUT_OF_MEMORY)
+    HC_I(tell)(self, result, status.code, "HC_MEM_ALLOC failed for reserve_segment_bytes", NULL);
+  if (result != HOSTCACHE_OK) hostcache_lock(&self->segments_lock);
+  self->wanted = size;
+  HC_I(stock_return)(self, &stock);
+  hostcache_unlock(&self->segments_lock);
+  if (result == HOSTCACHE_OK) HC_I(make_ready)(self, range);
+  return result;
+}
+
+/* Lowers the cap to the part of the budget that the config asks for. Before any other thread knows
+   of the cache. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(bound_by_budget)(HC_CACHE *self) {
+  const int64_t percent = self->config.max_reserved_percent;
+  hostcache_budget budget;
+  int64_t most;
+  (void)hostcache_budget_read(&budget, HOSTCACHE_BUDGET_ROOT);
+  if (budget.bytes == HOSTCACHE_UNKNOWN) {
+    HC_I(tell)(self, HOSTCACHE_ERR_UNSUPPORTED, 0,
+               "max_reserved_percent needs a budget, and the system tells nothing that bounds it",
+               NULL);
+    return HOSTCACHE_ERR_UNSUPPORTED;
+  }
+  most = budget.bytes / 100 * percent + budget.bytes % 100 * percent / 100;
+  if ((uint64_t)most < self->max_reserved) self->max_reserved = (size_t)most;
+  if (self->config.reserve_segment_bytes <= self->max_reserved) return HOSTCACHE_OK;
+  HC_I(tell)(self, HOSTCACHE_ERR_LIMIT, 0,
+             "reserve_segment_bytes is above max_reserved_percent of the budget", NULL);
+  return HOSTCACHE_ERR_LIMIT;
 }
 
 /* What every function asks first. */
@@ -3585,13 +4844,25 @@ HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **out, const hostcache_config 
   self->ctx = ctx;
   self->config = config;
   self->process = hostcache_process();
-  self->stats.max_split_size = INT64_MAX;
+  self->stats.max_split_size =
+      config.max_split_size > (size_t)PTRDIFF_MAX ? INT64_MAX : (int64_t)config.max_split_size;
+  self->max_reserved = config.max_reserved_bytes ? config.max_reserved_bytes : SIZE_MAX;
+  self->max_cached = HC_I(cached_bound)(config.max_cached_bytes);
+  self->index.shift = hostcache_log2(config.alignment);
+  if (self->index.shift > HOSTCACHE_SHIFT_MAX) self->index.shift = HOSTCACHE_SHIFT_MAX;
   while ((lock = HC_I(lock_by_number)(self, self->locks_made, &rank)) != NULL) {
     if (hostcache_mutex_init(lock, rank)) {
       HC_I(dispose)(self);
       return HOSTCACHE_ERR_NO_METADATA;
     }
     self->locks_made++;
+  }
+  if (config.max_reserved_percent) result = HC_I(bound_by_budget)(self);
+  if (result == HOSTCACHE_OK && config.reserve_segment_bytes)
+    result = HC_I(reserve_segment)(self);
+  if (result != HOSTCACHE_OK) {
+    HC_I(dispose)(self);
+    return result;
   }
   *out = self;
   return HOSTCACHE_OK;
@@ -3612,7 +4883,7 @@ HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *self) {
   hostcache_unlock(&self->stats_lock);
   if (in_use > 0) return HOSTCACHE_ERR_BUSY;
 
-  (void)HC_I(bins_empty)(self);
+  (void)HC_I(bins_trim)(self, 0, UINT64_MAX);
   for (queue = (HC_QUEUE *)self->queues; queue; queue = queue->next)
     while (queue->pool_count > 0) HC_I(event_destroy)(self, &queue->pool[--queue->pool_count]);
   left = self->stats.segment.current;
@@ -3626,51 +4897,124 @@ HC_PUBLIC void HC_FN(abandon)(HC_CACHE *self) {
   if (HC_I(enter)(self) == HOSTCACHE_OK) HC_I(dispose)(self);
 }
 
-/* Both forms of alloc. In order of cost: what is ready; what a poll makes ready; new memory; and,
-   if there is none, what asking everything that waits makes ready, or new memory once more, after
-   all that is cached was given back. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, size_t requested,
-                                                   HC_BLOCK **out) {
-  HC_TALLY tally = {0, 0, 0, 0};
-  hostcache_result result = HOSTCACHE_OK;
-  hostcache_status status;
-  size_t size;
+/* Has the time run out? UINT64_MAX never does. */
+HOSTCACHE_UNUSED static int HC_I(is_late)(uint64_t began_ns, uint64_t timeout_ns) {
+  return timeout_ns != UINT64_MAX && hostcache_now_ns() - began_ns >= timeout_ns;
+}
 
-  if (requested == 0) return HOSTCACHE_OK;
-  size = HC_I(block_size_for)(self, requested);
-  if (size == 0) return HOSTCACHE_ERR_TOO_BIG;
+/* The two locks that guard the figures. */
+HOSTCACHE_UNUSED static void HC_I(stats_lock_all)(HC_CACHE *self) {
+  hostcache_lock(&self->segments_lock);
+  hostcache_lock(&self->stats_lock);
+}
 
-  *out = HC_I(bin_take)(self, size, requested);
-  if (!*out) {
-    HC_I(drain_deferred)(self, &tally);
-    HC_I(poll)(self, HC_LOOSE_PER_POLL, &tally);
-    *out = HC_I(bin_take)(self, size, requested);
-  }
-  if (!*out) {
-    tally.hooks++;
-    result = HC_I(segment_get)(self, size, requested, out, &status);
-    if (status.outcome == HOSTCACHE_NO_MEMORY) {
-      HC_I(count)(self, &self->stats.num_alloc_retries);
-      HC_I(drain_deferred)(self, &tally);
-      HC_I(poll)(self, SIZE_MAX, &tally);
-      *out = HC_I(bin_take)(self, size, requested);
-      if (*out) {
-        result = HOSTCACHE_OK;
-      } else {
-        (void)HC_I(bins_empty)(self);
-        result = HC_I(segment_get)(self, size, requested, out, &status);
-        if (status.outcome == HOSTCACHE_NO_MEMORY) HC_I(count)(self, &self->stats.num_ooms);
-      }
+HOSTCACHE_UNUSED static void HC_I(stats_unlock_all)(HC_CACHE *self) {
+  hostcache_unlock(&self->stats_lock);
+  hostcache_unlock(&self->segments_lock);
+}
+
+/* What an allocation may still hope for. */
+HC_HOPES {
+  uint64_t gains; /* as cache->gains */
+  int more;       /* something is pending, or on its way back to the runtime */
+};
+
+HOSTCACHE_UNUSED static HC_HOPES HC_I(look_ahead)(HC_CACHE *self) {
+  HC_HOPES hopes;
+  HC_I(stats_lock_all)(self);
+  hopes.gains = self->gains;
+  hopes.more = self->returning > 0 || self->stats.pending.current > 0;
+  HC_I(stats_unlock_all)(self);
+  return hopes;
+}
+
+/* There was no memory, or it would be above the cap. In order of cost: what asking everything that
+   waits makes ready; new memory, after what is idle was given back; and then the same again, each
+   time that something has become ready or has gone back, whoever did it, for as long as the config
+   says. (Not longer: what is awaited may be a hook that this call is made from.) */
+HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, size_t size,
+                                                       size_t requested, unsigned state,
+                                                       HC_BLOCK **out, hostcache_status *status,
+                                                       HC_TALLY *tally) {
+  const uint64_t wait_ns = self->config.wait_on_limit_ns;
+  uint64_t began = wait_ns ? hostcache_now_ns() : 0, tried = 0;
+  hostcache_result result = HOSTCACHE_ERR_LIMIT, taken;
+  unsigned attempt;
+  int retried = 0;
+  for (attempt = 0;; attempt++) {
+    HC_HOPES hopes;
+    HC_I(drain_deferred)(self, tally);
+    HC_I(poll)(self, SIZE_MAX, tally);
+    hopes = HC_I(look_ahead)(self); /* before the look, so that nothing comes unseen after it */
+    taken = HC_I(bin_take)(self, size, requested, state, out);
+    if (*out || taken != HOSTCACHE_OK) return taken;
+    if (attempt == 0 || hopes.gains != tried) {
+      do {
+        if (status->outcome == HOSTCACHE_NO_MEMORY) {
+          if (!retried) HC_I(count)(self, &self->stats.num_alloc_retries);
+          retried = 1;
+          (void)HC_I(bins_trim)(self, 0, UINT64_MAX);
+        }
+        result = HC_I(grow)(self, size, requested, state, out, status, tally);
+        if (result != HOSTCACHE_ERR_LIMIT && status->outcome != HOSTCACHE_NO_MEMORY) return result;
+      } while (status->outcome == HOSTCACHE_NO_MEMORY && !retried);
+      tried = hopes.gains;
     }
+    if (!hopes.more || wait_ns == 0 || HC_I(is_late)(began, wait_ns)) break;
+    hostcache_pause(attempt);
   }
-  if (result == HOSTCACHE_OK)
-    HC_I(count)(self, tally.hooks ? &self->stats.num_misses : &self->stats.num_hits);
+  if (status->outcome == HOSTCACHE_NO_MEMORY) HC_I(count)(self, &self->stats.num_ooms);
+  return result;
+}
+
+/* Gets a block, ACTIVE or LEAVING, of a size that block_size_for gave. In order of cost: what is
+   ready; what a poll makes ready; new memory; and, if there is none, what reclaim gets. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, size_t size, size_t requested,
+                                                   unsigned state, HC_BLOCK **out,
+                                                   HC_TALLY *tally) {
+  hostcache_result result;
+  hostcache_status status;
+  result = HC_I(bin_take)(self, size, requested, state, out);
+  if (*out || result != HOSTCACHE_OK) return result;
+  HC_I(drain_deferred)(self, tally);
+  HC_I(poll)(self, HC_LOOSE_PER_POLL, tally);
+  result = HC_I(bin_take)(self, size, requested, state, out);
+  if (*out || result != HOSTCACHE_OK) return result;
+  result = HC_I(grow)(self, size, requested, state, out, &status, tally);
+  if (result == HOSTCACHE_ERR_LIMIT || status.outcome == HOSTCACHE_NO_MEMORY)
+    result = HC_I(reclaim)(self, size, requested, state, out, &status, tally);
+  if (result == HOSTCACHE_ERR_LIMIT)
+    HC_I(tell)(self, result, 0,
+               "max_reserved_bytes would be passed, also after all that is idle was given back",
+               NULL);
   if (result == HOSTCACHE_ERR_OUT_OF_MEMORY)
     HC_I(tell)(self, result, status.code,
                status.outcome == HOSTCACHE_NO_MEMORY
-                   ? "HC_MEM_ALLOC is out of memory, also after all that was cached was given back"
+                   ? "HC_MEM_ALLOC is out of memory, also after all that is idle was given back"
                    : "HC_MEM_ALLOC failed, not for want of memory: nothing was given back for it",
                NULL);
+  return result;
+}
+
+/* Both forms of alloc. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(get_active)(HC_CACHE *self, size_t requested,
+                                                          HC_BLOCK **out) {
+  HC_TALLY tally = {0, 0, 0, 0};
+  hostcache_result result = HOSTCACHE_ERR_TOO_BIG;
+  size_t size;
+  if (requested == 0) return HOSTCACHE_OK;
+  size = HC_I(block_size_for)(self, requested);
+  if (size) result = HC_I(get)(self, size, requested, HOSTCACHE_ACTIVE, out, &tally);
+  hostcache_lock(&self->stats_lock);
+  if (result != HOSTCACHE_OK)
+    self->stats.last_failed_bytes =
+        requested > (size_t)PTRDIFF_MAX ? INT64_MAX : (int64_t)requested;
+  else if (tally.hooks)
+    self->stats.num_misses++;
+  else
+    self->stats.num_hits++;
+  hostcache_unlock(&self->stats_lock);
+  if (tally.hooks) (void)HC_I(bins_shed)(self); /* what the poll made ready */
   return result;
 }
 
@@ -3680,7 +5024,7 @@ HC_PUBLIC hostcache_result HC_FN(alloc)(HC_CACHE *self, size_t size, void **ptr)
   if (!ptr) return HOSTCACHE_ERR_ARGUMENT;
   *ptr = NULL;
   result = HC_I(enter)(self);
-  if (result == HOSTCACHE_OK) result = HC_I(get)(self, size, &block);
+  if (result == HOSTCACHE_OK) result = HC_I(get_active)(self, size, &block);
   if (block) *ptr = block->ptr;
   return result;
 }
@@ -3690,7 +5034,7 @@ HC_PUBLIC hostcache_result HC_FN(block_alloc)(HC_CACHE *self, size_t size, HC_BL
   if (!block) return HOSTCACHE_ERR_ARGUMENT;
   *block = NULL;
   result = HC_I(enter)(self);
-  return result == HOSTCACHE_OK ? HC_I(get)(self, size, block) : result;
+  return result == HOSTCACHE_OK ? HC_I(get_active)(self, size, block) : result;
 }
 
 #if HC_HAS_STREAMS
@@ -3775,9 +5119,12 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(free_any)(HC_CACHE *self, HC_BLOCK
   }
   block = handle ? HC_I(lock_handle)(self, handle) : HC_I(lock_at)(self, ptr);
   if (!block) return HOSTCACHE_ERR_NOT_FOUND;
-  if (block->state == HOSTCACHE_ACTIVE && (handle || block->ptr == ptr))
-    return HC_I(put)(self, block, deferred);
-  if (block->state == HOSTCACHE_SPARE || block->state == HOSTCACHE_LEAKED ||
+  if (block->state == HOSTCACHE_ACTIVE && (handle || block->ptr == ptr)) {
+    result = HC_I(put)(self, block, deferred);
+    if (!deferred) (void)HC_I(bins_shed)(self);
+    return result;
+  }
+  if (block->state == HOSTCACHE_LEAKED || (block->state == HOSTCACHE_SPARE && !block->merged) ||
       (!handle && block->ptr != ptr))
     result = HOSTCACHE_ERR_NOT_FOUND;
   else
@@ -3833,13 +5180,9 @@ HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *self, size_t *blocks_
   tally.no_wait = 1; /* never blocks: what cannot be recorded is quarantined */
   HC_I(drain_deferred)(self, &tally);
   HC_I(poll)(self, HC_LOOSE_PER_POLL, &tally);
+  (void)HC_I(bins_shed)(self);
   if (blocks_made_ready) *blocks_made_ready = tally.ready;
   return tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
-}
-
-/* Has the time run out? UINT64_MAX never does. */
-HOSTCACHE_UNUSED static int HC_I(is_late)(uint64_t began_ns, uint64_t timeout_ns) {
-  return timeout_ns != UINT64_MAX && hostcache_now_ns() - began_ns >= timeout_ns;
 }
 
 /* Waits until every block that other threads are queueing at the call stands in its queues. Returns
@@ -3881,6 +5224,7 @@ HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_n
   for (attempt = 0;; attempt++) {
     HC_I(poll)(self, SIZE_MAX, &tally);
     queue = HC_I(queue_pending)(self, ticket);
+    (void)HC_I(bins_shed)(self);
     if (late) return HOSTCACHE_ERR_TIMEOUT;
     if (!queue) return tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
     if (HC_I(is_late)(began, timeout_ns)) return HOSTCACHE_ERR_TIMEOUT;
@@ -3891,27 +5235,102 @@ HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_n
   }
 }
 
-HC_PUBLIC hostcache_result HC_FN(empty_cache)(HC_CACHE *self) {
-  hostcache_result result = HC_I(enter)(self);
+/* Polls, and then gives back what has been idle for so long, down to `keep` bytes. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(trim)(HC_CACHE *self, size_t keep,
+                                                    uint64_t idle_ns) {
   HC_TALLY tally = {0, 0, 0, 0};
-  if (result != HOSTCACHE_OK) return result;
+  uint64_t before = UINT64_MAX;
   HC_I(drain_deferred)(self, &tally);
   HC_I(poll)(self, SIZE_MAX, &tally);
-  if (HC_I(bins_empty)(self)) return HOSTCACHE_ERR_LEAKED;
+  if (idle_ns > 0) {
+    before = hostcache_now_ns(); /* after the poll, which makes idle what is not old */
+    if (idle_ns > before) keep = SIZE_MAX; /* for longer than the clock has run: nothing is */
+    before -= idle_ns;
+  }
+  if (HC_I(bins_trim)(self, keep, before) | HC_I(bins_shed)(self)) return HOSTCACHE_ERR_LEAKED;
   return tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
+}
+
+HC_PUBLIC hostcache_result HC_FN(empty_cache)(HC_CACHE *self) {
+  hostcache_result result = HC_I(enter)(self);
+  return result == HOSTCACHE_OK ? HC_I(trim)(self, 0, 0) : result;
 }
 
 HC_PUBLIC hostcache_result HC_FN(trim)(HC_CACHE *self, size_t keep_bytes) {
   hostcache_result result = HC_I(enter)(self);
-  (void)keep_bytes;
-  return result == HOSTCACHE_OK ? HOSTCACHE_ERR_UNSUPPORTED : result;
+  return result == HOSTCACHE_OK ? HC_I(trim)(self, keep_bytes, 0) : result;
+}
+
+HC_PUBLIC hostcache_result HC_FN(trim_idle)(HC_CACHE *self, uint64_t idle_ns) {
+  hostcache_result result = HC_I(enter)(self);
+  return result == HOSTCACHE_OK ? HC_I(trim)(self, 0, idle_ns) : result;
+}
+
+/* Takes so many blocks of a size at the same time, and makes them ready again. LIMIT also if they
+   are not there and none may be got (may_grow is 0). */
+HOSTCACHE_UNUSED static hostcache_result HC_I(set_aside)(HC_CACHE *self, size_t size,
+                                                         size_t requested, size_t count,
+                                                         int may_grow) {
+  hostcache_result result = HOSTCACHE_OK;
+  HC_BLOCK *got = NULL, *block;
+  HC_TALLY tally = {0, 0, 0, 0};
+  for (; count > 0 && result == HOSTCACHE_OK; count--) {
+    block = NULL;
+    result = may_grow ? HC_I(get)(self, size, requested, HOSTCACHE_LEAVING, &block, &tally)
+                      : HC_I(bin_take)(self, size, requested, HOSTCACHE_LEAVING, &block);
+    if (result == HOSTCACHE_OK && !block) result = HOSTCACHE_ERR_LIMIT;
+    if (block) {
+      block->next = got;
+      got = block;
+    }
+  }
+  hostcache_lock(&self->segments_lock);
+  if (self->claimed > self->wanted) self->wanted = self->claimed;
+  hostcache_unlock(&self->segments_lock);
+  for (; got; got = block) {
+    block = got->next;
+    got->next = NULL;
+    HC_I(make_ready)(self, got);
+  }
+  return result;
 }
 
 HC_PUBLIC hostcache_result HC_FN(reserve)(HC_CACHE *self, size_t size, size_t count) {
   hostcache_result result = HC_I(enter)(self);
-  (void)size;
-  (void)count;
-  return result == HOSTCACHE_OK ? HOSTCACHE_ERR_UNSUPPORTED : result;
+  size_t each, bound;
+  if (result != HOSTCACHE_OK || size == 0 || count == 0) return result;
+  each = HC_I(block_size_for)(self, size);
+  if (each == 0 || count > (size_t)PTRDIFF_MAX / each) return HOSTCACHE_ERR_TOO_BIG;
+  hostcache_lock(&self->segments_lock);
+  bound = self->max_cached;
+  hostcache_unlock(&self->segments_lock);
+  if (each * count > bound) return HOSTCACHE_ERR_LIMIT; /* it would go back at once */
+  result = HC_I(set_aside)(self, each, size, count, 1);
+  (void)HC_I(bins_shed)(self);
+  if (result != HOSTCACHE_OK) return result;
+  return HC_I(set_aside)(self, each, size, count, 0); /* is it there, after what had to go went? */
+}
+
+/* Sets one of the bounds, and gives back what is above it. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(set_bound)(HC_CACHE *self, size_t *bound,
+                                                         size_t bytes) {
+  hostcache_lock(&self->segments_lock);
+  *bound = bytes;
+  hostcache_u32_store_relaxed(&self->excess, 1);
+  hostcache_unlock(&self->segments_lock);
+  return HC_I(bins_shed)(self) ? HOSTCACHE_ERR_LEAKED : HOSTCACHE_OK;
+}
+
+HC_PUBLIC hostcache_result HC_FN(set_max_reserved_bytes)(HC_CACHE *self, size_t bytes) {
+  hostcache_result result = HC_I(enter)(self);
+  if (result != HOSTCACHE_OK) return result;
+  return HC_I(set_bound)(self, &self->max_reserved, bytes ? bytes : SIZE_MAX);
+}
+
+HC_PUBLIC hostcache_result HC_FN(set_max_cached_bytes)(HC_CACHE *self, size_t bytes) {
+  hostcache_result result = HC_I(enter)(self);
+  if (result != HOSTCACHE_OK) return result;
+  return HC_I(set_bound)(self, &self->max_cached, HC_I(cached_bound)(bytes));
 }
 
 #ifdef HC_STREAM_T
@@ -3926,6 +5345,7 @@ HC_PUBLIC hostcache_result HC_FN(forget_stream)(HC_CACHE *self, HC_STREAM stream
   result = HC_I(forget)(self, job);
   HC_I(queue_unpin)(job->queue);
   HC_I(forget_end)(self, job);
+  (void)HC_I(bins_shed)(self);
   return result;
 }
 #endif
@@ -3948,6 +5368,7 @@ HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *self) {
     HC_I(event_destroy)(self, &alone->event);
     HOSTCACHE_FREE(alone);
   }
+  (void)HC_I(bins_shed)(self);
   return HOSTCACHE_OK;
 }
 
@@ -3956,9 +5377,9 @@ HC_PUBLIC hostcache_result HC_FN(stats)(HC_CACHE *self, hostcache_stats *stats) 
   if (!stats) return HOSTCACHE_ERR_ARGUMENT;
   result = HC_I(enter)(self);
   if (result != HOSTCACHE_OK) return result;
-  hostcache_lock(&self->stats_lock);
+  HC_I(stats_lock_all)(self);
   *stats = self->stats;
-  hostcache_unlock(&self->stats_lock);
+  HC_I(stats_unlock_all)(self);
   return HOSTCACHE_OK;
 }
 
@@ -3981,7 +5402,9 @@ HOSTCACHE_UNUSED static hostcache_stat *HC_I(stat_by_number)(hostcache_stats *st
                            &stats->leaked,
                            &stats->leaked_bytes,
                            &stats->oversize_allocations,
-                           &stats->oversize_segments};
+                           &stats->oversize_segments,
+                           &stats->cached_bytes,
+                           &stats->wasted_bytes};
   return i < sizeof all / sizeof *all ? all[i] : NULL;
 }
 
@@ -3993,7 +5416,7 @@ HC_PUBLIC hostcache_result HC_FN(reset_accumulated_stats)(HC_CACHE *self) {
   unsigned i;
   if (result != HOSTCACHE_OK) return result;
   stats = &self->stats;
-  hostcache_lock(&self->stats_lock);
+  HC_I(stats_lock_all)(self);
   for (i = 0; (stat = HC_I(stat_by_number)(stats, i)) != NULL; i++)
     stat->allocated = stat->freed = 0;
   stats->mem_alloc_time = stats->mem_free_time = none;
@@ -4001,7 +5424,7 @@ HC_PUBLIC hostcache_result HC_FN(reset_accumulated_stats)(HC_CACHE *self) {
   stats->num_mem_alloc = stats->num_mem_free = 0;
   stats->num_event_record = stats->num_event_query = 0;
   stats->num_hits = stats->num_misses = 0;
-  hostcache_unlock(&self->stats_lock);
+  HC_I(stats_unlock_all)(self);
   return HOSTCACHE_OK;
 }
 
@@ -4010,11 +5433,17 @@ HC_PUBLIC hostcache_result HC_FN(reset_peak_stats)(HC_CACHE *self) {
   hostcache_stat *stat;
   unsigned i;
   if (result != HOSTCACHE_OK) return result;
-  hostcache_lock(&self->stats_lock);
+  HC_I(stats_lock_all)(self);
   for (i = 0; (stat = HC_I(stat_by_number)(&self->stats, i)) != NULL; i++)
     stat->peak = stat->current;
-  hostcache_unlock(&self->stats_lock);
+  HC_I(stats_unlock_all)(self);
   return HOSTCACHE_OK;
+}
+
+HC_PUBLIC hostcache_result HC_FN(budget)(hostcache_budget *budget) {
+  if (!budget) return HOSTCACHE_ERR_ARGUMENT;
+  return hostcache_budget_read(budget, HOSTCACHE_BUDGET_ROOT) ? HOSTCACHE_OK
+                                                              : HOSTCACHE_ERR_UNSUPPORTED;
 }
 
 /* ---- 13. CHECK ----------------------------------------------------------------------------------
@@ -4028,7 +5457,7 @@ HC_PUBLIC hostcache_result HC_FN(reset_peak_stats)(HC_CACHE *self) {
 /* What check finds in the structures, to be compared. */
 HC_FINDINGS {
   size_t indexed; /* segments in the index */
-  size_t binned;  /* blocks in bins */
+  size_t ready;   /* ranges in heaps */
   uint64_t changes;
 };
 
@@ -4045,8 +5474,7 @@ HOSTCACHE_UNUSED static const char *HC_I(check_block)(HC_CACHE *self, HC_BLOCK *
   if (block->state >= HOSTCACHE_STATE_COUNT) return "a block's state is one of those drawn";
   if (block->state == HOSTCACHE_SPARE)
     return block->segment ? "a spare record has no segment" : NULL;
-  if (!block->segment || block->segment->block != block)
-    return "a segment and its block know each other";
+  if (!block->segment) return "a block lies in a segment";
   if (HC_I(is_in_use)(block->state) && (block->requested == 0 || block->requested > block->size))
     return "a block is at least as large as the request";
   if (block->use_count > HC_INLINE_USES + block->more_room) return "a block has room for its uses";
@@ -4067,79 +5495,98 @@ HOSTCACHE_UNUSED static const char *HC_I(check_block)(HC_CACHE *self, HC_BLOCK *
   return NULL;
 }
 
-/* A segment that is in the index, and its block, whose lock is held. */
-HOSTCACHE_UNUSED static const char *HC_I(check_segment)(HC_CACHE *self, const HC_SEGMENT *segment,
-                                                        const HC_BLOCK *block) {
-  size_t start = (size_t)segment->ptr, from = (size_t)block->ptr;
-  if (block->segment != segment) return "a segment and its block know each other";
-  if (block->state == HOSTCACHE_SPARE || block->state == HOSTCACHE_LEAKED)
+/* A range of a segment that is in the index. segments_lock is held. */
+HOSTCACHE_UNUSED static const char *HC_I(check_range)(HC_CACHE *self, const HC_SEGMENT *segment,
+                                                      const HC_BLOCK *range) {
+  unsigned state;
+  int ours;
+  hostcache_lock(range->lock);
+  state = range->state;
+  ours = range->segment == segment;
+  hostcache_unlock(range->lock);
+  if (!ours) return "a range knows its segment";
+  if (state == HOSTCACHE_SPARE || state == HOSTCACHE_LEAKED)
     return "a block in the index has memory";
-  if (from < start || from - start + block->size > segment->size)
-    return "a block lies inside its segment";
-  return from & (self->config.alignment - 1) ? "a block is aligned" : NULL;
+  if ((size_t)range->ptr & (self->config.alignment - 1)) return "a block is aligned";
+  if ((state == HOSTCACHE_CACHED) != range->is_ready) return "a cached block is in a heap";
+  if (range->is_ready && range->right && range->right->is_ready)
+    return "ready ranges do not stand side by side";
+  if (hostcache_index_floor(&self->index, (size_t)range->ptr) != (const void *)range ||
+      hostcache_index_floor(&self->index, (size_t)range->ptr + (range->size - 1)) !=
+          (const void *)range)
+    return "a block is found by its first address and its last";
+  return NULL;
 }
 
-/* The index. segments_lock is held. */
+/* A segment that is in the index. segments_lock is held. */
+HOSTCACHE_UNUSED static const char *HC_I(check_segment)(HC_CACHE *self, const HC_SEGMENT *segment,
+                                                        HC_FINDINGS *findings) {
+  const HC_BLOCK *range, *left = NULL;
+  size_t size = 0;
+  if (segment->size == 0 || segment->size % HC_PAGE) return "a segment is a multiple of the page";
+  for (range = segment->first; range; left = range, range = range->right) {
+    const char *broken;
+    if (range->left != left) return "ranges are linked both ways";
+    if (range->size == 0 || range->size > segment->size - size ||
+        (size_t)range->ptr != (size_t)segment->ptr + size)
+      return "the ranges of a segment follow each other without a gap";
+    broken = HC_I(check_range)(self, segment, range);
+    if (broken) return broken;
+    size += range->size;
+    findings->ready += range->is_ready;
+  }
+  return size == segment->size ? NULL : "the ranges of a segment follow each other without a gap";
+}
+
+/* The index of segments. segments_lock is held. */
 HOSTCACHE_UNUSED static const char *HC_I(check_index)(HC_CACHE *self, HC_FINDINGS *findings) {
   const hostcache_node *node = hostcache_tree_ceiling(self->by_address, 0, 0);
-  size_t end = 0;
-  for (; node; node = hostcache_tree_ceiling(self->by_address, node->key + 1, 0)) {
+  const hostcache_node *next;
+  size_t held = 0;
+  for (; node; node = next) {
     const HC_SEGMENT *segment = (const HC_SEGMENT *)node->owner;
-    HC_BLOCK *block = segment->block;
     const char *broken;
+    next = hostcache_tree_ceiling(self->by_address, node->key + 1, 0);
     if ((size_t)segment->ptr != node->key)
       return "a segment stands in the index under its address";
-    if (node->key < end) return "segments do not overlap";
-    if (segment->size == 0 || segment->size % HC_PAGE) return "a segment is a multiple of the page";
-    end = node->key + segment->size;
-    if (!block) return "a segment and its block know each other";
-    hostcache_lock(block->lock);
-    broken = HC_I(check_segment)(self, segment, block);
-    hostcache_unlock(block->lock);
+    if (next && next->key - node->key < segment->size) return "segments do not overlap";
+    broken = HC_I(check_segment)(self, segment, findings);
     if (broken) return broken;
     if ((node->left && node->left->priority > node->priority) ||
         (node->right && node->right->priority > node->priority))
       return "the index is a heap by priority";
+    held += segment->size;
     findings->indexed++;
   }
+  return held <= self->claimed ? NULL : "what is held was claimed";
+}
+
+/* The heaps, and the list of idle segments. segments_lock is held. */
+HOSTCACHE_UNUSED static const char *HC_I(check_heaps)(HC_CACHE *self, const HC_FINDINGS *findings) {
+  size_t count = 0, idle = 0, bytes = 0;
+  const HC_SEGMENT *segment, *previous = NULL;
+  int kind;
+  for (kind = 0; kind < HOSTCACHE_KIND_COUNT; kind++) {
+    const hostcache_node *node = hostcache_tree_ceiling(self->heaps[kind], 0, 0);
+    for (; node; node = hostcache_tree_ceiling(self->heaps[kind], node->key, node->subkey + 1)) {
+      const HC_BLOCK *range = (const HC_BLOCK *)node->owner;
+      if (count++ == findings->ready || !range->is_ready || range->segment->kind != kind)
+        return "what is in a heap is ready, and of its kind";
+      if (range->size != node->key || (size_t)range->ptr != node->subkey)
+        return "a ready range stands under its size and address";
+      bytes += range->size;
+      idle += !range->left && !range->right;
+    }
+  }
+  if (count != findings->ready) return "a cached block is in a heap";
+  if (bytes != self->cached) return "the cache knows how much is ready";
+  for (segment = self->idle_first; segment; previous = segment, segment = segment->idle_next)
+    if (idle-- == 0 || segment->idle_previous != previous || !segment->first->is_ready ||
+        segment->first->right)
+      return "the idle segments are those that are one ready range";
+  if (idle != 0 || self->idle_last != previous)
+    return "the idle segments are those that are one ready range";
   return NULL;
-}
-
-/* A block that is in a bin. The bin's lock is held. */
-HOSTCACHE_UNUSED static const char *HC_I(check_ready)(HC_CACHE *self, HC_BIN *bin,
-                                                      HC_BLOCK *block) {
-  int cached, right;
-  hostcache_lock(block->lock);
-  cached = block->state == HOSTCACHE_CACHED;
-  right = HC_I(bin_of)(self, block->size) == bin;
-  hostcache_unlock(block->lock);
-  if (!cached) return "a block in a bin is cached";
-  return right ? NULL : "a block is in the bin of its size";
-}
-
-/* bin->lock is held. */
-HOSTCACHE_UNUSED static const char *HC_I(check_bin)(HC_CACHE *self, HC_BIN *bin,
-                                                    HC_FINDINGS *findings) {
-  const char *broken;
-  size_t count = 0;
-  const hostcache_node *node;
-  HC_BLOCK *block;
-  for (block = bin->ready; block; block = block->next) {
-    if (count++ == bin->count) return "a bin counts its blocks";
-    broken = HC_I(check_ready)(self, bin, block);
-    if (broken) return broken;
-  }
-  for (node = hostcache_tree_ceiling(bin->by_size, 0, 0); node;
-       node = hostcache_tree_ceiling(bin->by_size, node->key, node->subkey + 1)) {
-    block = (HC_BLOCK *)node->owner;
-    if (count++ == bin->count) return "a bin counts its blocks";
-    broken = HC_I(check_ready)(self, bin, block);
-    if (broken) return broken;
-    if (block->size != node->key || (size_t)block->ptr != node->subkey)
-      return "a large ready block stands under its size and address";
-  }
-  findings->binned += count;
-  return count == bin->count ? NULL : "a bin counts its blocks";
 }
 
 /* queue->lock and check_lock are held. */
@@ -4202,17 +5649,13 @@ HOSTCACHE_UNUSED static const char *HC_I(check_each)(HC_CACHE *self, HC_FINDINGS
 
   hostcache_lock(&self->segments_lock);
   broken = HC_I(check_index)(self, findings);
+  if (!broken) broken = HC_I(check_heaps)(self, findings);
   hostcache_unlock(&self->segments_lock);
   while (!broken && (block = HC_I(next_block)(self, &slab, &i)) != NULL) {
     hostcache_lock(block->lock);
     broken = HC_I(check_block)(self, block);
     hostcache_unlock(block->lock);
     block->seen = 0;
-  }
-  for (i = 0; !broken && i < HC_CLASSES; i++) {
-    hostcache_lock(&self->bins[i].lock);
-    broken = HC_I(check_bin)(self, &self->bins[i], findings);
-    hostcache_unlock(&self->bins[i].lock);
   }
   queue = &self->loose;
   while (!broken && queue) {
@@ -4229,33 +5672,31 @@ HOSTCACHE_UNUSED static const char *HC_I(check_each)(HC_CACHE *self, HC_FINDINGS
   return broken;
 }
 
-/* Adds what a block counts for. Its lock is held. */
-HOSTCACHE_UNUSED static void HC_I(add_up)(const HC_BLOCK *block, hostcache_stats *sum) {
-  const int64_t size = (int64_t)block->size;
-  if (block->state == HOSTCACHE_SPARE) return;
-  sum->segment.current++;
-  sum->reserved_bytes.current += (int64_t)block->segment->size;
-  if (block->state == HOSTCACHE_LEAKED) {
-    sum->leaked.current++;
-    sum->leaked_bytes.current += (int64_t)block->segment->size;
+/* Adds what a block counts for; a segment is counted with its first range. segments_lock and
+   block->lock are held. */
+HOSTCACHE_UNUSED static void HC_I(add_up)(const HC_CACHE *self, const HC_BLOCK *block,
+                                          hostcache_stats *sum) {
+  const HC_SEGMENT *segment = block->segment;
+  const unsigned state = block->state;
+  const int oversize = HC_I(is_oversize)(self, block->size);
+  if (state == HOSTCACHE_SPARE) return;
+  if (segment->first == block) {
+    HC_I(stat_move)(&sum->segment, &sum->reserved_bytes, 0, 1, segment->size);
+    HC_I(stat_step)(&sum->oversize_segments, 0, HC_I(is_oversize)(self, segment->size), 1);
   }
-  if (HC_I(is_handed_out)(block->state)) {
-    sum->allocation.current++;
-    sum->allocated_bytes.current += size;
-  }
-  if (HC_I(is_pending)(block->state)) {
-    sum->pending.current++;
-    sum->pending_bytes.current += size;
-  }
-  if (block->state == HOSTCACHE_QUARANTINED) {
-    sum->quarantined.current++;
-    sum->quarantined_bytes.current += size;
-  }
-  if (HC_I(is_in_use)(block->state)) {
-    sum->active.current++;
-    sum->active_bytes.current += size;
-    sum->requested_bytes.current += (int64_t)block->requested;
-  }
+  HC_I(stat_move)(&sum->leaked, &sum->leaked_bytes, 0, state == HOSTCACHE_LEAKED, block->size);
+  HC_I(stat_move)(&sum->allocation, &sum->allocated_bytes, 0, HC_I(is_handed_out)(state),
+                  block->size);
+  HC_I(stat_move)(&sum->pending, &sum->pending_bytes, 0, HC_I(is_pending)(state), block->size);
+  HC_I(stat_move)(&sum->quarantined, &sum->quarantined_bytes, 0, state == HOSTCACHE_QUARANTINED,
+                  block->size);
+  HC_I(stat_move)(&sum->active, &sum->active_bytes, 0, HC_I(is_in_use)(state), block->size);
+  HC_I(stat_step)(&sum->requested_bytes, 0, HC_I(is_in_use)(state), block->requested);
+  HC_I(stat_step)(&sum->wasted_bytes, 0, HC_I(is_in_use)(state), block->size - block->requested);
+  HC_I(stat_step)(&sum->oversize_allocations, 0, oversize && HC_I(is_handed_out)(state), 1);
+  HC_I(stat_step)(&sum->cached_bytes, 0, state == HOSTCACHE_CACHED, block->size);
+  HC_I(stat_move)(&sum->inactive_split, &sum->inactive_split_bytes, 0,
+                  state == HOSTCACHE_CACHED && (block->left || block->right), block->size);
 }
 
 /* The structures among each other. *settled: nothing changed since the first look, so that the
@@ -4265,16 +5706,16 @@ HOSTCACHE_UNUSED static const char *HC_I(check_together)(HC_CACHE *self, HC_FIND
   const char *broken = NULL;
   hostcache_stats sum, stats;
   hostcache_stat *stat;
-  size_t ready = 0, leaving = 0;
+  size_t held, leaving = 0;
   HC_SLAB *slab = NULL;
   HC_BLOCK *block;
   unsigned i = 0;
 
   memset(&sum, 0, sizeof sum);
+  hostcache_lock(&self->segments_lock);
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
     hostcache_lock(block->lock);
-    HC_I(add_up)(block, &sum);
-    ready += block->state == HOSTCACHE_CACHED;
+    HC_I(add_up)(self, block, &sum);
     leaving += block->state == HOSTCACHE_LEAVING;
     if (block->pushing ? block->seen >= block->outstanding : block->seen != block->outstanding)
       broken = "a block has as many uses outstanding as stand in queues";
@@ -4283,12 +5724,11 @@ HOSTCACHE_UNUSED static const char *HC_I(check_together)(HC_CACHE *self, HC_FIND
   hostcache_lock(&self->stats_lock);
   stats = self->stats;
   *settled = findings->changes == self->changes;
-  hostcache_unlock(&self->stats_lock);
+  HC_I(stats_unlock_all)(self);
 
   if (broken) return broken;
-  if (ready != findings->binned) return "a cached block is in a bin";
-  ready = (size_t)(sum.segment.current - sum.leaked.current); /* those with memory of ours */
-  if (findings->indexed > ready || findings->indexed + leaving < ready)
+  held = (size_t)(sum.segment.current - sum.leaked.current); /* those with memory of ours */
+  if (findings->indexed > held || findings->indexed + leaving < held)
     return "a block with memory is in the index";
   for (i = 0; (stat = HC_I(stat_by_number)(&stats, i)) != NULL; i++) {
     if (stat->current != HC_I(stat_by_number)(&sum, i)->current)
@@ -4328,23 +5768,33 @@ HOSTCACHE_UNUSED static int HC_I(visit_kind)(unsigned state) {
   return state == HOSTCACHE_LEAKED ? HOSTCACHE_VISIT_LEAKED : HOSTCACHE_VISIT_CACHED;
 }
 
-/* Notes a segment and its block, if there is room for two more. Returns the room that is needed so
-   far. segments_lock is held. */
-HOSTCACHE_UNUSED static size_t HC_I(visit_segment)(HC_BLOCK *block, hostcache_visit *visits,
-                                                   size_t room, size_t used) {
-  if (used + 2 <= room) {
-    hostcache_lock(block->lock);
-    visits[used].kind = HOSTCACHE_VISIT_SEGMENT;
-    visits[used].ptr = block->segment->ptr;
-    visits[used].size = block->segment->size;
-    visits[used].requested = 0;
-    visits[used + 1].kind = HC_I(visit_kind)(block->state);
-    visits[used + 1].ptr = block->ptr;
-    visits[used + 1].size = block->size;
-    visits[used + 1].requested = HC_I(is_in_use)(block->state) ? block->requested : 0;
-    hostcache_unlock(block->lock);
+/* Notes something, if there is room for it. */
+HOSTCACHE_UNUSED static size_t HC_I(visit_note)(hostcache_visit *visits, size_t room, size_t used,
+                                                int kind, const void *ptr, size_t size,
+                                                size_t requested) {
+  if (used < room) {
+    visits[used].kind = kind;
+    visits[used].ptr = ptr;
+    visits[used].size = size;
+    visits[used].requested = requested;
   }
-  return used + 2;
+  return used + 1;
+}
+
+/* Notes a segment and its ranges. Returns the room that is needed so far. segments_lock is held. */
+HOSTCACHE_UNUSED static size_t HC_I(visit_segment)(const HC_SEGMENT *segment,
+                                                   hostcache_visit *visits, size_t room,
+                                                   size_t used) {
+  const HC_BLOCK *range;
+  used = HC_I(visit_note)(visits, room, used, HOSTCACHE_VISIT_SEGMENT, segment->ptr, segment->size,
+                          0);
+  for (range = segment->first; range; range = range->right) {
+    hostcache_lock(range->lock);
+    used = HC_I(visit_note)(visits, room, used, HC_I(visit_kind)(range->state), range->ptr,
+                            range->size, HC_I(is_in_use)(range->state) ? range->requested : 0);
+    hostcache_unlock(range->lock);
+  }
+  return used;
 }
 
 /* Notes all segments: those of the index by address, then those that leaked. Returns the room
@@ -4360,12 +5810,12 @@ HOSTCACHE_UNUSED static size_t HC_I(visit_all)(HC_CACHE *self, hostcache_visit *
   hostcache_lock(&self->segments_lock);
   for (node = hostcache_tree_ceiling(self->by_address, 0, 0); node;
        node = hostcache_tree_ceiling(self->by_address, node->key + 1, 0))
-    used = HC_I(visit_segment)(((HC_SEGMENT *)node->owner)->block, visits, room, used);
+    used = HC_I(visit_segment)((const HC_SEGMENT *)node->owner, visits, room, used);
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
     hostcache_lock(block->lock);
     leaked = block->state == HOSTCACHE_LEAKED;
     hostcache_unlock(block->lock);
-    if (leaked) used = HC_I(visit_segment)(block, visits, room, used);
+    if (leaked) used = HC_I(visit_segment)(block->segment, visits, room, used);
   }
   hostcache_unlock(&self->segments_lock);
   return used;
@@ -4455,9 +5905,6 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_visit_fn visit,
 #undef HC_RUNTIME
 #undef HC_CTX
 #undef HC_INLINE_USES
-#undef HC_CLASS_STEPS
-#undef HC_CLASS_MAX
-#undef HC_CLASSES
 #undef HC_PAGE
 #undef HC_BLOCK_LOCKS
 #undef HC_STREAM_BUCKETS
@@ -4468,8 +5915,11 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_visit_fn visit,
 #undef HC_SEGMENT
 #undef HC_USE
 #undef HC_QUEUE
-#undef HC_BIN
 #undef HC_SLAB
+#undef HC_STOCK
+#undef HC_NEEDS
+#undef HC_HOPES
+#undef HC_SMALL_MAX
 #undef HC_TALLY
 #undef HC_FINDINGS
 #undef HC_CHECK_TRIES

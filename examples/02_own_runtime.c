@@ -66,6 +66,8 @@ static int milestone_passed(const milestone *t) {
 #define HC_STATIC /* all of it in this file, and nothing of it outside */
 #include "hostcache.h"
 
+enum { BYTES = 4 << 20 }; /* more than a shared segment, so each buffer is a piece of its own */
+
 /* ---- what it does ---------------------------------------------------------------------------- */
 
 /* Says what should be, and ends the program if it is not so. */
@@ -82,19 +84,19 @@ int main(void) {
 
   expect(bounce_create(&cache, NULL, &e) == HOSTCACHE_OK, "a cache is made; it gets no memory yet");
 
-  bounce_alloc(cache, 4096, &a);
+  bounce_alloc(cache, BYTES, &a);
   left.submitted++; /* the lane works on a ... */
   bounce_record_stream(cache, a, &left);
   expect(bounce_free(cache, a) == HOSTCACHE_OK, "a is freed while the left lane is at work on it");
 
-  bounce_alloc(cache, 4096, &b);
+  bounce_alloc(cache, BYTES, &b);
   expect(b != a, "so a is not handed out: b is other memory");
 
   right.submitted++; /* ... and the other lane on b */
   bounce_record_stream(cache, b, &right);
   bounce_free(cache, b);
   left.finished++;
-  bounce_alloc(cache, 4096, &c);
+  bounce_alloc(cache, BYTES, &c);
   expect(c == a, "the left lane is done: a is handed out again, though the right one hangs");
   expect(e.pieces == 2, "for all of this the engine was asked for memory twice");
 

@@ -19,6 +19,7 @@ pkg-config                     | must | command -v pkg-config                   
 libcmocka-dev                  | must | pkg-config --exists cmocka                  | everything
 python3                        | must | python3 -c pass                             | everything
 clang                          | may  | command -v clang && command -v clang++      | compile.clang.*, lint.*_clang, half of fail.*
+libclang-rt-dev                | may  | fuzzer_is_there                             | fuzz.*
 clang-format-14                | may  | command -v clang-format-14                  | lint.format
 gcc-mingw-w64-x86-64-win32     | may  | command -v x86_64-w64-mingw32-gcc           | *.mingw*, compile.clang.c11.32_bit
 g++-mingw-w64-x86-64-win32     | may  | command -v x86_64-w64-mingw32-g++           | compile.mingw.c++*, link.mingw.*
@@ -35,6 +36,9 @@ cmake_is_new_enough() {
   minor=${rest%%.*}
   [ "${major:-0}" -gt 3 ] || { [ "${major:-0}" -eq 3 ] && [ "${minor:-0}" -ge 25 ]; }
 }
+
+# The runtimes of clang's sanitizers lie beside the clang that they belong to.
+fuzzer_is_there() { ls "$(clang -print-resource-dir)"/lib/*/libclang_rt.fuzzer*; }
 
 # Prints the lines of the table whose probe fails.
 missing() {

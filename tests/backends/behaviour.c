@@ -105,6 +105,7 @@ static int setup(void **state) {
   if (b == NULL) return -1;
   memset(b, 0, sizeof *b);
   device_open(&b->device);
+  config.segment_bytes = 4096; /* so that every new block shows at the hooks */
   config.on_error = hear;
   config.on_error_user = &b->heard;
   *state = b;
@@ -731,8 +732,8 @@ static void walk_shows_every_segment_and_block(void **state) {
   walked w = walk(b, 0);
   assert_int_equal(w.count[HOSTCACHE_VISIT_SEGMENT], 2);
   assert_int_equal(w.count[HOSTCACHE_VISIT_ACTIVE], 2);
-  give(b, cached);
   (void)pend(b, 3 * MIB, 1);
+  give(b, cached);
   w = walk(b, 0);
   assert_true(w.ordered);
   assert_true(w.inside);

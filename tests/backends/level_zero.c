@@ -44,7 +44,7 @@ static void *scarce_malloc(size_t size) {
 #include "backends/hostcache_level_zero.h"
 #include "hostcache.h"
 
-#define HC_NAME shared
+#define HC_NAME in_shared
 #define HC_LEVEL_ZERO_SHARED
 #include "backends/hostcache_level_zero.h"
 #include "hostcache.h"
@@ -251,7 +251,7 @@ static ze_memory_type_t kind_of(const hostcache_level_zero *l0, const void *ptr,
   }
 KIND_TEST(host_memory_is_host_memory, on_queues, ZE_MEMORY_TYPE_HOST, 0)
 KIND_TEST(device_memory_is_of_the_device, in_device, ZE_MEMORY_TYPE_DEVICE, 1)
-KIND_TEST(shared_memory_is_shared_with_the_device, shared, ZE_MEMORY_TYPE_SHARED, 1)
+KIND_TEST(shared_memory_is_shared_with_the_device, in_shared, ZE_MEMORY_TYPE_SHARED, 1)
 
 static void every_result_has_a_string_that_helps(void **state) {
   (void)state;

@@ -14,8 +14,8 @@ failed=0
 
 everywhere='create destroy abandon alloc record_event free free_deferred
   block_alloc block_record_event block_free block_free_deferred block_ptr block_size find
-  process_events synchronize empty_cache trim reserve release_quarantine
-  stats reset_accumulated_stats reset_peak_stats check walk'
+  process_events synchronize empty_cache trim trim_idle reserve set_max_reserved_bytes set_max_cached_bytes release_quarantine
+  stats reset_accumulated_stats reset_peak_stats budget check walk'
 with_streams='record_stream block_record_stream forget_stream'
 
 # interface NAME: the functions of a cache with streams and events.

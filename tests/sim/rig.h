@@ -41,8 +41,10 @@ typedef struct RIG_NOW {
   size_t left_bytes; /* where the test destroyed the cache itself: what was left to the runtime */
 } RIG_NOW;
 
+/* Blocks share no segments, unless the test says so: then every new one shows at the hooks. */
 static inline hostcache_config ON_RIG(config)(RIG_NOW *rig) {
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  config.segment_bytes = 4096;
   config.on_error = hear;
   config.on_error_user = &rig->heard;
   return config;
@@ -71,6 +73,16 @@ static inline hostcache_stats ON_RIG(stats)(RIG_NOW *rig) {
   memset(&stats, 0xff, sizeof stats);
   assert_ok(API(stats)(rig->cache, &stats));
   return stats;
+}
+
+/* Lets so much have been held and in use before, so that idle segments do not go back for less. */
+static inline void ON_RIG(warm)(RIG_NOW *rig, size_t size) {
+  void *ptr = NULL;
+  assert_ok(API(alloc)(rig->cache, size, &ptr));
+  assert_ok(API(free)(rig->cache, ptr));
+  assert_ok(API(empty_cache)(rig->cache));
+  assert_ok(API(reset_accumulated_stats)(rig->cache));
+  memset(rig->device.calls, 0, sizeof rig->device.calls);
 }
 
 /* Swaps the cache, which must be idle, for one with this config. */

@@ -6,6 +6,7 @@
 RIG_TEST(out_of_memory_gives_back_what_is_idle_and_asks_once_more) {
   RIG_NOW *rig = *state;
   hostcache_stats stats;
+  ON_RIG(warm)(rig, MIB);
   ON_RIG(give)(rig, ON_RIG(take)(rig, 64 * KIB));
   rig->device.memory_limit = 512 * KIB;
   (void)ON_RIG(take)(rig, 512 * KIB);
@@ -65,6 +66,7 @@ RIG_TEST(what_is_pending_is_not_given_back_even_when_memory_is_out) {
 RIG_TEST(another_failure_to_get_memory_is_told_at_once) {
   RIG_NOW *rig = *state;
   void *ptr = &ptr;
+  ON_RIG(warm)(rig, MIB);
   ON_RIG(give)(rig, ON_RIG(take)(rig, 64 * KIB));
   sim_fail(&rig->device, 1, false, SIM_ONLY(SIM_MEM_ALLOC));
   assert_result(API(alloc)(rig->cache, 128 * KIB, &ptr), HOSTCACHE_ERR_OUT_OF_MEMORY);

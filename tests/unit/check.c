@@ -44,14 +44,15 @@ typedef struct device {
      waiting    for streams 1 and 2                                                64 KiB
      behind     for stream 1, behind `waiting`                                     64 KiB
      loose[2]   for an event each that was handed over                             64 KiB
-     cached[2]  in one bin                                                         64 KiB
-     large[2]   in the bin of the large ones, 2 MiB and 3 MiB
+     cached[2]  idle segments                                                      64 KiB
+     large[2]   likewise, 2 MiB and 3 MiB
+     part[3]    of one segment, the second of them cached, as is what is over      4 KiB
      and stream 7, which was used and has an event in its pool */
 typedef struct scene {
   device device;
   heard heard;
   insides *cache;
-  insides_block *active[2], *waiting, *behind, *loose[2], *cached[2], *large[2];
+  insides_block *active[2], *waiting, *behind, *loose[2], *cached[2], *large[2], *part[3];
 } scene;
 
 static insides_block *get(scene *s, size_t size) {
@@ -66,6 +67,7 @@ static int set_scene(void **state) {
   int stream;
   if (!s) return -1;
   s->device.next = 65536;
+  config.segment_bytes = 64 * KIB;
   config.on_error = hear;
   config.on_error_user = &s->heard;
   assert_ok(insides_create(&s->cache, &config, &s->device));
@@ -90,6 +92,10 @@ static int set_scene(void **state) {
   s->cached[1] = get(s, 64 * KIB);
   s->large[0] = get(s, 2 * MIB);
   s->large[1] = get(s, 3 * MIB);
+  s->part[0] = get(s, 4 * KIB);
+  s->part[1] = get(s, 4 * KIB);
+  s->part[2] = get(s, 4 * KIB);
+  assert_ok(insides_block_free(s->cache, s->part[1]));
   assert_ok(insides_block_record_stream(s->cache, s->waiting, 1));
   assert_ok(insides_block_record_stream(s->cache, s->waiting, 2));
   assert_ok(insides_block_free(s->cache, s->waiting));
@@ -115,6 +121,8 @@ static int strike_scene(void **state) {
   assert_ok(insides_check(s->cache));
   assert_ok(insides_block_free(s->cache, s->active[0]));
   assert_ok(insides_block_free(s->cache, s->active[1]));
+  assert_ok(insides_block_free(s->cache, s->part[0]));
+  assert_ok(insides_block_free(s->cache, s->part[2]));
   assert_ok(insides_destroy(s->cache));
   free(s);
   return 0;
@@ -148,10 +156,6 @@ static struct insides_i_queue *queue_of(scene *s, int stream) {
   return queue;
 }
 
-static struct insides_i_bin *bin_of(scene *s, insides_block *block) {
-  return insides_i_bin_of(s->cache, block->size);
-}
-
 /* ---- the index of segments ---- */
 
 static void a_segment_stands_in_the_index_under_its_address(void **state) {
@@ -172,19 +176,17 @@ static void a_segment_is_a_multiple_of_the_page(void **state) {
   BREAK(s->active[1]->segment->size, 0, "a segment is a multiple of the page");
 }
 
-static void a_segment_and_its_block_know_each_other(void **state) {
+static void a_range_knows_its_segment(void **state) {
   scene *s = *state;
-  BREAK(s->active[1]->segment->block, NULL, "a segment and its block know each other");
-  BREAK(s->active[1]->segment->block, s->active[0], "a segment and its block know each other");
-  BREAK(s->active[1]->segment, s->active[0]->segment, "a segment and its block know each other");
+  BREAK(s->active[1]->segment, s->active[0]->segment, "a range knows its segment");
 }
 
-static void a_segment_that_leaked_and_its_block_know_each_other(void **state) {
+static void a_block_lies_in_a_segment(void **state) {
   scene *s = *state;
   s->device.free_fails = true;
   assert_result(insides_empty_cache(s->cache), HOSTCACHE_ERR_LEAKED);
   assert_ok(insides_check(s->cache));
-  BREAK(s->cached[0]->segment->block, NULL, "a segment and its block know each other");
+  BREAK(s->cached[0]->segment, NULL, "a block lies in a segment");
   assert_ok(insides_check(s->cache));
   insides_abandon(s->cache);
   free(s);
@@ -197,23 +199,60 @@ static void a_block_in_the_index_has_memory(void **state) {
   BREAK(s->active[1]->state, HOSTCACHE_LEAKED, "a block in the index has memory");
 }
 
-static void a_block_lies_inside_its_segment(void **state) {
+static void the_ranges_of_a_segment_follow_each_other_without_a_gap(void **state) {
   scene *s = *state;
-  BREAK(s->active[1]->size, 64 * KIB + 512, "a block lies inside its segment");
-  BREAK(s->active[1]->ptr, (char *)s->active[1]->ptr - 512, "a block lies inside its segment");
+  const char *sentence = "the ranges of a segment follow each other without a gap";
+  BREAK(s->active[1]->size, 64 * KIB + 512, sentence);
+  BREAK(s->active[1]->size, 64 * KIB - 512, sentence);
+  BREAK(s->active[1]->size, 0, sentence);
+  BREAK(s->part[2]->ptr, (char *)s->part[2]->ptr + 512, sentence);
+  BREAK(s->part[0]->right, NULL, sentence);
+}
+
+static void ranges_are_linked_both_ways(void **state) {
+  scene *s = *state;
+  BREAK(s->part[0]->left, s->part[2], "ranges are linked both ways");
+  BREAK(s->part[2]->left, s->part[0], "ranges are linked both ways");
 }
 
 static void a_block_is_aligned(void **state) {
   scene *s = *state;
-  size_t size = s->active[1]->size;
-  s->active[1]->size = 63 * KIB; /* so that the block is still inside */
-  {
-    void *ptr = s->active[1]->ptr;
-    s->active[1]->ptr = (char *)ptr + 256;
-    assert_broken(s, "a block is aligned");
-    s->active[1]->ptr = ptr;
-  }
-  s->active[1]->size = size;
+  s->part[0]->size -= 256;
+  s->part[1]->ptr = (char *)s->part[1]->ptr - 256;
+  assert_broken(s, "a block is aligned");
+  s->part[1]->ptr = (char *)s->part[1]->ptr + 256;
+  s->part[0]->size += 256;
+}
+
+static void ready_ranges_do_not_stand_side_by_side(void **state) {
+  scene *s = *state;
+  s->part[2]->state = HOSTCACHE_CACHED;
+  s->part[2]->is_ready = 1;
+  assert_broken(s, "ready ranges do not stand side by side");
+  s->part[2]->state = HOSTCACHE_ACTIVE;
+  s->part[2]->is_ready = 0;
+}
+
+static void a_block_is_found_by_its_first_address_and_its_last(void **state) {
+  scene *s = *state;
+  const char *sentence = "a block is found by its first address and its last";
+  hostcache_shelves spare = {{NULL, NULL}, {0, 0}};
+  uint64_t first = (uintptr_t)s->active[1]->ptr;
+  hostcache_index_remove(&s->cache->index, first);
+  assert_broken(s, sentence);
+  hostcache_index_add(&s->cache->index, first, s->active[0], &spare);
+  assert_broken(s, sentence);
+  hostcache_index_remove(&s->cache->index, first);
+  hostcache_index_add(&s->cache->index, first, s->active[1], &spare);
+  assert_ok(insides_check(s->cache));
+  hostcache_index_add(&s->cache->index, first + 8192, s->active[0], &spare);
+  assert_broken(s, sentence);
+  hostcache_index_remove(&s->cache->index, first + 8192);
+}
+
+static void what_is_held_was_claimed(void **state) {
+  scene *s = *state;
+  BREAK(s->cache->claimed, s->cache->claimed - 1, "what is held was claimed");
 }
 
 static void the_index_is_a_heap_by_priority(void **state) {
@@ -243,7 +282,7 @@ static void a_blocks_state_is_one_of_those_drawn(void **state) {
 
 static void a_spare_record_has_no_segment(void **state) {
   scene *s = *state;
-  BREAK(s->cache->spare_blocks->segment, s->active[0]->segment, "a spare record has no segment");
+  BREAK(s->cache->stock.blocks->segment, s->active[0]->segment, "a spare record has no segment");
 }
 
 static void a_block_is_at_least_as_large_as_the_request(void **state) {
@@ -284,43 +323,49 @@ static void an_active_block_is_marked_by_a_stream_once(void **state) {
   BREAK(s->active[0]->more[0].stream, 1, "an active block is marked by a stream once");
 }
 
-/* ---- bins ---- */
+/* ---- heaps ---- */
 
-static void a_bin_counts_its_blocks(void **state) {
+static void what_is_in_a_heap_is_ready_and_of_its_kind(void **state) {
   scene *s = *state;
-  BREAK(bin_of(s, s->cached[0])->count, 1, "a bin counts its blocks");
-  BREAK(bin_of(s, s->cached[0])->count, 3, "a bin counts its blocks");
-  BREAK(bin_of(s, s->large[0])->count, 1, "a bin counts its blocks");
-  BREAK(s->cached[0]->next, s->cached[1], "a bin counts its blocks"); /* a ring ends */
+  const char *sentence = "what is in a heap is ready, and of its kind";
+  BREAK(s->large[0]->segment->kind, HOSTCACHE_KIND_SMALL, sentence);
+  hostcache_tree_add(&s->cache->heaps[HOSTCACHE_KIND_LARGE], &s->active[1]->by_size, 512, 0,
+                     s->active[1]);
+  assert_broken(s, sentence);
+  hostcache_tree_remove(&s->cache->heaps[HOSTCACHE_KIND_LARGE], &s->active[1]->by_size);
 }
 
-static void a_block_in_a_bin_is_cached(void **state) {
+static void a_ready_range_stands_under_its_size_and_address(void **state) {
   scene *s = *state;
-  BREAK(s->cached[0]->state, HOSTCACHE_ACTIVE, "a block in a bin is cached");
-  BREAK(s->large[0]->state, HOSTCACHE_ACTIVE, "a block in a bin is cached");
+  BREAK(s->large[1]->by_size.subkey, 512, "a ready range stands under its size and address");
+  BREAK(s->large[1]->by_size.key, 3 * MIB + 1, "a ready range stands under its size and address");
 }
 
-static void a_block_is_in_the_bin_of_its_size(void **state) {
+static void a_cached_block_is_in_a_heap(void **state) {
   scene *s = *state;
-  BREAK(s->cached[0]->size, 4 * KIB, "a block is in the bin of its size");
-  BREAK(s->large[0]->size, 4 * KIB, "a block is in the bin of its size");
+  const char *sentence = "a cached block is in a heap";
+  hostcache_node *node = &s->cached[0]->by_size;
+  BREAK(s->cached[0]->state, HOSTCACHE_ACTIVE, sentence);
+  BREAK(s->active[1]->state, HOSTCACHE_CACHED, sentence);
+  BREAK(s->cached[0]->is_ready, 0, sentence);
+  hostcache_tree_remove(&s->cache->heaps[HOSTCACHE_KIND_LARGE], node);
+  assert_broken(s, sentence);
+  hostcache_tree_add(&s->cache->heaps[HOSTCACHE_KIND_LARGE], node, node->key, node->subkey,
+                     node->owner);
 }
 
-static void a_large_ready_block_stands_under_its_size_and_address(void **state) {
+static void the_cache_knows_how_much_is_ready(void **state) {
   scene *s = *state;
-  BREAK(s->large[1]->size, 2 * MIB, "a large ready block stands under its size and address");
-  BREAK(s->large[1]->by_size.subkey, 512, "a large ready block stands under its size and address");
+  BREAK(s->cache->cached, s->cache->cached + 1, "the cache knows how much is ready");
 }
 
-static void a_cached_block_is_in_a_bin(void **state) {
+static void the_idle_segments_are_those_that_are_one_ready_range(void **state) {
   scene *s = *state;
-  struct insides_i_bin *bin = bin_of(s, s->cached[0]);
-  insides_block *first = bin->ready;
-  bin->ready = first->next;
-  bin->count--;
-  assert_broken(s, "a cached block is in a bin");
-  bin->ready = first;
-  bin->count++;
+  const char *sentence = "the idle segments are those that are one ready range";
+  BREAK(s->cache->idle_first, s->cache->idle_first->idle_next, sentence);
+  BREAK(s->cache->idle_last, s->cache->idle_last->idle_previous, sentence);
+  BREAK(s->cached[1]->segment->idle_next, NULL, sentence);
+  BREAK(s->cached[1]->segment->idle_next, s->active[1]->segment, sentence);
 }
 
 /* ---- queues ---- */
@@ -424,7 +469,7 @@ static void the_figures_equal_the_sum_over_the_blocks(void **state) {
   unsigned i;
   for (i = 0; (stat = insides_i_stat_by_number(&s->cache->stats, i)) != NULL; i++)
     BREAK(stat->current, stat->current - 1, "the figures equal the sum over the blocks");
-  assert_int_equal(i, 17); /* all of hostcache_stats that is a hostcache_stat */
+  assert_int_equal(i, 19); /* all of hostcache_stats that is a hostcache_stat */
 }
 
 static void a_peak_is_not_below_its_current(void **state) {
@@ -447,31 +492,34 @@ static int look(void *user, const hostcache_visit *visit) {
   return all->count == all->stop_after;
 }
 
-static void walk_shows_every_segment_and_its_range_by_address(void **state) {
+static void walk_shows_every_segment_and_its_ranges_by_address(void **state) {
   scene *s = *state;
-  size_t of_kind[6] = {0}, bytes = 0, i;
+  size_t of_kind[6] = {0}, bytes = 0, left = 0, i;
+  uintptr_t next = 0;
   seen all = {0};
   assert_ok(insides_walk(s->cache, look, &all));
-  assert_int_equal(all.count, 20);
   for (i = 0; i < all.count; i++) {
     const hostcache_visit *v = &all.visits[i];
     of_kind[v->kind]++;
-    if (i % 2 == 0) {
-      assert_int_equal(v->kind, HOSTCACHE_VISIT_SEGMENT);
-      assert_true(i == 0 ||
-                  (uintptr_t)v->ptr >= (uintptr_t)all.visits[i - 2].ptr + all.visits[i - 2].size);
+    if (v->kind == HOSTCACHE_VISIT_SEGMENT) {
+      assert_int_equal(left, 0); /* the ranges before filled theirs */
+      assert_true((uintptr_t)v->ptr >= next);
+      next = (uintptr_t)v->ptr;
+      left = v->size;
       bytes += v->size;
     } else {
-      assert_ptr_equal(v->ptr, all.visits[i - 1].ptr);
-      assert_true(v->size <= all.visits[i - 1].size);
+      assert_int_equal((uintptr_t)v->ptr, next);
+      next += v->size;
+      left -= v->size;
       assert_true((v->requested > 0) ==
                   (v->kind == HOSTCACHE_VISIT_ACTIVE || v->kind == HOSTCACHE_VISIT_PENDING));
     }
   }
-  assert_int_equal(of_kind[HOSTCACHE_VISIT_SEGMENT], 10);
-  assert_int_equal(of_kind[HOSTCACHE_VISIT_ACTIVE], 2);
+  assert_int_equal(left, 0);
+  assert_int_equal(of_kind[HOSTCACHE_VISIT_SEGMENT], 11);
+  assert_int_equal(of_kind[HOSTCACHE_VISIT_ACTIVE], 4);
   assert_int_equal(of_kind[HOSTCACHE_VISIT_PENDING], 4);
-  assert_int_equal(of_kind[HOSTCACHE_VISIT_CACHED], 4);
+  assert_int_equal(of_kind[HOSTCACHE_VISIT_CACHED], 6);
   assert_int_equal(bytes, s->cache->stats.reserved_bytes.current);
   assert_int_equal(all.visits[1].requested, 64 * KIB);
 }
@@ -509,7 +557,7 @@ static void walk_shows_what_leaked(void **state) {
   assert_ok(insides_walk(s->cache, look, &all));
   for (i = 0; i < all.count; i++) leaked += all.visits[i].kind == HOSTCACHE_VISIT_LEAKED;
   assert_int_equal(leaked, 4);
-  assert_int_equal(all.count, 20);
+  assert_int_equal(all.count, 25);
   insides_abandon(s->cache);
   free(s);
   assert_int_equal(set_scene(state), 0);
@@ -522,11 +570,15 @@ int main(void) {
       ON_SCENE(a_segment_stands_in_the_index_under_its_address),
       ON_SCENE(segments_do_not_overlap),
       ON_SCENE(a_segment_is_a_multiple_of_the_page),
-      ON_SCENE(a_segment_and_its_block_know_each_other),
-      ON_SCENE(a_segment_that_leaked_and_its_block_know_each_other),
+      ON_SCENE(a_range_knows_its_segment),
+      ON_SCENE(a_block_lies_in_a_segment),
       ON_SCENE(a_block_in_the_index_has_memory),
-      ON_SCENE(a_block_lies_inside_its_segment),
+      ON_SCENE(the_ranges_of_a_segment_follow_each_other_without_a_gap),
+      ON_SCENE(ranges_are_linked_both_ways),
       ON_SCENE(a_block_is_aligned),
+      ON_SCENE(ready_ranges_do_not_stand_side_by_side),
+      ON_SCENE(a_block_is_found_by_its_first_address_and_its_last),
+      ON_SCENE(what_is_held_was_claimed),
       ON_SCENE(the_index_is_a_heap_by_priority),
       ON_SCENE(a_block_with_memory_is_in_the_index),
       ON_SCENE(a_block_knows_its_cache),
@@ -539,11 +591,11 @@ int main(void) {
       ON_SCENE(a_block_waits_for_something),
       ON_SCENE(a_use_is_of_a_known_kind),
       ON_SCENE(an_active_block_is_marked_by_a_stream_once),
-      ON_SCENE(a_bin_counts_its_blocks),
-      ON_SCENE(a_block_in_a_bin_is_cached),
-      ON_SCENE(a_block_is_in_the_bin_of_its_size),
-      ON_SCENE(a_large_ready_block_stands_under_its_size_and_address),
-      ON_SCENE(a_cached_block_is_in_a_bin),
+      ON_SCENE(what_is_in_a_heap_is_ready_and_of_its_kind),
+      ON_SCENE(a_ready_range_stands_under_its_size_and_address),
+      ON_SCENE(a_cached_block_is_in_a_heap),
+      ON_SCENE(the_cache_knows_how_much_is_ready),
+      ON_SCENE(the_idle_segments_are_those_that_are_one_ready_range),
       ON_SCENE(a_queue_knows_its_length),
       ON_SCENE(a_queue_is_linked_both_ways),
       ON_SCENE(tickets_rise_along_a_queue),
@@ -558,7 +610,7 @@ int main(void) {
       ON_SCENE(a_stream_is_found_in_the_table_once),
       ON_SCENE(the_figures_equal_the_sum_over_the_blocks),
       ON_SCENE(a_peak_is_not_below_its_current),
-      ON_SCENE(walk_shows_every_segment_and_its_range_by_address),
+      ON_SCENE(walk_shows_every_segment_and_its_ranges_by_address),
       ON_SCENE(walk_stops_where_it_is_told_to),
       ON_SCENE(what_walk_calls_may_call_the_cache),
       ON_SCENE(walk_shows_what_leaked),

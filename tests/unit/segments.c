@@ -1,9 +1,10 @@
 /* segments.c - tests section 9 of the header: memory from the runtime, and blocks found by address.
 
    Promises: what the runtime gives with a segment is kept, zeroed first, and comes back with it; a
-   block is found from any pointer into it, and by nothing else, however close others lie; an
-   address that comes back at once is a new segment; what goes back has left the index before
-   (sections 4 to 6 of the contract). */
+   block is found from any pointer into it, and by nothing else, however close others lie, wherever
+   in the address space, and whatever other threads do; an address that comes back at once is a new
+   segment; what goes back has left the index before; small blocks share segments; a range that is
+   larger is split, and freed neighbours become one (sections 4 to 6 of the contract). */
 
 #include "sim/below.h"
 
@@ -243,6 +244,315 @@ static void real_memory_can_be_used_to_its_last_byte(void **state) {
   rig->device.backed = false;
 }
 
+/* ---- shared, split, whole again -------------------------------------------------------------- */
+
+static void share_segments(pinned_rig *rig) {
+  hostcache_config config = pinned_rig_config(rig);
+  config.segment_bytes = 0; /* the default: 2 MiB */
+  pinned_rig_configure(rig, config);
+}
+
+static void small_blocks_share_a_segment(void **state) {
+  pinned_rig *rig = *state;
+  const sim_key *key;
+  size_t offset = SIZE_MAX;
+  char *first;
+  int i;
+  share_segments(rig);
+  first = pinned_rig_take(rig, 64 * KIB);
+  for (i = 1; i < 32; i++)
+    assert_ptr_equal(pinned_rig_take(rig, 64 * KIB), first + (size_t)i * 64 * KIB);
+  assert_int_equal(rig->device.calls[SIM_MEM_ALLOC], 1);
+  assert_int_equal(rig->device.largest_request, 2 * MIB);
+  key = pinned_block_segment(pinned_find(rig->cache, first + 5 * 64 * KIB + 77), &offset);
+  assert_ptr_equal(key->start, first);
+  assert_int_equal(offset, 5 * 64 * KIB);
+  (void)pinned_rig_take(rig, 64 * KIB);
+  assert_int_equal(rig->device.calls[SIM_MEM_ALLOC], 2);
+  pinned_rig_check(rig);
+}
+
+static void freed_neighbours_become_one_in_whatever_order(void **state) {
+  static const int orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                   {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+  pinned_rig *rig = *state;
+  char *blocks[32];
+  uint64_t calls;
+  size_t i;
+  int order;
+  share_segments(rig);
+  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = pinned_rig_take(rig, 64 * KIB);
+  calls = sim_calls(&rig->device, SIM_EVERY_HOOK);
+  for (order = 0; order < 6; order++) {
+    for (i = 0; i < 3; i++) pinned_rig_give(rig, blocks[7 + orders[order][i]]);
+    pinned_rig_check(rig);
+    assert_int_equal(pinned_rig_stats(rig).inactive_split.current, 1);
+    assert_int_equal(pinned_rig_stats(rig).inactive_split_bytes.current, 192 * KIB);
+    assert_ptr_equal(pinned_rig_take(rig, 192 * KIB), blocks[7]);
+    pinned_rig_give(rig, blocks[7]);
+    for (i = 7; i < 10; i++) assert_ptr_equal(pinned_rig_take(rig, 64 * KIB), blocks[i]);
+    pinned_rig_check(rig);
+  }
+  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_HOOK), calls);
+}
+
+static void a_range_that_waits_is_not_made_part_of_its_neighbours(void **state) {
+  pinned_rig *rig = *state;
+  char *blocks[32];
+  size_t i;
+  share_segments(rig);
+  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = pinned_rig_take(rig, 64 * KIB);
+  (void)pinned_rig_use(rig, blocks[8], 1);
+  for (i = 7; i < 10; i++) pinned_rig_give(rig, blocks[i]);
+  assert_ptr_equal(pinned_rig_take(rig, 64 * KIB), blocks[7]);
+  assert_ptr_equal(pinned_rig_take(rig, 64 * KIB), blocks[9]);
+  pinned_rig_give(rig, blocks[7]);
+  pinned_rig_give(rig, blocks[9]);
+  sim_complete_all(&rig->device);
+  assert_int_equal(pinned_rig_poll(rig), 1);
+  assert_ptr_equal(pinned_rig_take(rig, 192 * KIB), blocks[7]);
+}
+
+static void a_larger_range_is_split_and_its_rest_stays_available(void **state) {
+  pinned_rig *rig = *state;
+  char *whole = pinned_rig_take(rig, 8 * MIB);
+  pinned_rig_give(rig, whole);
+  assert_ptr_equal(pinned_rig_take(rig, 3 * MIB), whole);
+  assert_ptr_equal(pinned_rig_take(rig, 5000), whole + 3 * MIB);
+  assert_ptr_equal(pinned_rig_take(rig, 4 * MIB), whole + 3 * MIB + 5120);
+  assert_int_equal(rig->device.calls[SIM_MEM_ALLOC], 1);
+  assert_int_equal(pinned_rig_stats(rig).cached_bytes.current, MIB - 5120);
+  pinned_rig_check(rig);
+  pinned_rig_give(rig, whole + 3 * MIB);
+  pinned_rig_give(rig, whole);
+  pinned_rig_give(rig, whole + 3 * MIB + 5120);
+  assert_int_equal(pinned_rig_stats(rig).inactive_split.current, 0); /* whole again */
+  assert_ptr_equal(pinned_rig_take(rig, 8 * MIB), whole);
+}
+
+static void small_blocks_go_to_their_own_segments_while_these_have_room(void **state) {
+  pinned_rig *rig = *state;
+  char *large, *small;
+  share_segments(rig);
+  large = pinned_rig_take(rig, 8 * MIB);
+  small = pinned_rig_take(rig, 64 * KIB);
+  pinned_rig_give(rig, large);
+  assert_ptr_equal(pinned_rig_take(rig, MIB), small + 64 * KIB);
+  assert_ptr_equal(pinned_rig_take(rig, 832 * KIB), small + MIB + 64 * KIB);
+  assert_ptr_equal(pinned_rig_take(rig, 128 * KIB), small + MIB + 896 * KIB);
+  assert_ptr_equal(pinned_rig_take(rig, 512), large); /* before more is asked for */
+  assert_int_equal(rig->device.calls[SIM_MEM_ALLOC], 2);
+}
+
+static void a_segment_goes_back_once_all_of_it_is_free(void **state) {
+  pinned_rig *rig = *state;
+  char *blocks[64];
+  size_t i;
+  share_segments(rig);
+  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = pinned_rig_take(rig, 64 * KIB);
+  for (i = 0; i < COUNT_OF(blocks); i++)
+    if (i != 40) pinned_rig_give(rig, blocks[i]);
+  assert_ok(pinned_empty_cache(rig->cache));
+  assert_int_equal(sim_live_bytes(&rig->device), 2 * MIB);
+  assert_result(pinned_free(rig->cache, blocks[0]), HOSTCACHE_ERR_NOT_FOUND);
+  assert_non_null(pinned_find(rig->cache, blocks[40] + 64 * KIB - 1));
+  pinned_rig_give(rig, blocks[40]);
+  assert_ok(pinned_empty_cache(rig->cache));
+  assert_int_equal(sim_live_bytes(&rig->device), 0);
+}
+
+/* A record that became part of its neighbour says so, until it is used again. */
+static void a_double_free_by_handle_is_told_also_when_the_range_is_part_of_another(void **state) {
+  pinned_rig *rig = *state;
+  pinned_block *blocks[3];
+  size_t i;
+  share_segments(rig);
+  for (i = 0; i < 3; i++) assert_ok(pinned_block_alloc(rig->cache, 64 * KIB, &blocks[i]));
+  for (i = 0; i < 3; i++) assert_ok(pinned_block_free(rig->cache, blocks[i]));
+  for (i = 0; i < 3; i++)
+    assert_result(pinned_block_free(rig->cache, blocks[i]), HOSTCACHE_ERR_DOUBLE_FREE);
+  assert_ok(pinned_empty_cache(rig->cache));
+  assert_result(pinned_block_free(rig->cache, blocks[0]), HOSTCACHE_ERR_NOT_FOUND);
+}
+
+/* ---- wherever memory is ---------------------------------------------------------------------- */
+
+/* A runtime that gives the addresses that it is told to. */
+typedef struct places {
+  const uintptr_t *next;
+  uint64_t returned;
+} places;
+
+#define HC_NAME placed
+#define HC_NO_STREAMS
+#define HC_CTX_T places *
+#define HC_MEM_ALLOC(p, size, align, ptr_out) \
+  ((void)(align), (void)(size), *(ptr_out) = (void *)*(p)->next++, hostcache_done())
+#define HC_MEM_FREE(p, ptr, size) ((void)(ptr), (void)(size), (p)->returned++, hostcache_done())
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
+static void memory_may_lie_anywhere_from_4_KiB_to_2_to_the_57(void **state) {
+  static const uintptr_t addresses[] = {
+      4096,
+      (uintptr_t)1 << 30,
+      ((uintptr_t)1 << 39) - 512, /* across what the index divides */
+      ((uintptr_t)1 << 47) - 2 * PAGE,
+      ((uintptr_t)1 << 48) - 512,
+      ((uintptr_t)1 << 56) - 512,
+      ((uintptr_t)1 << 57) - 4 * PAGE,
+  };
+  enum { PLACES = COUNT_OF(addresses) };
+  hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  places p = {addresses, 0};
+  placed_block *blocks[PLACES];
+  placed *cache;
+  size_t i;
+  (void)state;
+  config.segment_bytes = PAGE;
+  assert_ok(placed_create(&cache, &config, &p));
+  for (i = 0; i < PLACES; i++) assert_ok(placed_block_alloc(cache, 4 * PAGE, &blocks[i]));
+  assert_ok(placed_check(cache));
+  for (i = 0; i < PLACES; i++) {
+    const uintptr_t from = addresses[i];
+    assert_ptr_equal(placed_block_ptr(blocks[i]), (void *)from);
+    assert_ptr_equal(placed_find(cache, (void *)from), blocks[i]);
+    assert_ptr_equal(placed_find(cache, (void *)(from + 4 * PAGE - 1)), blocks[i]);
+    assert_null(placed_find(cache, (void *)(from - 1)));
+    assert_null(placed_find(cache, (void *)(from + 4 * PAGE)));
+  }
+  assert_null(placed_find(cache, NULL));
+  assert_null(placed_find(cache, (void *)UINTPTR_MAX));
+  for (i = 0; i < PLACES; i++) assert_ok(placed_free(cache, (void *)addresses[i]));
+  assert_ok(placed_check(cache));
+  assert_ok(placed_destroy(cache));
+}
+
+static void memory_above_2_to_the_57_is_refused_and_given_back(void **state) {
+  static const uintptr_t addresses[] = {((uintptr_t)1 << 57) - PAGE, (uintptr_t)1 << 63};
+  hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  places p = {addresses, 0};
+  placed *cache;
+  void *ptr;
+  (void)state;
+  config.segment_bytes = PAGE;
+  assert_ok(placed_create(&cache, &config, &p));
+  assert_result(placed_alloc(cache, 2 * PAGE, &ptr), HOSTCACHE_ERR_CORRUPT);
+  assert_result(placed_alloc(cache, PAGE, &ptr), HOSTCACHE_ERR_CORRUPT);
+  assert_int_equal(p.returned, 2);
+  assert_ok(placed_destroy(cache));
+}
+
+static void memory_that_reaches_into_a_live_segment_is_refused_and_kept(void **state) {
+  static const uintptr_t addresses[] = {(uintptr_t)1 << 30, ((uintptr_t)1 << 30) - PAGE,
+                                        ((uintptr_t)1 << 30) + PAGE};
+  hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  places p = {addresses, 0};
+  placed *cache;
+  void *ptr, *other;
+  (void)state;
+  config.segment_bytes = PAGE;
+  assert_ok(placed_create(&cache, &config, &p));
+  assert_ok(placed_alloc(cache, 2 * PAGE, &ptr));
+  assert_result(placed_alloc(cache, 2 * PAGE, &other), HOSTCACHE_ERR_CORRUPT); /* from below */
+  assert_result(placed_alloc(cache, 2 * PAGE, &other), HOSTCACHE_ERR_CORRUPT); /* from inside */
+  assert_int_equal(p.returned, 0);
+  assert_ok(placed_free(cache, ptr));
+  assert_ok(placed_destroy(cache));
+}
+
+/* Ranges from the smallest unit to more than a shelf of the index covers. */
+static void every_alignment_finds_its_blocks(void **state) {
+  static const unsigned shifts[] = {0, 3, 6, 9, 11, 12, 13, 16, 20, 21, 22, 30, 40};
+  pinned_rig *rig = *state;
+  size_t i, j;
+  for (i = 0; i < COUNT_OF(shifts); i++) {
+    const size_t alignment = (size_t)1 << shifts[i], unit = alignment > PAGE ? alignment : PAGE;
+    hostcache_config config = pinned_rig_config(rig);
+    char *blocks[40];
+    config.alignment = alignment;
+    config.segment_bytes = 64 * unit;
+    rig->device.memory_limit = SIZE_MAX;
+    pinned_rig_configure(rig, config);
+    for (j = 0; j < COUNT_OF(blocks); j++)
+      blocks[j] = pinned_rig_take(rig, alignment * (j % 5 + 1));
+    for (j = 0; j < COUNT_OF(blocks); j++) {
+      pinned_block *block = pinned_find(rig->cache, blocks[j]);
+      assert_ptr_equal(pinned_block_ptr(block), blocks[j]);
+      assert_int_equal((uintptr_t)blocks[j] % alignment, 0);
+      assert_ptr_equal(pinned_find(rig->cache, blocks[j] + pinned_block_size(block) - 1), block);
+      assert_ptr_not_equal(pinned_find(rig->cache, blocks[j] + pinned_block_size(block)), block);
+      assert_ptr_not_equal(pinned_find(rig->cache, blocks[j] - 1), block);
+    }
+    pinned_rig_check(rig);
+    for (j = 0; j < COUNT_OF(blocks); j++) pinned_rig_give(rig, blocks[j * 7 % COUNT_OF(blocks)]);
+    pinned_rig_check(rig);
+    assert_ok(pinned_empty_cache(rig->cache));
+    assert_int_equal(sim_live_bytes(&rig->device), 0);
+  }
+}
+
+/* ---- found while others work ----------------------------------------------------------------- */
+
+typedef struct crowd {
+  pinned *cache;
+  char *stable[16];
+  atomic_int working;
+  int number;
+} crowd;
+
+/* Gets and frees around the blocks that stay, splits and makes whole, gives segments back. */
+static void *come_and_go(void *argument) {
+  crowd *c = argument;
+  uint64_t seed = 5;
+  void *blocks[64] = {NULL};
+  size_t i;
+  int step;
+  for (step = 0; step < 40000; step++) {
+    i = random_below(&seed, COUNT_OF(blocks));
+    if (blocks[i] != NULL) {
+      expect_or_abort(pinned_free(c->cache, blocks[i]) == HOSTCACHE_OK);
+      blocks[i] = NULL;
+    } else {
+      size_t size = (size_t)1 << random_below(&seed, 22);
+      expect_or_abort(pinned_alloc(c->cache, size, &blocks[i]) == HOSTCACHE_OK);
+    }
+    if (step % 200 == 0) expect_or_abort(pinned_empty_cache(c->cache) == HOSTCACHE_OK);
+  }
+  for (i = 0; i < COUNT_OF(blocks); i++)
+    expect_or_abort(pinned_free(c->cache, blocks[i]) == HOSTCACHE_OK);
+  atomic_fetch_sub(&c->working, 1);
+  return NULL;
+}
+
+static void an_active_block_is_found_while_others_come_and_go(void **state) {
+  pinned_rig *rig = *state;
+  pinned_block *handles[16];
+  pthread_t threads[2];
+  uint64_t seed = 9;
+  crowd c;
+  size_t i;
+  share_segments(rig);
+  memset(&c, 0, sizeof c);
+  c.cache = rig->cache;
+  for (i = 0; i < COUNT_OF(c.stable); i++) {
+    void *between = pinned_rig_take(rig, 3000);
+    c.stable[i] = pinned_rig_take(rig, 40000 + i * 512);
+    handles[i] = pinned_find(rig->cache, c.stable[i]);
+    pinned_rig_give(rig, between); /* so that there is coming and going on both sides */
+  }
+  atomic_store(&c.working, 2);
+  for (i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, &c), 0);
+  while (atomic_load(&c.working) > 0) {
+    const size_t k = random_below(&seed, COUNT_OF(c.stable));
+    const size_t offset = random_below(&seed, 40000);
+    assert_ptr_equal(pinned_find(rig->cache, c.stable[k] + offset), handles[k]);
+    assert_null(pinned_find(rig->cache, &c)); /* foreign */
+  }
+  for (i = 0; i < 2; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+  pinned_rig_check(rig);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pinned_rig_setup, pinned_rig_teardown)
 
 int main(void) {
@@ -258,6 +568,18 @@ int main(void) {
       TEST(an_address_that_comes_back_at_once_is_a_new_segment),
       TEST(the_address_of_a_leaked_segment_may_come_again),
       TEST(real_memory_can_be_used_to_its_last_byte),
+      TEST(small_blocks_share_a_segment),
+      TEST(freed_neighbours_become_one_in_whatever_order),
+      TEST(a_range_that_waits_is_not_made_part_of_its_neighbours),
+      TEST(a_larger_range_is_split_and_its_rest_stays_available),
+      TEST(small_blocks_go_to_their_own_segments_while_these_have_room),
+      TEST(a_segment_goes_back_once_all_of_it_is_free),
+      TEST(a_double_free_by_handle_is_told_also_when_the_range_is_part_of_another),
+      TEST(memory_may_lie_anywhere_from_4_KiB_to_2_to_the_57),
+      TEST(memory_above_2_to_the_57_is_refused_and_given_back),
+      TEST(memory_that_reaches_into_a_live_segment_is_refused_and_kept),
+      TEST(every_alignment_finds_its_blocks),
+      TEST(an_active_block_is_found_while_others_come_and_go),
   };
   return cmocka_run_group_tests_name("segments", tests, NULL, NULL);
 }

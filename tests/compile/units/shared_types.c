@@ -56,6 +56,18 @@ static inline int shape_of(const hostcache_config *config, const hostcache_stats
          on_error != NULL && user != NULL && kind != NULL && ptr != NULL;
 }
 
+static inline int shape_of_budget(const hostcache_budget *budget) {
+  const int64_t *figures[] = {&budget->bytes,         &budget->memlock_limit,
+                              &budget->memlock_used,  &budget->cgroup_limit,
+                              &budget->cgroup_used,   &budget->huge_free,
+                              &budget->mem_available, &budget->cgroup_reclaimable};
+  const int32_t *exempt = &budget->memlock_exempt;
+  const hostcache_binding bindings[] = {HOSTCACHE_BUDGET_NOTHING, HOSTCACHE_BUDGET_MEMLOCK,
+                                        HOSTCACHE_BUDGET_CGROUP, HOSTCACHE_BUDGET_AVAILABLE};
+  return *figures[0] != HOSTCACHE_UNKNOWN && *figures[1] != HOSTCACHE_UNLIMITED && *exempt == 0 &&
+         budget->binding == bindings[1] && hostcache_binding_string(bindings[0]) != NULL;
+}
+
 int shared_types(const hostcache_stats *stats, const hostcache_visit *visit);
 int shared_types(const hostcache_stats *stats, const hostcache_visit *visit) {
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
@@ -78,7 +90,10 @@ int shared_types(const hostcache_stats *stats, const hostcache_visit *visit) {
                        HOSTCACHE_VISIT_PENDING,     HOSTCACHE_VISIT_CACHED,
                        HOSTCACHE_VISIT_QUARANTINED, HOSTCACHE_VISIT_LEAKED};
   const char *string = hostcache_result_string(results[0]);
+  hostcache_budget budget;
   config.thread_cache_bytes = HOSTCACHE_NONE;
+  config.max_reserved_percent = 50;
+  if (plain_budget(&budget) == HOSTCACHE_OK && !shape_of_budget(&budget)) return 0;
   return shape_of(&config, stats, visit) && kinds[0] != kinds[1] && string != NULL;
 }
 
