@@ -1957,7 +1957,9 @@ HOSTCACHE_UNUSED static hostcache_node *hostcache_tree_ceiling(hostcache_node *r
 
 typedef struct hostcache_shelf {
   struct hostcache_shelf *next; /* among the spares */
-  unsigned shift, places;       /* set before the shelf is published */
+  unsigned shift, places;       /* these two lines: set before the shelf is published */
+  unsigned width;               /* log2 of the addresses that it is for; `prefix` are their bits */
+  uint64_t prefix;              /* above that */
   size_t *filled; /* a bit for each place below which something begins. Stored with release under
                      segments_lock; read with acquire */
   void **at;      /* likewise. A shelf, or the address of a record, plus one */
@@ -1971,6 +1973,8 @@ typedef struct hostcache_shelves {
 
 typedef struct hostcache_index {
   void *root;     /* a shelf. Stored with release, read with acquire */
+  void *recent;   /* likewise. The last shelf of whole pages that something was entered in: what is
+                     done next is likely to be there, and need not come down from the root */
   unsigned shift; /* log2 of what two entries are apart, at least */
 } hostcache_index;
 
@@ -2022,18 +2026,29 @@ HOSTCACHE_UNUSED static hostcache_shelf *hostcache_shelf_take(hostcache_shelves 
   return shelf;
 }
 
-/* Marks a place as filled or empty. Non-zero: another one of the shelf is filled. */
-HOSTCACHE_UNUSED static int hostcache_shelf_mark(hostcache_shelf *shelf, unsigned place,
-                                                 int filled) {
-  size_t bit = (size_t)1 << (place % HOSTCACHE_WORD_BITS), others;
-  size_t *word = &shelf->filled[place / HOSTCACHE_WORD_BITS];
+/* Is another place of the shelf filled? segments_lock is held. */
+HOSTCACHE_UNUSED static int hostcache_shelf_others(const hostcache_shelf *shelf, unsigned place) {
+  const unsigned word = place / HOSTCACHE_WORD_BITS;
+  size_t others = shelf->filled[word] & ~((size_t)1 << (place % HOSTCACHE_WORD_BITS));
   unsigned i;
-  others = *word & ~bit;
-  hostcache_size_store_release(word, filled ? others | bit : others);
-  for (i = 0; !others && i < shelf->places; i += HOSTCACHE_WORD_BITS)
-    if (i / HOSTCACHE_WORD_BITS != place / HOSTCACHE_WORD_BITS)
-      others = shelf->filled[i / HOSTCACHE_WORD_BITS];
+  for (i = 0; !others && i * HOSTCACHE_WORD_BITS < shelf->places; i++)
+    if (i != word) others = shelf->filled[i];
   return others != 0;
+}
+
+/* Marks a place as filled or empty. segments_lock is held. */
+HOSTCACHE_UNUSED static void hostcache_shelf_mark(hostcache_shelf *shelf, unsigned place,
+                                                  int filled) {
+  const size_t bit = (size_t)1 << (place % HOSTCACHE_WORD_BITS);
+  size_t *word = &shelf->filled[place / HOSTCACHE_WORD_BITS];
+  hostcache_size_store_release(word, filled ? *word | bit : *word & ~bit);
+}
+
+/* The shelf of `recent`, if the address is one of its own; else NULL. */
+HOSTCACHE_UNUSED static hostcache_shelf *hostcache_index_recent(const hostcache_index *index,
+                                                              uint64_t address) {
+  hostcache_shelf *recent = (hostcache_shelf *)hostcache_ptr_load_acquire(&index->recent);
+  return recent && address >> recent->width == recent->prefix ? recent : NULL;
 }
 
 /* May a record stand at this place of a shelf, or must it stand below? */
@@ -2047,8 +2062,9 @@ HOSTCACHE_UNUSED static int hostcache_stands_here(const hostcache_index *index, 
 /* How many shelves are missing to enter an address. segments_lock is held. */
 HOSTCACHE_UNUSED static void hostcache_index_missing(const hostcache_index *index,
                                                      uint64_t address, size_t missing[2]) {
-  const void *entry = index->root;
-  unsigned shift = hostcache_shift_below(index, HOSTCACHE_ADDRESS_BITS);
+  const hostcache_shelf *recent = hostcache_index_recent(index, address);
+  const void *entry = recent ? (const void *)recent : index->root;
+  unsigned shift = recent ? recent->shift : hostcache_shift_below(index, HOSTCACHE_ADDRESS_BITS);
   missing[0] = missing[1] = 0;
   for (;; shift = hostcache_shift_below(index, shift)) {
     const hostcache_shelf *shelf =
@@ -2063,14 +2079,23 @@ HOSTCACHE_UNUSED static void hostcache_index_missing(const hostcache_index *inde
    are missing are taken from the spares. segments_lock is held. */
 HOSTCACHE_UNUSED static void hostcache_index_add(hostcache_index *index, uint64_t address,
                                                  void *record, hostcache_shelves *spare) {
+  const unsigned page =
+      index->shift > HOSTCACHE_PAGE_SHIFT ? index->shift : (unsigned)HOSTCACHE_PAGE_SHIFT;
+  hostcache_shelf *recent = hostcache_index_recent(index, address);
+  unsigned above = HOSTCACHE_ADDRESS_BITS, shift = hostcache_shift_below(index, above);
   void **at = &index->root;
-  unsigned shift = hostcache_shift_below(index, HOSTCACHE_ADDRESS_BITS);
-  for (;; shift = hostcache_shift_below(index, shift)) {
+  if (recent && hostcache_shelf_others(recent, hostcache_place(recent, address))) {
+    at = &index->recent; /* something is below it already: it is marked so, up to the root */
+    shift = recent->shift;
+  }
+  for (;; above = shift, shift = hostcache_shift_below(index, shift)) {
     hostcache_shelf *shelf = (hostcache_shelf *)*at;
     unsigned place;
     if (!shelf || hostcache_is_record(shelf)) {
       hostcache_shelf *fresh = hostcache_shelf_take(spare, shift < HOSTCACHE_PAGE_SHIFT);
       fresh->shift = shift;
+      fresh->width = above;
+      fresh->prefix = address >> above;
       if (shelf) { /* a record of where the page begins */
         fresh->at[0] = shelf;
         fresh->filled[0] = 1;
@@ -2078,22 +2103,25 @@ HOSTCACHE_UNUSED static void hostcache_index_add(hostcache_index *index, uint64_
       hostcache_ptr_store_release(at, fresh);
       shelf = fresh;
     }
+    if (shift == page) hostcache_ptr_store_release(&index->recent, shelf);
     place = hostcache_place(shelf, address);
     at = &shelf->at[place];
     if (hostcache_stands_here(index, shift, address, *at)) {
       hostcache_ptr_store_release(at, (char *)record + 1);
-      (void)hostcache_shelf_mark(shelf, place, 1);
+      hostcache_shelf_mark(shelf, place, 1);
       return;
     }
-    (void)hostcache_shelf_mark(shelf, place, 1);
+    hostcache_shelf_mark(shelf, place, 1);
   }
 }
 
 /* Takes the record out that stands under an address. segments_lock is held. */
 HOSTCACHE_UNUSED static void hostcache_index_remove(hostcache_index *index, uint64_t address) {
-  hostcache_shelf *path[HOSTCACHE_DEPTH_MAX];
+  hostcache_shelf *path[HOSTCACHE_DEPTH_MAX], *recent = hostcache_index_recent(index, address);
   void **at = &index->root;
-  unsigned depth = 0;
+  unsigned depth = 0, place;
+  if (recent && hostcache_shelf_others(recent, hostcache_place(recent, address)))
+    at = &index->recent; /* it is not empty then, and nothing changes above it */
   while (!hostcache_is_record(*at)) {
     HOSTCACHE_ASSERT(*at && depth < HOSTCACHE_DEPTH_MAX);
     path[depth] = (hostcache_shelf *)*at;
@@ -2103,7 +2131,9 @@ HOSTCACHE_UNUSED static void hostcache_index_remove(hostcache_index *index, uint
   hostcache_ptr_store_release(at, NULL);
   while (depth > 0) {
     depth--;
-    if (hostcache_shelf_mark(path[depth], hostcache_place(path[depth], address), 0)) return;
+    place = hostcache_place(path[depth], address);
+    hostcache_shelf_mark(path[depth], place, 0);
+    if (hostcache_shelf_others(path[depth], place)) return;
   }
 }
 
@@ -2142,7 +2172,9 @@ HOSTCACHE_UNUSED static void *hostcache_index_floor(const hostcache_index *index
                                                     uint64_t address) {
   const hostcache_shelf *root =
       (const hostcache_shelf *)hostcache_ptr_load_acquire(&index->root);
-  if (!root || address >> HOSTCACHE_ADDRESS_BITS) return NULL;
+  const hostcache_shelf *recent = hostcache_index_recent(index, address);
+  void *found = recent ? hostcache_shelf_last(recent, address) : NULL;
+  if (found || !root || address >> HOSTCACHE_ADDRESS_BITS) return found;
   return hostcache_shelf_last(root, address);
 }
 
