@@ -265,7 +265,8 @@ typedef struct hostcache_config { /* start from HOSTCACHE_CONFIG_INIT; 0 means t
                                      bound */
   size_t thread_cache_bytes;      /* a thread's own stock; not built yet: HOSTCACHE_NONE or 0 */
   uint64_t wait_on_limit_ns;      /* how long an allocation waits for what is pending before it
-                                     fails for want of memory; 0: it does not */
+                                     fails for want of memory; 0: it does not. A hook that allocates
+                                     may wait for itself so long */
   uint32_t streams_die_idle;      /* 1: forget_stream waits for what is pending; 0 */
   hostcache_error_fn on_error;    /* hears of each failure of a hook or of the bookkeeping */
   void *on_error_user;
@@ -2383,10 +2384,9 @@ HC_CACHE {
                                                   address */
   HC_SEGMENT *idle_first, *idle_last; /* LOCK: segments_lock. Longest idle first */
   size_t idle_count;   /* LOCK: segments_lock */
-  size_t cached;       /* LOCK: segments_lock. Bytes that are ready */
   size_t claimed;      /* LOCK: segments_lock. Bytes that are held, or being asked for */
   size_t max_reserved; /* LOCK: segments_lock. The cap on `claimed`; SIZE_MAX: none */
-  size_t max_cached;   /* LOCK: segments_lock. The bound on `cached`; SIZE_MAX: none */
+  size_t max_cached;   /* LOCK: segments_lock. The bound on what is ready; SIZE_MAX: none */
   size_t returning;    /* LOCK: segments_lock. Bytes of `claimed` that HC_MEM_FREE is being given */
   uint64_t gains;      /* LOCK: segments_lock. How often a range got ready, or memory went back */
   size_t wanted;       /* LOCK: segments_lock. The most that was held when something was reserved */
@@ -2807,12 +2807,6 @@ HOSTCACHE_UNUSED static size_t HC_I(stream_bucket)(HC_STREAM hc_stream) {
    the request by at most one unit or 12.5%. Larger requests are rounded up to the page (or the
    alignment, where that is more) and to nothing else. */
 
-HOSTCACHE_UNUSED static unsigned HC_I(log2)(size_t x) { /* of x > 0, rounded down */
-  unsigned log = 0;
-  while (x >>= 1) log++;
-  return log;
-}
-
 /* `size` rounded up to a multiple of `unit`, a power of two. The caller has ruled out overflow. */
 HOSTCACHE_UNUSED static size_t HC_I(round_up)(size_t size, size_t unit) {
   return (size + (unit - 1)) & ~(unit - 1);
@@ -2832,7 +2826,7 @@ HOSTCACHE_UNUSED static size_t HC_I(own_size)(const HC_CACHE *self, size_t block
 HOSTCACHE_UNUSED static size_t HC_I(class_units)(size_t units, uint32_t steps) {
   unsigned log;
   if (units <= steps) return units;
-  log = HC_I(log2)(units - 1); /* 2^log < units <= 2^(log + 1), and 2^log >= steps */
+  log = hostcache_log2(units - 1); /* 2^log < units <= 2^(log + 1), and 2^log >= steps */
   return HC_I(round_up)(units, ((size_t)1 << log) / steps);
 }
 
@@ -2997,6 +2991,16 @@ HOSTCACHE_UNUSED static int HC_I(may_split)(const HC_CACHE *self, const HC_BLOCK
   return range->segment->kind == HOSTCACHE_KIND_RESERVE || !HC_I(is_oversize)(self, range->size);
 }
 
+/* Bytes that are ready. segments_lock is held. */
+HOSTCACHE_UNUSED static size_t HC_I(cached)(const HC_CACHE *self) {
+  return (size_t)self->stats.cached_bytes.current;
+}
+
+/* Is more held, or ready, than the bounds allow? segments_lock is held. */
+HOSTCACHE_UNUSED static int HC_I(is_in_excess)(const HC_CACHE *self) {
+  return self->claimed > self->max_reserved || HC_I(cached)(self) > self->max_cached;
+}
+
 /* A range is ready, and no neighbour of it is. segments_lock is held. */
 HOSTCACHE_UNUSED static void HC_I(heap_add)(HC_CACHE *self, HC_BLOCK *range) {
   HC_SEGMENT *segment = range->segment;
@@ -3004,7 +3008,6 @@ HOSTCACHE_UNUSED static void HC_I(heap_add)(HC_CACHE *self, HC_BLOCK *range) {
   self->gains++;
   hostcache_tree_add(&self->heaps[segment->kind], &range->by_size, range->size,
                      (size_t)range->ptr, range);
-  self->cached += range->size;
   if (!range->left && !range->right) {
     segment->idle_since = hostcache_now_ns();
     segment->idle_previous = self->idle_last;
@@ -3016,8 +3019,7 @@ HOSTCACHE_UNUSED static void HC_I(heap_add)(HC_CACHE *self, HC_BLOCK *range) {
     self->idle_count++;
   }
   HC_I(count_ready)(self, range, 1);
-  if (self->cached > self->max_cached || self->claimed > self->max_reserved)
-    hostcache_u32_store_relaxed(&self->excess, 1);
+  if (HC_I(is_in_excess)(self)) hostcache_u32_store_relaxed(&self->excess, 1);
 }
 
 /* A ready range is taken, or about to change. segments_lock is held. */
@@ -3025,7 +3027,6 @@ HOSTCACHE_UNUSED static void HC_I(heap_remove)(HC_CACHE *self, HC_BLOCK *range) 
   HC_SEGMENT *segment = range->segment;
   range->is_ready = 0;
   hostcache_tree_remove(&self->heaps[segment->kind], &range->by_size);
-  self->cached -= range->size;
   if (!range->left && !range->right) {
     if (segment->idle_previous)
       segment->idle_previous->idle_next = segment->idle_next;
@@ -3420,9 +3421,7 @@ HOSTCACHE_UNUSED static int HC_I(bins_shed)(HC_CACHE *self) {
   if (!hostcache_u32_load_relaxed(&self->excess)) return 0;
   hostcache_lock(&self->segments_lock);
   hostcache_u32_store_relaxed(&self->excess, 0);
-  while ((self->claimed > self->max_reserved || self->cached > self->max_cached) &&
-         HC_I(give_back_oldest)(self, &leaked))
-    continue;
+  while (HC_I(is_in_excess)(self) && HC_I(give_back_oldest)(self, &leaked)) continue;
   hostcache_unlock(&self->segments_lock);
   return leaked ? -1 : 0;
 }
@@ -3451,9 +3450,9 @@ HOSTCACHE_UNUSED static size_t HC_I(comfort)(HC_CACHE *self, size_t size) {
 /* How large a new segment for a block is to be: as large as the shared ones, if the block is not
    larger, what is over may be kept idle, and the cap allows it. segments_lock is held. */
 HOSTCACHE_UNUSED static size_t HC_I(size_to_get)(const HC_CACHE *self, size_t size) {
-  size_t shared = self->config.segment_bytes;
+  const size_t shared = self->config.segment_bytes, cached = HC_I(cached)(self);
   if (size > shared || !HC_I(has_room)(self, shared)) return HC_I(own_size)(self, size);
-  if (self->cached > self->max_cached || shared - size > self->max_cached - self->cached)
+  if (cached > self->max_cached || shared - size > self->max_cached - cached)
     return HC_I(own_size)(self, size);
   return shared;
 }
@@ -5595,7 +5594,7 @@ HOSTCACHE_UNUSED static const char *HC_I(check_index)(HC_CACHE *self, HC_FINDING
 
 /* The heaps, and the list of idle segments. segments_lock is held. */
 HOSTCACHE_UNUSED static const char *HC_I(check_heaps)(HC_CACHE *self, const HC_FINDINGS *findings) {
-  size_t count = 0, idle = 0, bytes = 0;
+  size_t count = 0, idle = 0;
   const HC_SEGMENT *segment, *previous = NULL;
   int kind;
   for (kind = 0; kind < HOSTCACHE_KIND_COUNT; kind++) {
@@ -5606,12 +5605,10 @@ HOSTCACHE_UNUSED static const char *HC_I(check_heaps)(HC_CACHE *self, const HC_F
         return "what is in a heap is ready, and of its kind";
       if (range->size != node->key || (size_t)range->ptr != node->subkey)
         return "a ready range stands under its size and address";
-      bytes += range->size;
       idle += !range->left && !range->right;
     }
   }
   if (count != findings->ready) return "a cached block is in a heap";
-  if (bytes != self->cached) return "the cache knows how much is ready";
   for (segment = self->idle_first; segment; previous = segment, segment = segment->idle_next)
     if (idle-- == 0 || segment->idle_previous != previous || !segment->first->is_ready ||
         segment->first->right)

@@ -23,11 +23,11 @@ static const char *budget_root = "";
 #include <dirent.h>
 #include <errno.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/types.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include "limited_child.h"
 
 #define UNKNOWN HOSTCACHE_UNKNOWN
 #define UNLIMITED HOSTCACHE_UNLIMITED
@@ -858,15 +858,6 @@ static void a_part_of_a_budget_that_is_unknown_is_refused(void **state) {
 
 /* ---- a child that may lock little ------------------------------------------------------------ */
 
-/* cmocka's asserts are for its own process: a child says itself what was not so, and returns 1. */
-#define MUST(so)                                                       \
-  do {                                                                 \
-    if (!(so)) {                                                       \
-      fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #so); \
-      return 1;                                                        \
-    }                                                                  \
-  } while (0)
-
 static int a_limited_process_is_bound_by_memlock(void) {
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
   hostcache_budget budget;
@@ -900,23 +891,10 @@ static int a_limited_process_is_bound_by_memlock(void) {
   return 0;
 }
 
-/* Root is not held to the limit, so a child of root becomes somebody else first. */
 static void a_low_memlock_limit_binds_and_bounds_the_cap(void **state) {
-  const struct rlimit limit = {64 * KIB, 64 * KIB};
-  int status;
-  pid_t child;
   (void)state;
   budget_root = "";
-  child = fork();
-  assert_true(child >= 0);
-  if (child == 0) {
-    if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0) _exit(2);
-    if (geteuid() == 0 && setuid(65534) != 0) _exit(3);
-    _exit(a_limited_process_is_bound_by_memlock());
-  }
-  assert_int_equal(waitpid(child, &status, 0), child);
-  assert_true(WIFEXITED(status));
-  assert_int_equal(WEXITSTATUS(status), 0);
+  in_a_limited_child(a_limited_process_is_bound_by_memlock, 64 * KIB, 64 * KIB);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_tree, close_tree)

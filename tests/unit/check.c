@@ -354,11 +354,6 @@ static void a_cached_block_is_in_a_heap(void **state) {
                      node->owner);
 }
 
-static void the_cache_knows_how_much_is_ready(void **state) {
-  scene *s = *state;
-  BREAK(s->cache->cached, s->cache->cached + 1, "the cache knows how much is ready");
-}
-
 static void the_idle_segments_are_those_that_are_one_ready_range(void **state) {
   scene *s = *state;
   const char *sentence = "the idle segments are those that are one ready range";
@@ -594,7 +589,6 @@ int main(void) {
       ON_SCENE(what_is_in_a_heap_is_ready_and_of_its_kind),
       ON_SCENE(a_ready_range_stands_under_its_size_and_address),
       ON_SCENE(a_cached_block_is_in_a_heap),
-      ON_SCENE(the_cache_knows_how_much_is_ready),
       ON_SCENE(the_idle_segments_are_those_that_are_one_ready_range),
       ON_SCENE(a_queue_knows_its_length),
       ON_SCENE(a_queue_is_linked_both_ways),

@@ -17,13 +17,13 @@ typedef struct sim_key {
   size_t size;
 } sim_key;
 
-static uint64_t keys_given, keys_returned;
+static atomic_ullong keys_given, keys_returned; /* hooks are called by any thread */
 
 static int sim_key_alloc(sim_device *d, size_t size, size_t align, void **ptr, sim_key *key) {
   int code = sim_mem_alloc(d, size, align, ptr);
   if (key->number != 0 || key->start != NULL || key->size != 0)
     sim_violation(d, "the segment is not zeroed first");
-  key->number = ++keys_given; /* also on failure: nobody may look at it then */
+  key->number = atomic_fetch_add(&keys_given, 1) + 1; /* also on failure: nobody may look at it then */
   key->start = *ptr;
   key->size = size;
   return code;
@@ -32,7 +32,7 @@ static int sim_key_alloc(sim_device *d, size_t size, size_t align, void **ptr, s
 static int sim_key_free(sim_device *d, void *ptr, size_t size, const sim_key *key) {
   if (key->start != ptr || key->size != size)
     sim_violation(d, "the segment is not the one that was given with it");
-  keys_returned++;
+  atomic_fetch_add(&keys_returned, 1);
   return sim_mem_free(d, ptr, size);
 }
 
