@@ -776,8 +776,8 @@ HC_PUBLIC size_t HC_FN(block_size)(const HC_BLOCK *block);
 HC_PUBLIC HC_RUNTIME const *HC_FN(block_segment)(const HC_BLOCK *block, size_t *offset);
 #endif
 
-/* The handle of the active block that `ptr` points into, or NULL. Never dereferences `ptr`. Finds
-   it without a lock of the cache, and then looks under that of the block. O(1). */
+/* The handle of the active block that `ptr` points into, or NULL. Never dereferences `ptr`. Takes
+   no lock. O(1). */
 HC_PUBLIC HC_BLOCK *HC_FN(find)(HC_CACHE *cache, const void *ptr);
 
 /* Upkeep. */
@@ -2286,11 +2286,12 @@ struct HC_BLOCK {
   hostcache_mutex *lock; /* likewise: one of cache->block_locks */
   HC_SEGMENT *segment; /* this and the next two: LOCK: segments_lock and block->lock to write,
                           either to read; while it is ACTIVE they stay, and anyone may read */
-  void *ptr;
+  void *ptr;           /* this and the next with release, as find reads them without a lock */
   size_t size;
   HC_BLOCK *left, *right; /* LOCK: segments_lock. The neighbours in the segment */
   size_t requested;     /* LOCK: block->lock. Bytes, as the caller said */
-  uint64_t hand_outs;   /* LOCK: block->lock. Tells this hand-out from the next */
+  size_t life;          /* LOCK: block->lock to write, with release; find reads with acquire. One
+                           more at each hand-out, which makes it odd, and at each free */
   uint32_t outstanding; /* LOCK: block->lock. Uses that are not over, and 1 while they are pushed */
   uint8_t state;        /* LOCK: block->lock */
   uint8_t pushing;      /* LOCK: block->lock. Its uses are being pushed to their queues */
@@ -2467,6 +2468,8 @@ HOSTCACHE_UNUSED static void HC_I(turn)(HC_CACHE *self, HC_BLOCK *block, unsigne
   hostcache_stats *stats = &self->stats;
   unsigned from = block->state;
   block->state = (uint8_t)state;
+  if ((from == HOSTCACHE_ACTIVE) != (state == HOSTCACHE_ACTIVE))
+    hostcache_size_store_release(&block->life, block->life + 1);
   if (!HC_I(is_in_use)(from) && !HC_I(is_in_use)(state) && state != HOSTCACHE_LEAKED) return;
   hostcache_lock(&self->stats_lock);
   self->changes++;
@@ -2969,14 +2972,19 @@ HOSTCACHE_UNUSED static void HC_I(stock_return)(HC_CACHE *self, HC_STOCK *from) 
   HC_I(stock_move)(from, &self->stock, &all);
 }
 
+/* Says which memory a range is: never while it is ACTIVE. range->lock and segments_lock are held. */
+HOSTCACHE_UNUSED static void HC_I(place)(HC_BLOCK *range, void *ptr, size_t size) {
+  hostcache_ptr_store_release(&range->ptr, ptr);
+  hostcache_size_store_release(&range->size, size);
+}
+
 /* A range is a spare record from now on: its memory has gone back, or it is `merged` with its
    neighbour. segments_lock is held. */
 HOSTCACHE_UNUSED static void HC_I(retire)(HC_CACHE *self, HC_BLOCK *range, int merged) {
   hostcache_lock(range->lock);
   HC_I(turn)(self, range, HOSTCACHE_SPARE);
   range->segment = NULL;
-  range->ptr = NULL;
-  range->size = 0;
+  HC_I(place)(range, NULL, 0);
   range->left = NULL;
   range->right = NULL;
   range->merged = (uint8_t)merged;
@@ -3081,8 +3089,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(carve)(HC_CACHE *self, HC_STOCK *stock, H
   HC_BLOCK *rest = HC_I(spare_take)(stock);
   hostcache_lock(rest->lock);
   rest->segment = range->segment;
-  rest->ptr = (char *)range->ptr + size;
-  rest->size = range->size - size;
+  HC_I(place)(rest, (char *)range->ptr + size, range->size - size);
   rest->left = range;
   rest->right = range->right;
   HC_I(block_ready)(self, rest);
@@ -3090,7 +3097,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(carve)(HC_CACHE *self, HC_STOCK *stock, H
   if (range->right) range->right->left = rest;
   range->right = rest;
   hostcache_lock(range->lock);
-  range->size = size;
+  HC_I(place)(range, range->ptr, size);
   hostcache_unlock(range->lock);
   hostcache_index_add(&self->index, (size_t)rest->ptr, rest, &stock->shelves);
   return rest;
@@ -3104,7 +3111,7 @@ HOSTCACHE_UNUSED static void HC_I(absorb)(HC_CACHE *self, HC_BLOCK *range, HC_BL
   if (gone->right) gone->right->left = range;
   HC_I(retire)(self, gone, 1);
   hostcache_lock(range->lock);
-  range->size += size;
+  HC_I(place)(range, range->ptr, range->size + size);
   hostcache_unlock(range->lock);
 }
 
@@ -3288,8 +3295,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_
   HC_I(count_segment)(self, size, 1);
   hostcache_lock(range->lock);
   range->segment = segment;
-  range->ptr = ptr;
-  range->size = size;
+  HC_I(place)(range, ptr, size);
   range->left = NULL;
   range->right = NULL;
   HC_I(turn)(self, range, left ? HOSTCACHE_LEAKED : HOSTCACHE_LEAVING);
@@ -3327,6 +3333,20 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(lock_handle)(HC_CACHE *self, HC_BLOCK *bl
   return block;
 }
 
+/* The active block that `ptr` lies in, without a lock. If what is found gets another place while it
+   is looked at, its life has changed when its place does: it was freed meanwhile, and what lies in a
+   block that stays active is always found at once. */
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(active_at)(const HC_CACHE *self, const void *ptr) {
+  HC_BLOCK *block = (HC_BLOCK *)hostcache_index_floor(&self->index, (size_t)ptr);
+  size_t life, start, size;
+  if (!block) return NULL;
+  life = hostcache_size_load_acquire(&block->life);
+  start = (size_t)hostcache_ptr_load_acquire(&block->ptr);
+  size = hostcache_size_load_acquire(&block->size);
+  if (life % 2 == 0 || (size_t)ptr < start || (size_t)ptr - start >= size) return NULL;
+  return hostcache_size_load_acquire(&block->life) == life ? block : NULL;
+}
+
 /* Visits the records of all blocks, also spare ones, without a lock: start with *slab and *i of 0.
    NULL at the end. Records that are added meanwhile are not seen. */
 HOSTCACHE_UNUSED static HC_BLOCK *HC_I(next_block)(HC_CACHE *self, HC_SLAB **slab, unsigned *i) {
@@ -3353,7 +3373,6 @@ HOSTCACHE_UNUSED static void HC_I(hand_out)(HC_CACHE *self, HC_STOCK *stock, HC_
   }
   hostcache_lock(range->lock);
   range->requested = requested;
-  range->hand_outs++;
   range->merged = 0;
   if (range->state != state) HC_I(turn)(self, range, state);
   hostcache_unlock(range->lock);
@@ -4264,13 +4283,12 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_BLOCK *blo
 
 /* Waiting. */
 
-/* Is a block pending, and not yet in all of its queues? *hand_outs tells this time from the
-   next. */
-HOSTCACHE_UNUSED static int HC_I(is_being_queued)(HC_BLOCK *block, uint64_t *hand_outs) {
+/* Is a block pending, and not yet in all of its queues? *life tells this time from the next. */
+HOSTCACHE_UNUSED static int HC_I(is_being_queued)(HC_BLOCK *block, size_t *life) {
   int is;
   hostcache_lock(block->lock);
   is = block->state == HOSTCACHE_DEFERRED || block->pushing;
-  *hand_outs = block->hand_outs;
+  *life = block->life;
   hostcache_unlock(block->lock);
   return is;
 }
@@ -4370,7 +4388,7 @@ struct HC_I(forgetting) {
 struct HC_I(sighting) {
   int marked;  /* by the stream, without a value */
   int unknown; /* a use of the stream found no room */
-  uint64_t hand_outs;
+  size_t life;
   const void *ptr;
 };
 
@@ -4409,7 +4427,7 @@ HOSTCACHE_UNUSED static int HC_I(see)(HC_BLOCK *block, struct HC_I(forgetting) *
   found = active ? HC_I(mark_of)(block, job->stream) : NULL;
   sight->marked = found && found->kind == HOSTCACHE_USE_STREAM && !found->early;
   sight->unknown = HC_I(is_unknown_of)(block, job->stream) && !block->unknown_over;
-  sight->hand_outs = block->hand_outs;
+  sight->life = block->life;
   sight->ptr = block->ptr;
   if (found && found->value > job->target) job->target = found->value;
   if (sight->unknown && block->unknown_value > job->target) job->target = block->unknown_value;
@@ -4424,7 +4442,7 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(prepare)(HC_BLOCK *block, struct HC_I(forge
                                               HC_USE *alone) {
   HC_USE *found = NULL;
   hostcache_lock(block->lock);
-  if (block->state == HOSTCACHE_ACTIVE && block->hand_outs == sight->hand_outs) {
+  if (block->state == HOSTCACHE_ACTIVE && block->life == sight->life) {
     if (sight->marked) found = HC_I(mark_of)(block, job->stream);
     if (found && !found->early) {
       found->early = (uint8_t)early;
@@ -5193,14 +5211,8 @@ HC_PUBLIC HC_RUNTIME const *HC_FN(block_segment)(const HC_BLOCK *block, size_t *
 #endif
 
 HC_PUBLIC HC_BLOCK *HC_FN(find)(HC_CACHE *self, const void *ptr) {
-  HC_BLOCK *block;
-  int active;
   if (HC_I(enter)(self) != HOSTCACHE_OK) return NULL;
-  block = HC_I(lock_at)(self, ptr);
-  if (!block) return NULL;
-  active = block->state == HOSTCACHE_ACTIVE;
-  hostcache_unlock(block->lock);
-  return active ? block : NULL;
+  return HC_I(active_at)(self, ptr);
 }
 
 HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *self, size_t *blocks_made_ready) {
@@ -5220,14 +5232,15 @@ HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *self, size_t *blocks_
    the last ticket of what was pending at the call; *late: the time ran out before. */
 HOSTCACHE_UNUSED static uint64_t HC_I(settle)(HC_CACHE *self, HC_TALLY *tally, uint64_t began_ns,
                                               uint64_t timeout_ns, int *late) {
-  uint64_t ticket = HC_I(last_ticket)(self), hand_outs, seen;
+  uint64_t ticket = HC_I(last_ticket)(self);
+  size_t life, seen;
   HC_SLAB *slab = NULL;
   HC_BLOCK *block;
   unsigned i = 0, attempt;
   *late = 0;
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
-    if (!HC_I(is_being_queued)(block, &hand_outs)) continue;
-    for (attempt = 0, seen = hand_outs; seen == hand_outs; attempt++) {
+    if (!HC_I(is_being_queued)(block, &life)) continue;
+    for (attempt = 0, seen = life; seen == life; attempt++) {
       HC_I(drain_deferred)(self, tally);
       if (!HC_I(is_being_queued)(block, &seen)) break;
       *late = HC_I(is_late)(began_ns, timeout_ns);

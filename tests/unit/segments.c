@@ -553,6 +553,20 @@ static void an_active_block_is_found_while_others_come_and_go(void **state) {
   pinned_rig_check(rig);
 }
 
+/* With the lock held that comes last: no other may be taken then, and the header asserts it. */
+static void finding_takes_no_lock(void **state) {
+  pinned_rig *rig = *state;
+  char *active = pinned_rig_take(rig, 3000), *freed = pinned_rig_take(rig, 3000);
+  pinned_block *block;
+  pinned_rig_give(rig, freed);
+  hostcache_lock(&rig->cache->stats_lock);
+  block = pinned_find(rig->cache, active + 2999);
+  assert_ptr_equal(pinned_block_ptr(block), active);
+  assert_null(pinned_find(rig->cache, freed));
+  assert_null(pinned_find(rig->cache, &block));
+  hostcache_unlock(&rig->cache->stats_lock);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pinned_rig_setup, pinned_rig_teardown)
 
 int main(void) {
@@ -579,6 +593,7 @@ int main(void) {
       TEST(memory_above_2_to_the_57_is_refused_and_given_back),
       TEST(memory_that_reaches_into_a_live_segment_is_refused_and_kept),
       TEST(every_alignment_finds_its_blocks),
+      TEST(finding_takes_no_lock),
       TEST(an_active_block_is_found_while_others_come_and_go),
   };
   return cmocka_run_group_tests_name("segments", tests, NULL, NULL);
