@@ -118,6 +118,9 @@
    HOSTCACHE_NOW_NS()          a rising clock in ns; default: the system's monotonic clock. May be
                                called with a lock held, so it must not call the cache
    HOSTCACHE_TLS_MODEL         the model of thread-local variables, a string ("initial-exec")
+   HOSTCACHE_GLUE_HEADER       a header in place of the locks, atomics, thread-locals and clock of
+                               section 5, for a test that steers threads: the one in tests/ shows
+                               what it has to have
    HOSTCACHE_BUDGET_ROOT       what stands before /proc and /sys where budget reads them; ""
 
    Every hook returns a hostcache_status, which only these make: hostcache_done(),
@@ -877,9 +880,8 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *cache, hostcache_visit_fn visit
 #if defined HC_EMIT && !defined HC_BAD_EMIT
 
 /* ---- 5. GLUE ------------------------------------------------------------------------------------
-   Once per file, all static: everything that the header needs from the compiler and the system. A
-   test that wants to steer threads replaces this section alone, and the rest uses no atomic, lock,
-   thread-local or clock but through it. */
+   Once per file, all static: everything that the header needs from the compiler and the system. The
+   rest uses no atomic, lock, thread-local or clock but through it. */
 
 #ifndef HOSTCACHE_GLUE_INCLUDED
 #define HOSTCACHE_GLUE_INCLUDED
@@ -978,6 +980,34 @@ static bool hostcache_equal(const T &, const T &, long) {
   _Static_assert(_Alignof(type) <= 2 * sizeof(void *), "hostcache: " what " is aligned too much")
 #endif
 
+/* The highest bit of x > 0. */
+HOSTCACHE_UNUSED static unsigned hostcache_log2(size_t x) {
+#if defined __GNUC__
+  return 63 - (unsigned)__builtin_clzll((unsigned long long)x);
+#else
+  unsigned log = 0;
+  while (x >>= 1) log++;
+  return log;
+#endif
+}
+
+/* The locks by rank: a thread that holds one takes only locks of a higher rank, so it holds at most
+   one of each. This is the lock order of the whole header. */
+enum {
+  HOSTCACHE_RANK_CHECK = 1, /* cache->check_lock: one check at a time */
+  HOSTCACHE_RANK_STREAMS,   /* cache->streams_lock: the table of streams */
+  HOSTCACHE_RANK_QUEUE,     /* queue->lock: the waiting blocks of one stream, its event pool */
+  HOSTCACHE_RANK_SEGMENTS,  /* cache->segments_lock: segments, ranges, what is ready, spares */
+  HOSTCACHE_RANK_BLOCK,     /* cache->block_locks[]: state and uses of a share of the blocks */
+  HOSTCACHE_RANK_STATS      /* cache->stats_lock: the figures */
+};
+
+/* From here to the budget all is what threads need, and a test that steers them replaces it. */
+
+#ifdef HOSTCACHE_GLUE_HEADER
+#include HOSTCACHE_GLUE_HEADER
+#else
+
 /* Thread-local, only where HOSTCACHE_DEBUG tracks the locks that a thread holds. */
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_NONE
 #define HOSTCACHE_THREAD_LOCAL static
@@ -990,17 +1020,6 @@ static bool hostcache_equal(const T &, const T &, long) {
 #else
 #define HOSTCACHE_THREAD_LOCAL static _Thread_local
 #endif
-
-/* The locks by rank: a thread that holds one takes only locks of a higher rank, so it holds at most
-   one of each. This is the lock order of the whole header. */
-enum {
-  HOSTCACHE_RANK_CHECK = 1, /* cache->check_lock: one check at a time */
-  HOSTCACHE_RANK_STREAMS,   /* cache->streams_lock: the table of streams */
-  HOSTCACHE_RANK_QUEUE,     /* queue->lock: the waiting blocks of one stream, its event pool */
-  HOSTCACHE_RANK_SEGMENTS,  /* cache->segments_lock: segments, ranges, what is ready, spares */
-  HOSTCACHE_RANK_BLOCK,     /* cache->block_locks[]: state and uses of a share of the blocks */
-  HOSTCACHE_RANK_STATS      /* cache->stats_lock: the figures */
-};
 
 #ifdef HOSTCACHE_DEBUG
 HOSTCACHE_THREAD_LOCAL unsigned hostcache_locks_held; /* a bit for each rank */
@@ -1158,17 +1177,6 @@ HOSTCACHE_UNUSED static void hostcache_u32_store_relaxed(uint32_t *to, uint32_t 
 #error "hostcache: the atomics of this compiler are not known; define HOSTCACHE_THREADS_NONE"
 #endif
 
-/* The highest bit of x > 0. */
-HOSTCACHE_UNUSED static unsigned hostcache_log2(size_t x) {
-#if defined __GNUC__
-  return 63 - (unsigned)__builtin_clzll((unsigned long long)x);
-#else
-  unsigned log = 0;
-  while (x >>= 1) log++;
-  return log;
-#endif
-}
-
 /* A clock in ns that never goes back. In strict ISO C mode the C library hides POSIX's functions,
    although they are there: then they are declared by hand. (No feature macro helps here, as the
    file may have included <time.h> before us. With 32 bits there are two of each, for times of 32
@@ -1285,6 +1293,8 @@ HOSTCACHE_UNUSED static unsigned hostcache_process(void) { return hostcache_gene
 HOSTCACHE_UNUSED static int hostcache_watch_forks(void) { return 0; }
 HOSTCACHE_UNUSED static unsigned hostcache_process(void) { return 0; }
 #endif
+
+#endif /* HOSTCACHE_GLUE_HEADER */
 
 /* The budget: what the system tells of how much may be pinned. hostcache_budget_read takes what
    stands before /proc and /sys, so that a test can give it a tree of its own. */
@@ -2972,7 +2982,7 @@ HOSTCACHE_UNUSED static void HC_I(stock_return)(HC_CACHE *self, HC_STOCK *from) 
   HC_I(stock_move)(from, &self->stock, &all);
 }
 
-/* Says which memory a range is: never while it is ACTIVE. range->lock and segments_lock are held. */
+/* Says which memory a range is. Not while it is ACTIVE. range->lock, segments_lock are held. */
 HOSTCACHE_UNUSED static void HC_I(place)(HC_BLOCK *range, void *ptr, size_t size) {
   hostcache_ptr_store_release(&range->ptr, ptr);
   hostcache_size_store_release(&range->size, size);
@@ -3334,8 +3344,8 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(lock_handle)(HC_CACHE *self, HC_BLOCK *bl
 }
 
 /* The active block that `ptr` lies in, without a lock. If what is found gets another place while it
-   is looked at, its life has changed when its place does: it was freed meanwhile, and what lies in a
-   block that stays active is always found at once. */
+   is looked at, its life has changed before: it was freed meanwhile. What lies in a block that
+   stays active is found at once. */
 HOSTCACHE_UNUSED static HC_BLOCK *HC_I(active_at)(const HC_CACHE *self, const void *ptr) {
   HC_BLOCK *block = (HC_BLOCK *)hostcache_index_floor(&self->index, (size_t)ptr);
   size_t life, start, size;

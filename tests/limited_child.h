@@ -1,5 +1,5 @@
-/* limited_child.h - a part of a cmocka test that needs a process which may lock little memory. POSIX
-   alone. Included after cmocka.h. */
+/* limited_child.h - a part of a cmocka test that needs a process which may lock little memory. Only
+   for POSIX. Included after cmocka.h. */
 
 #ifndef TESTS_LIMITED_CHILD_H
 #define TESTS_LIMITED_CHILD_H

@@ -23,7 +23,7 @@ static int sim_key_alloc(sim_device *d, size_t size, size_t align, void **ptr, s
   int code = sim_mem_alloc(d, size, align, ptr);
   if (key->number != 0 || key->start != NULL || key->size != 0)
     sim_violation(d, "the segment is not zeroed first");
-  key->number = atomic_fetch_add(&keys_given, 1) + 1; /* also on failure: nobody may look at it then */
+  key->number = atomic_fetch_add(&keys_given, 1) + 1; /* nobody may look at it on failure */
   key->start = *ptr;
   key->size = size;
   return code;
