@@ -225,7 +225,7 @@ HOSTCACHE_CPU_API hostcache_cpu_result hostcache_cpu_event_record(hostcache_cpu_
 /* OK or PENDING; one atomic load. */
 HOSTCACHE_CPU_API hostcache_cpu_result hostcache_cpu_event_query(const hostcache_cpu_event *event);
 
-/* Blocks until the event is complete. Its stream must be alive until then. ERR_ARGUMENT,
+/* Blocks until the event is complete. Its stream may be destroyed meanwhile. ERR_ARGUMENT,
    ERR_DEADLOCK. */
 HOSTCACHE_CPU_API hostcache_cpu_result hostcache_cpu_event_wait(hostcache_cpu_event *event);
 
@@ -739,6 +739,8 @@ typedef struct hostcache_cpu_item {
    reached <= taken <= reached + 1, and taken <= submitted <= taken + capacity. */
 struct hostcache_cpu_stream {
   hostcache_cpu *cpu;          /* constant */
+  uint64_t owners;             /* the handle, and each event that was last recorded here, whose wait
+                                  sleeps on what follows: the last one gives it back */
   hostcache_cpu_thread worker; /* constant once create has returned */
   hostcache_cpu_mutex lock;
   hostcache_cpu_condition work; /* with lock: an item was submitted, or closing was set */
@@ -822,12 +824,37 @@ static void hostcache_cpu_count(hostcache_cpu *cpu, uint64_t *figure, uint64_t m
 
 /* ---- streams: the worker --------------------------------------------------------------------- */
 
-/* Takes one owner away, and the event with the last. */
-static void hostcache_cpu_event_leave(hostcache_cpu_event *event) {
-  uint64_t owners = hostcache_cpu_load_acquire(&event->owners);
-  while (!hostcache_cpu_swap_acq_rel(&event->owners, &owners, owners - 1)) {
+static void hostcache_cpu_share(uint64_t *owners) {
+  uint64_t before = hostcache_cpu_load_acquire(owners);
+  while (!hostcache_cpu_swap_acq_rel(owners, &before, before + 1)) {
   }
-  if (owners == 1) {
+}
+
+/* Takes one owner away. 1: it was the last. */
+static int hostcache_cpu_unshare(uint64_t *owners) {
+  uint64_t before = hostcache_cpu_load_acquire(owners);
+  while (!hostcache_cpu_swap_acq_rel(owners, &before, before - 1)) {
+  }
+  return before == 1;
+}
+
+/* Gives back what a stream consists of, but for its worker. Of its lock and its two conditions, in
+   this order, so many were made. */
+static void hostcache_cpu_stream_dispose(hostcache_cpu_stream *stream, int made) {
+  if (made > 2) hostcache_cpu_condition_end(&stream->done);
+  if (made > 1) hostcache_cpu_condition_end(&stream->work);
+  if (made > 0) hostcache_cpu_mutex_end(&stream->lock);
+  HOSTCACHE_CPU_FREE(stream->ring);
+  HOSTCACHE_CPU_FREE(stream);
+}
+
+static void hostcache_cpu_stream_leave(hostcache_cpu_stream *stream) {
+  if (stream && hostcache_cpu_unshare(&stream->owners)) hostcache_cpu_stream_dispose(stream, 3);
+}
+
+static void hostcache_cpu_event_leave(hostcache_cpu_event *event) {
+  if (hostcache_cpu_unshare(&event->owners)) {
+    hostcache_cpu_stream_leave(event->stream);
     hostcache_cpu_count(event->cpu, &event->cpu->figures.events, (uint64_t)-1);
     HOSTCACHE_CPU_FREE(event);
   }
@@ -985,8 +1012,11 @@ uint64_t hostcache_cpu_reached(const hostcache_cpu_stream *stream) {
 /* Sleeps until *counter, which the worker moves, has come to target. */
 static hostcache_cpu_result hostcache_cpu_wait(hostcache_cpu_stream *stream,
                                                const uint64_t *counter, uint64_t target) {
+  /* Before the look: a worker that has ended may have given its name to this thread, but then all
+     has run. */
+  const int is_worker = hostcache_cpu_thread_is_self(&stream->worker);
   if (hostcache_cpu_load_acquire(counter) >= target) return HOSTCACHE_CPU_OK;
-  if (hostcache_cpu_thread_is_self(&stream->worker)) return HOSTCACHE_CPU_ERR_DEADLOCK;
+  if (is_worker) return HOSTCACHE_CPU_ERR_DEADLOCK;
   hostcache_cpu_lock(&stream->lock);
   stream->waiting++;
   while (hostcache_cpu_load_acquire(counter) < target) {
@@ -1006,16 +1036,6 @@ hostcache_cpu_result hostcache_cpu_stream_wait(hostcache_cpu_stream *stream) {
                 : HOSTCACHE_CPU_ERR_ARGUMENT;
 }
 
-/* Gives back what a stream consists of, but for its worker. Of its lock and its two conditions, in
-   this order, so many were made. */
-static void hostcache_cpu_stream_dispose(hostcache_cpu_stream *stream, int made) {
-  if (made > 2) hostcache_cpu_condition_end(&stream->done);
-  if (made > 1) hostcache_cpu_condition_end(&stream->work);
-  if (made > 0) hostcache_cpu_mutex_end(&stream->lock);
-  HOSTCACHE_CPU_FREE(stream->ring);
-  HOSTCACHE_CPU_FREE(stream);
-}
-
 static hostcache_cpu_result hostcache_cpu_stream_make(hostcache_cpu *cpu,
                                                       hostcache_cpu_stream **out) {
   hostcache_cpu_result result = HOSTCACHE_CPU_ERR_OUT_OF_MEMORY;
@@ -1024,6 +1044,7 @@ static hostcache_cpu_result hostcache_cpu_stream_make(hostcache_cpu *cpu,
   if (!stream) return result;
   memset(stream, 0, sizeof *stream);
   stream->cpu = cpu;
+  stream->owners = 1;
   made += hostcache_cpu_mutex_init(&stream->lock);
   made += made == 1 && hostcache_cpu_condition_init(&stream->work);
   made += made == 2 && hostcache_cpu_condition_init(&stream->done);
@@ -1063,7 +1084,7 @@ hostcache_cpu_result hostcache_cpu_stream_destroy(hostcache_cpu_stream *stream) 
   hostcache_cpu_unlock(&stream->lock);
   hostcache_cpu_thread_join(&stream->worker);
   hostcache_cpu_count(stream->cpu, &stream->cpu->figures.streams, (uint64_t)-1);
-  hostcache_cpu_stream_dispose(stream, 3);
+  hostcache_cpu_stream_leave(stream);
   hostcache_cpu_restore_error(kept);
   return HOSTCACHE_CPU_OK;
 }
@@ -1100,23 +1121,26 @@ hostcache_cpu_result hostcache_cpu_event_record(hostcache_cpu_event *event,
                                                 hostcache_cpu_stream *stream) {
   hostcache_cpu_result result;
   hostcache_cpu_item item;
-  uint64_t owners;
   if (!event || !stream) return HOSTCACHE_CPU_ERR_ARGUMENT;
   memset(&item, 0, sizeof item);
   item.kind = HOSTCACHE_CPU_MARKER;
   item.event = event;
   item.number = event->recorded + 1;
   /* The marker owns its share before it is submitted: it may run before submit returns. */
-  owners = hostcache_cpu_load_acquire(&event->owners);
-  while (!hostcache_cpu_swap_acq_rel(&event->owners, &owners, owners + 1)) {
-  }
+  hostcache_cpu_share(&event->owners);
   result = hostcache_cpu_submit(stream, &item);
   if (result != HOSTCACHE_CPU_OK) {
     hostcache_cpu_event_leave(event); /* never the last: the caller's own share remains */
     return result;
   }
   event->recorded = item.number;
-  event->stream = stream;
+  if (event->stream != stream) {
+    const hostcache_cpu_kept kept = hostcache_cpu_keep_error();
+    hostcache_cpu_share(&stream->owners);
+    hostcache_cpu_stream_leave(event->stream);
+    event->stream = stream;
+    hostcache_cpu_restore_error(kept);
+  }
   return HOSTCACHE_CPU_OK;
 }
 

@@ -83,12 +83,12 @@ typedef struct gate {
 
 /* Every gate that a test ever made. A test that fails leaves before it has opened its own, and its
    stream must not hang for it. */
-static gate gates[64];
+static gate gates[128];
 static int gates_made;
 
 static gate *gate_make(void) {
   gate *g = &gates[gates_made++];
-  assert_true(gates_made <= 64);
+  assert_true(gates_made <= 128);
   pthread_mutex_init(&g->lock, NULL);
   pthread_cond_init(&g->changed, NULL);
   return g;
@@ -476,6 +476,38 @@ static void an_event_destroyed_early_lives_until_its_marker_has_run(void **state
   gate_open(g);
   works(hostcache_cpu_stream_wait(d->streams[0]));
   assert_int_equal(figures_of(d->cpu).events, 0);
+}
+
+static void *wait_for_event(void *event) {
+  static char failed;
+  return hostcache_cpu_event_wait((hostcache_cpu_event *)event) == HOSTCACHE_CPU_OK ? NULL
+                                                                                    : &failed;
+}
+
+/* Who waits for an event sleeps on what its stream consists of. A cache does that with a stream that
+   it was told to forget, and that its user destroys at will. */
+static void a_stream_may_be_destroyed_while_its_event_is_waited_for(void **state) {
+  device *d = (device *)*state;
+  hostcache_cpu_stream *stream;
+  hostcache_cpu_event *event;
+  pthread_t sleeper;
+  void *failed;
+  int round;
+  works(hostcache_cpu_event_create(d->cpu, &event));
+  for (round = 0; round < 40; round++) {
+    gate *g;
+    works(hostcache_cpu_stream_create(d->cpu, &stream));
+    g = gate_close(stream);
+    works(hostcache_cpu_event_record(event, stream));
+    assert_int_equal(pthread_create(&sleeper, NULL, wait_for_event, event), 0);
+    if (round % 2) await_sleepers(stream, 1); /* else it may still be on its way */
+    gate_open(g);
+    works(hostcache_cpu_stream_destroy(stream));
+    assert_int_equal(pthread_join(sleeper, &failed), 0);
+    assert_null(failed);
+    works(hostcache_cpu_event_wait(event)); /* also long after */
+  }
+  works(hostcache_cpu_event_destroy(event));
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -1115,6 +1147,7 @@ int main(void) {
       TEST(an_event_is_complete_when_what_was_submitted_before_it_has_run),
       TEST(an_event_recorded_again_stands_for_its_last_marker),
       TEST(an_event_destroyed_early_lives_until_its_marker_has_run),
+      TEST(a_stream_may_be_destroyed_while_its_event_is_waited_for),
       TEST(memory_is_aligned_zero_and_counted),
       TEST(impossible_sizes_are_out_of_memory),
 #ifdef __linux__

@@ -465,9 +465,12 @@ typedef struct scale {
   atomic_uintptr_t next;
 } scale;
 
+/* Others come first: one processor alone would seldom let them in between claim and count. */
 static void *scale_get(scale *s, size_t size) {
-  const size_t held = atomic_fetch_add(&s->held, size) + size;
-  size_t most = atomic_load(&s->most);
+  size_t held, most;
+  (void)sched_yield();
+  held = atomic_fetch_add(&s->held, size) + size;
+  most = atomic_load(&s->most);
   while (held > most && !atomic_compare_exchange_weak(&s->most, &most, held)) continue;
   return (void *)atomic_fetch_add(&s->next, size);
 }
@@ -492,7 +495,8 @@ static void *scale_get(scale *s, size_t size) {
 
 static void *race_to_the_cap(void *argument) {
   weighed *cache = argument;
-  uint64_t seed = (uintptr_t)&seed;
+  static atomic_uint racers;
+  uint64_t seed = atomic_fetch_add(&racers, 1) + 1;
   void *blocks[16] = {NULL};
   size_t i;
   int step;
