@@ -1270,21 +1270,17 @@ HOSTCACHE_UNUSED static void hostcache_after_fork_in_child(void) {
 #endif
 }
 
-/* NULL, or where forks are watched. Set once under the mutex below, with release; read with acquire
-   without it, so that a child that was forked while another thread held it can go on. */
+/* NULL, or where forks are watched. Set with release, read with acquire. Under no lock, which a
+   child could be forked with: two threads that come at once watch twice, and a fork then counts for
+   two, which is as good. */
 static void *hostcache_forks_watched;
 
 /* 0 where forks will be noticed. */
 HOSTCACHE_UNUSED static int hostcache_watch_forks(void) {
-  static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-  int failed = 0;
+  int failed;
   if (hostcache_ptr_load_acquire(&hostcache_forks_watched)) return 0;
-  (void)pthread_mutex_lock(&mutex);
-  if (!hostcache_forks_watched) {
-    failed = pthread_atfork(NULL, NULL, hostcache_after_fork_in_child);
-    if (!failed) hostcache_ptr_store_release(&hostcache_forks_watched, &hostcache_generation);
-  }
-  (void)pthread_mutex_unlock(&mutex);
+  failed = pthread_atfork(NULL, NULL, hostcache_after_fork_in_child);
+  if (!failed) hostcache_ptr_store_release(&hostcache_forks_watched, &hostcache_generation);
   return failed;
 }
 
@@ -3383,7 +3379,6 @@ HOSTCACHE_UNUSED static void HC_I(hand_out)(HC_CACHE *self, HC_STOCK *stock, HC_
   }
   hostcache_lock(range->lock);
   range->requested = requested;
-  range->merged = 0;
   if (range->state != state) HC_I(turn)(self, range, state);
   hostcache_unlock(range->lock);
 }

@@ -141,6 +141,57 @@ RIG_TEST(a_use_without_room_made_while_another_stream_is_forgotten_counts) {
   (void)ON_RIG(take)(rig, 64 * KIB); /* the referee looks */
 }
 
+#ifdef CACHE_WAITS
+
+/* A block whose marks fill it, and a use of stream 9 that finds no room. */
+static inline void *ON_RIG(take_and_overfill)(RIG_NOW *rig) {
+  void *ptr = ON_RIG(take)(rig, 64 * KIB);
+  sim_stream stream;
+  for (stream = 0; stream < 4; stream++) assert_ok(API(record_stream)(rig->cache, ptr, stream));
+  below_fail(1, true);
+  (void)sim_use(&rig->device, 9, ptr);
+  assert_result(API(record_stream)(rig->cache, ptr, 9), HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  return ptr;
+}
+
+/* Frees the block when its use without room is as good as over: inside the second hook. No event
+   can be recorded, so every stream is waited for, and the block is ready at once. */
+static inline void ON_RIG(rival_frees_late)(void *user, sim_hook hook) {
+  ON_RIG(rival) *rival = user;
+  (void)hook;
+  if (rival->block == NULL || rival->rig->device.all_calls < 2) return;
+  sim_fail(&rival->rig->device, 1, true, SIM_EVERY_RECORD);
+  sim_handed_back(&rival->rig->device, rival->block);
+  assert_result(API(free)(rival->rig->cache, rival->block), HOSTCACHE_ERR_EVENT);
+  sim_fail_no_more(&rival->rig->device);
+  rival->block = NULL;
+}
+
+/* What is as good as over is so for the block's next user no more. */
+RIG_TEST(a_use_without_room_counts_also_where_the_one_before_was_over) {
+  RIG_NOW *rig = *state;
+  ON_RIG(rival) rival = {NULL, NULL, false};
+  void *first = ON_RIG(take_and_overfill)(rig), *marked = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, marked, 9);
+  rig->may_lose_events = true;
+  rival.rig = rig;
+  rival.block = first;
+  rig->device.all_calls = 0;
+  rig->device.on_hook = ON_RIG(rival_frees_late);
+  rig->device.on_hook_user = &rival;
+  assert_ok(API(forget_stream)(rig->cache, 9));
+  rig->device.on_hook = NULL;
+  assert_null(rival.block);
+  assert_ptr_equal(ON_RIG(take_and_overfill)(rig), first);
+  assert_ok(API(forget_stream)(rig->cache, 9)); /* which waits */
+  ON_RIG(give)(rig, first);
+  assert_ok(API(process_events)(rig->cache, NULL));
+  assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), first); /* the referee looks */
+}
+
+#endif
+
 #ifndef CACHE_TIMELINE
 
 /* An event that was recorded in vain may not be ended before it has completed: the cache keeps it

@@ -225,6 +225,38 @@ static void a_range_above_max_split_size_is_not_split(void **state) {
   pinned_rig_check(rig);
 }
 
+/* On the border of each of the two rules. */
+static void a_range_as_large_as_max_split_size_is_split_and_an_eighth_too_much_is_not(
+    void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  char *even, *large;
+  config.max_split_size = 8 * MIB;
+  pinned_rig_configure(rig, config);
+  pinned_rig_warm(rig, 64 * MIB);
+  even = pinned_rig_take(rig, 8 * MIB);
+  pinned_rig_give(rig, even);
+  assert_ptr_equal(pinned_rig_take(rig, 4 * MIB), even);
+  assert_ptr_equal(pinned_rig_take(rig, 4 * MIB), even + 4 * MIB);
+  large = pinned_rig_take(rig, 18 * MIB);
+  pinned_rig_give(rig, large);
+  assert_ptr_not_equal(pinned_rig_take(rig, 16 * MIB - PAGE), large); /* an eighth and a page */
+  assert_ptr_equal(pinned_rig_take(rig, 16 * MIB), large);
+}
+
+/* With coarse classes that is more than an eighth above what was asked. */
+static void what_is_not_split_serves_again_what_it_was_got_for(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  void *ptr;
+  config.max_split_size = 64 * KIB;
+  config.class_steps = 1;
+  pinned_rig_configure(rig, config);
+  ptr = pinned_rig_take(rig, 65 * KIB); /* 128 KiB */
+  pinned_rig_give(rig, ptr);
+  assert_ptr_equal(pinned_rig_take(rig, 65 * KIB), ptr);
+}
+
 /* The slack counts from what was asked, not from its class. */
 static void what_is_not_split_is_larger_than_the_request_by_an_eighth_at_most(void **state) {
   pinned_rig *rig = *state;
@@ -358,6 +390,53 @@ static void an_allocation_waits_at_the_cap_as_long_as_the_config_says(void **sta
   rig->device.progress_per_queries = 0;
   assert_result(pinned_alloc(rig->cache, 64 * KIB, &ptr),
                 HOSTCACHE_ERR_LIMIT); /* none is pending */
+}
+
+/* Another thread gives memory back, and its hook takes until somebody waits for it: who waits looks
+   at the clock. */
+typedef struct giver {
+  pinned_rig *rig;
+  atomic_bool inside, had_enough;
+} giver;
+
+static void return_once_somebody_waits(void *user, sim_hook hook) {
+  giver *g = user;
+  const uint64_t began = atomic_load(&below.now_ns);
+  if (hook != SIM_MEM_FREE) return;
+  atomic_store(&g->inside, true);
+  while (!atomic_load(&g->had_enough) && atomic_load(&below.now_ns) - began < 100000) sched_yield();
+}
+
+static void *empty_the_cache(void *argument) {
+  giver *g = argument;
+  expect_or_abort(pinned_empty_cache(g->rig->cache) == HOSTCACHE_OK);
+  return NULL;
+}
+
+static void who_waits_at_the_cap_waits_for_what_is_being_given_back(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  pthread_t thread;
+  giver g;
+  config.max_reserved_bytes = 64 * KIB;
+  config.wait_on_limit_ns = UINT64_MAX / 2; /* to look at the clock at all */
+  pinned_rig_configure(rig, config);
+  pinned_rig_give(rig, pinned_rig_take(rig, 64 * KIB));
+  g.rig = rig;
+  atomic_store(&g.inside, false);
+  atomic_store(&g.had_enough, false);
+  rig->device.on_hook = return_once_somebody_waits;
+  rig->device.on_hook_user = &g;
+  assert_int_equal(pthread_create(&thread, NULL, empty_the_cache, &g), 0);
+  while (!atomic_load(&g.inside)) sched_yield();
+  {
+    void *ptr = NULL;
+    const hostcache_result result = pinned_alloc(rig->cache, 32 * KIB, &ptr);
+    atomic_store(&g.had_enough, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_ok(result);
+    assert_ok(pinned_free(rig->cache, ptr));
+  }
 }
 
 static void free_what_is_held(void *user, sim_hook hook) {
@@ -572,6 +651,18 @@ static void nothing_is_kept_where_nothing_may_be_idle(void **state) {
   assert_int_equal(sim_live_bytes(&rig->device), 0);
 }
 
+static void a_shared_segment_is_got_if_what_is_over_of_it_may_just_be_idle(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  config.segment_bytes = MIB;
+  config.max_cached_bytes = MIB - 64 * KIB;
+  pinned_rig_configure(rig, config);
+  (void)pinned_rig_take(rig, 64 * KIB);
+  assert_int_equal(sim_live_bytes(&rig->device), MIB);
+  (void)pinned_rig_take(rig, MIB); /* now nothing more may be idle */
+  assert_int_equal(sim_live_bytes(&rig->device), 2 * MIB);
+}
+
 static void the_bounds_may_be_changed_and_the_cache_converges(void **state) {
   pinned_rig *rig = *state;
   void *blocks[8], *ptr;
@@ -611,6 +702,53 @@ static void idle_segments_go_back_before_more_is_held_than_ever(void **state) {
   assert_int_equal(rig->device.peak_bytes, 200 * MIB);
   pinned_rig_give(rig, pinned_rig_take(rig, 150 * MIB)); /* fits */
   assert_int_equal(rig->device.calls[SIM_MEM_ALLOC], 2);
+}
+
+/* Also if it is no more than an eighth above what is then in use. */
+static void what_is_held_grows_by_no_more_than_what_is_in_use_while_something_is_idle(
+    void **state) {
+  pinned_rig *rig = *state;
+  void *blocks[64];
+  size_t i;
+  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = pinned_rig_take(rig, 64 * KIB);
+  pinned_rig_give(rig, blocks[20]);
+  (void)pinned_rig_take(rig, 128 * KIB); /* fits nowhere */
+  assert_int_equal(rig->device.peak_bytes, 65 * 64 * KIB);
+}
+
+/* What was held was twice as much as was in use: blocks of half a shared segment and a page. */
+static void idle_segments_go_back_before_an_eighth_more_is_held_than_was_ever_in_use(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  void *blocks[4];
+  size_t i;
+  config.segment_bytes = 2 * MIB;
+  pinned_rig_configure(rig, config);
+  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = pinned_rig_take(rig, MIB + PAGE);
+  for (i = 0; i < COUNT_OF(blocks); i++) pinned_rig_give(rig, blocks[i]);
+  assert_int_equal(sim_live_bytes(&rig->device), 8 * MIB);
+  assert_ok(pinned_trim(rig->cache, 2 * MIB));
+  (void)pinned_rig_take(rig, 2 * MIB + 256 * KIB); /* 4.25 MiB, where 4 were in use */
+  assert_int_equal(sim_live_bytes(&rig->device), 4 * MIB + 256 * KIB);
+  (void)pinned_rig_take(rig, 2 * MIB + 64 * KIB); /* of 6.31 MiB two that are idle go back */
+  assert_int_equal(sim_live_bytes(&rig->device), 4 * MIB + 320 * KIB);
+}
+
+/* 4.7 MiB are to be held, where 4 were in use, and 4.2 are about to be. */
+static void what_is_about_to_be_in_use_counts_for_that_too(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  void *blocks[4];
+  size_t i;
+  config.segment_bytes = 2 * MIB;
+  pinned_rig_configure(rig, config);
+  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = pinned_rig_take(rig, MIB + PAGE);
+  for (i = 0; i < COUNT_OF(blocks); i++) pinned_rig_give(rig, blocks[i]);
+  assert_ok(pinned_empty_cache(rig->cache));
+  assert_ok(pinned_set_max_cached_bytes(rig->cache, MIB)); /* too little for shared segments */
+  pinned_rig_give(rig, pinned_rig_take(rig, 512 * KIB));
+  (void)pinned_rig_take(rig, 4 * MIB + 200 * KIB);
+  assert_int_equal(sim_live_bytes(&rig->device), 4 * MIB + 712 * KIB);
 }
 
 /* The peaks that users reset are not those that this goes by. */
@@ -726,6 +864,16 @@ static void what_was_idle_for_so_long_goes_back(void **state) {
   assert_ok(pinned_trim_idle(rig->cache, 5 * second));
   assert_int_equal(sim_live_bytes(&rig->device), 64 * KIB);
   assert_ok(pinned_trim_idle(rig->cache, 0));
+  assert_int_equal(sim_live_bytes(&rig->device), 0);
+}
+
+/* The clock moves by 1000 ns a look: what becomes idle looks last, and so does who asks. */
+static void what_was_idle_for_exactly_so_long_goes_back_and_for_one_less_stays(void **state) {
+  pinned_rig *rig = *state;
+  pinned_rig_give(rig, pinned_rig_take(rig, 64 * KIB));
+  assert_ok(pinned_trim_idle(rig->cache, 1001));
+  assert_int_equal(sim_live_bytes(&rig->device), 64 * KIB);
+  assert_ok(pinned_trim_idle(rig->cache, 2000));
   assert_int_equal(sim_live_bytes(&rig->device), 0);
 }
 
@@ -890,6 +1038,25 @@ static void a_range_that_cannot_be_split_for_want_of_a_record_stays_whole(void *
   assert_int_equal(pinned_rig_stats(rig).inactive_split.current, 0);
 }
 
+/* Stands for another thread that comes while the cache asks malloc for a record to split with. */
+static void take_what_was_to_be_split(void *user) { (void)pinned_rig_take(user, 2 * MIB); }
+
+static void a_range_that_another_thread_takes_during_a_malloc_is_not_handed_out_twice(
+    void **state) {
+  pinned_rig *rig = *state;
+  int taken;
+  pinned_rig_give(rig, pinned_rig_take(rig, GIB));
+  for (taken = 0; taken < 5;) { /* the referee looks at what is handed out */
+    below.once = take_what_was_to_be_split;
+    below.once_user = rig;
+    (void)pinned_rig_take(rig, 3 * MIB);
+    taken += below.once == NULL;
+  }
+  below.once = NULL;
+  assert_int_equal(rig->device.calls[SIM_MEM_ALLOC], 1);
+  pinned_rig_check(rig);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pinned_rig_setup, pinned_rig_teardown)
 
 int main(void) {
@@ -941,6 +1108,15 @@ int main(void) {
       TEST(whatever_makes_ready_keeps_the_bound),
       TEST(as_much_as_may_be_idle_can_be_reserved),
       TEST(a_reserve_that_a_bound_undoes_says_so),
+      TEST(a_range_as_large_as_max_split_size_is_split_and_an_eighth_too_much_is_not),
+      TEST(what_is_not_split_serves_again_what_it_was_got_for),
+      TEST(a_shared_segment_is_got_if_what_is_over_of_it_may_just_be_idle),
+      TEST(what_is_held_grows_by_no_more_than_what_is_in_use_while_something_is_idle),
+      TEST(idle_segments_go_back_before_an_eighth_more_is_held_than_was_ever_in_use),
+      TEST(what_is_about_to_be_in_use_counts_for_that_too),
+      TEST(what_was_idle_for_exactly_so_long_goes_back_and_for_one_less_stays),
+      TEST(a_range_that_another_thread_takes_during_a_malloc_is_not_handed_out_twice),
+      TEST(who_waits_at_the_cap_waits_for_what_is_being_given_back),
   };
   return cmocka_run_group_tests_name("bins", tests, NULL, NULL);
 }

@@ -243,6 +243,11 @@ static void a_block_is_found_by_its_first_address_and_its_last(void **state) {
   hostcache_index_add(&s->cache->index, first, s->active[0], &spare);
   assert_broken(s, sentence);
   hostcache_index_remove(&s->cache->index, first);
+  hostcache_index_add(&s->cache->index, first, s->active[0], &spare); /* the first alone is wrong */
+  hostcache_index_add(&s->cache->index, first + 8192, s->active[1], &spare);
+  assert_broken(s, sentence);
+  hostcache_index_remove(&s->cache->index, first + 8192);
+  hostcache_index_remove(&s->cache->index, first);
   hostcache_index_add(&s->cache->index, first, s->active[1], &spare);
   assert_ok(insides_check(s->cache));
   hostcache_index_add(&s->cache->index, first + 8192, s->active[0], &spare);

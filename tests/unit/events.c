@@ -67,6 +67,7 @@ int main(void) {
       ON_EACH_MODE(a_block_freed_while_its_stream_is_forgotten_is_waited_for),
       ON_EACH_MODE(a_block_freed_deferred_while_its_stream_is_forgotten_is_waited_for),
       ON_EACH_MODE(a_use_without_room_made_while_another_stream_is_forgotten_counts),
+      ON_EACH_MODE_THAT_WAITS(a_use_without_room_counts_also_where_the_one_before_was_over),
       ON_EACH_MODE(a_stream_on_which_nothing_ever_ran_leaves_no_mark),
       ON_NONE_IN_EACH_MODE(a_stream_that_could_not_be_forgotten_is_marked_as_before),
       ON_EACH_MODE_WITH_EVENTS(an_event_recorded_in_vain_is_ended_when_it_has_completed),

@@ -375,6 +375,21 @@ static void a_double_free_by_handle_is_told_also_when_the_range_is_part_of_anoth
   assert_result(pinned_block_free(rig->cache, blocks[0]), HOSTCACHE_ERR_NOT_FOUND);
 }
 
+/* The bug: a handle that its caller kept by mistake is soon that of another block, and frees it. */
+static void a_stale_handle_is_told_for_as_long_as_other_records_can_be_used(void **state) {
+  pinned_rig *rig = *state;
+  pinned_block *stale = pinned_find(rig->cache, pinned_rig_take(rig, 64 * KIB)), *block;
+  int i;
+  pinned_rig_give(rig, pinned_block_ptr(stale));
+  assert_ok(pinned_empty_cache(rig->cache));
+  for (i = 0; i < 20; i++) {
+    assert_ok(pinned_block_alloc(rig->cache, 64 * KIB, &block));
+    assert_result(pinned_block_free(rig->cache, stale), HOSTCACHE_ERR_NOT_FOUND);
+    assert_ok(pinned_block_free(rig->cache, block));
+    assert_ok(pinned_empty_cache(rig->cache));
+  }
+}
+
 /* ---- wherever memory is ---------------------------------------------------------------------- */
 
 /* A runtime that gives the addresses that it is told to. */
@@ -428,6 +443,54 @@ static void memory_may_lie_anywhere_from_4_KiB_to_2_to_the_57(void **state) {
   assert_ok(placed_destroy(cache));
 }
 
+/* The most that a segment can need to be found: none of the index is there yet, and where it begins
+   and where what is over of it does are on no way in common but the first step. */
+static void the_first_segment_may_lie_across_2_to_the_48(void **state) {
+  static const uintptr_t addresses[] = {((uintptr_t)1 << 48) - 512};
+  places p = {addresses, 0};
+  placed *cache;
+  char *ptr, *rest;
+  (void)state;
+  assert_ok(placed_create(&cache, NULL, &p));
+  assert_ok(placed_alloc(cache, 1024, (void **)&ptr));
+  assert_ok(placed_alloc(cache, 1024, (void **)&rest));
+  assert_ptr_equal(ptr, (char *)addresses[0]);
+  assert_ptr_equal(rest, ptr + 1024);
+  assert_ok(placed_check(cache));
+  assert_ok(placed_free(cache, ptr));
+  assert_ok(placed_free(cache, rest));
+  assert_ok(placed_destroy(cache));
+}
+
+/* The index remembers where it was last: after all that was there has gone, it must not forget that
+   something is there again. */
+static void what_comes_back_to_a_place_that_was_empty_is_found_from_afar(void **state) {
+  static const uintptr_t addresses[] = {(uintptr_t)1 << 30, (uintptr_t)1 << 30, (uintptr_t)1 << 50,
+                                        (uintptr_t)1 << 50};
+  hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  places p = {addresses, 0};
+  placed *cache;
+  void *first, *other;
+  (void)state;
+  config.segment_bytes = PAGE;
+  assert_ok(placed_create(&cache, &config, &p));
+  assert_ok(placed_alloc(cache, PAGE, &first));
+  assert_ok(placed_free(cache, first));
+  assert_ok(placed_empty_cache(cache));
+  assert_ok(placed_alloc(cache, PAGE, &first));
+  assert_ok(placed_alloc(cache, PAGE, &other));
+  assert_non_null(placed_find(cache, first));
+  assert_ok(placed_free(cache, other));
+  assert_ok(placed_empty_cache(cache));
+  assert_ok(placed_alloc(cache, PAGE, &other));
+  assert_ok(placed_free(cache, first));
+  assert_ok(placed_empty_cache(cache));
+  assert_non_null(placed_find(cache, other));
+  assert_ok(placed_check(cache));
+  assert_ok(placed_free(cache, other));
+  assert_ok(placed_destroy(cache));
+}
+
 static void memory_above_2_to_the_57_is_refused_and_given_back(void **state) {
   static const uintptr_t addresses[] = {((uintptr_t)1 << 57) - PAGE, (uintptr_t)1 << 63};
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
@@ -443,21 +506,46 @@ static void memory_above_2_to_the_57_is_refused_and_given_back(void **state) {
   assert_ok(placed_destroy(cache));
 }
 
+/* Of a live segment of four pages that is neither the first nor the last; pages are counted from
+   its start. */
 static void memory_that_reaches_into_a_live_segment_is_refused_and_kept(void **state) {
-  static const uintptr_t addresses[] = {(uintptr_t)1 << 30, ((uintptr_t)1 << 30) - PAGE,
-                                        ((uintptr_t)1 << 30) + PAGE};
+  static const struct {
+    int start, pages;
+    bool overlaps;
+  } given[] = {
+      {-2, 3, true},  /* its first page */
+      {-2, 6, true},  /* all of it, to its end */
+      {-2, 8, true},  /* and beyond */
+      {0, 1, true},   /* the same start: less of it, */
+      {0, 4, true},   /* just it, */
+      {0, 5, true},   /* and more */
+      {1, 2, true},   /* its inside */
+      {1, 3, true},   /* to its end */
+      {3, 1, true},   /* its last page */
+      {3, 3, true},   /* and beyond */
+      {-2, 2, false}, /* up to it */
+      {4, 2, false},  /* from where it ends */
+  };
+  const uintptr_t base = (uintptr_t)1 << 30;
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  uintptr_t addresses[3 + COUNT_OF(given)] = {base - 100 * PAGE, base + 100 * PAGE, base};
   places p = {addresses, 0};
+  void *blocks[5], *other;
+  size_t i, count = 3;
   placed *cache;
-  void *ptr, *other;
   (void)state;
+  for (i = 0; i < COUNT_OF(given); i++) addresses[3 + i] = base + (uintptr_t)given[i].start * PAGE;
   config.segment_bytes = PAGE;
   assert_ok(placed_create(&cache, &config, &p));
-  assert_ok(placed_alloc(cache, 2 * PAGE, &ptr));
-  assert_result(placed_alloc(cache, 2 * PAGE, &other), HOSTCACHE_ERR_CORRUPT); /* from below */
-  assert_result(placed_alloc(cache, 2 * PAGE, &other), HOSTCACHE_ERR_CORRUPT); /* from inside */
+  for (i = 0; i < 3; i++) assert_ok(placed_alloc(cache, 4 * PAGE, &blocks[i]));
+  for (i = 0; i < COUNT_OF(given); i++) {
+    const hostcache_result result = placed_alloc(cache, (size_t)given[i].pages * PAGE, &other);
+    assert_result(result, given[i].overlaps ? HOSTCACHE_ERR_CORRUPT : HOSTCACHE_OK);
+    if (!given[i].overlaps) blocks[count++] = other;
+  }
   assert_int_equal(p.returned, 0);
-  assert_ok(placed_free(cache, ptr));
+  assert_ok(placed_check(cache));
+  while (count > 0) assert_ok(placed_free(cache, blocks[--count]));
   assert_ok(placed_destroy(cache));
 }
 
@@ -548,6 +636,9 @@ static void an_active_block_is_found_while_others_come_and_go(void **state) {
     const size_t offset = random_below(&seed, 40000);
     assert_ptr_equal(pinned_find(rig->cache, c.stable[k] + offset), handles[k]);
     assert_null(pinned_find(rig->cache, &c)); /* foreign */
+    /* No block begins there, but which one lies there, and how large it is, changes meanwhile. */
+    assert_result(pinned_free(rig->cache, c.stable[0] + random_below(&seed, 2 * MIB) * 2 + 1),
+                  HOSTCACHE_ERR_NOT_FOUND);
   }
   for (i = 0; i < 2; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
   pinned_rig_check(rig);
@@ -589,7 +680,10 @@ int main(void) {
       TEST(small_blocks_go_to_their_own_segments_while_these_have_room),
       TEST(a_segment_goes_back_once_all_of_it_is_free),
       TEST(a_double_free_by_handle_is_told_also_when_the_range_is_part_of_another),
+      TEST(a_stale_handle_is_told_for_as_long_as_other_records_can_be_used),
       TEST(memory_may_lie_anywhere_from_4_KiB_to_2_to_the_57),
+      TEST(the_first_segment_may_lie_across_2_to_the_48),
+      TEST(what_comes_back_to_a_place_that_was_empty_is_found_from_afar),
       TEST(memory_above_2_to_the_57_is_refused_and_given_back),
       TEST(memory_that_reaches_into_a_live_segment_is_refused_and_kept),
       TEST(every_alignment_finds_its_blocks),
