@@ -793,8 +793,8 @@ HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *cache, size_t *blocks
 
 /* Waits until everything that is pending at the call has become ready, or been quarantined.
    UINT64_MAX ns waits without end and uses the wait hooks; 0 polls once. TIMEOUT: the time ran out;
-   EVENT: a hook failed, and it waited all the same. Costs what process_events does, again and
-   again. Source: synchronize_and_free_events. */
+   EVENT: a record or a query failed, and it waited all the same; where a wait hook fails, it polls
+   instead. Costs what process_events does, again and again. Source: synchronize_and_free_events. */
 HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *cache, uint64_t timeout_ns);
 
 /* Polls, then gives back all segments that are idle: all that is cached, but for ranges between

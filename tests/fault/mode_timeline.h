@@ -1,0 +1,5 @@
+/* For scenarios.c: a stream has a rising counter. */
+#include "sim/hooks_timeline.h"
+
+#define MODE_STREAMS
+#define MODE_TIMELINE
