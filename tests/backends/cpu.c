@@ -484,8 +484,8 @@ static void *wait_for_event(void *event) {
                                                                                     : &failed;
 }
 
-/* Who waits for an event sleeps on what its stream consists of. A cache does that with a stream that
-   it was told to forget, and that its user destroys at will. */
+/* Who waits for an event sleeps on what its stream consists of. A cache does that with a stream
+   that it was told to forget, and that its user destroys at will. */
 static void a_stream_may_be_destroyed_while_its_event_is_waited_for(void **state) {
   device *d = (device *)*state;
   hostcache_cpu_stream *stream;
