@@ -309,7 +309,7 @@ BREAKERS = {
 
 def other_files(name):
     """The files other than hostcache.h that a check is made of, from the root."""
-    folders = (["backends"] if name in FOR_PACKS else []) + (["examples", "tests"] if name in FOR_ALL else [])
+    folders = (["backends"] if name in FOR_PACKS else []) + (["bench", "examples", "tests"] if name in FOR_ALL else [])
     return sorted(os.path.relpath(os.path.join(path, file), ROOT) for folder in folders
                   for path, _, files in os.walk(os.path.join(ROOT, folder)) for file in files
                   if file.endswith((".h", ".c", ".cpp")))
