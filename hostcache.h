@@ -991,6 +991,15 @@ HOSTCACHE_UNUSED static unsigned hostcache_log2(size_t x) {
 #endif
 }
 
+/* Memory that is written soon is fetched meanwhile. */
+HOSTCACHE_UNUSED static void hostcache_prefetch(const void *at) {
+#if defined __GNUC__
+  __builtin_prefetch(at, 1);
+#else
+  (void)at;
+#endif
+}
+
 /* The locks by rank: a thread that holds one takes only locks of a higher rank, so it holds at most
    one of each. This is the lock order of the whole header. */
 enum {
@@ -1872,7 +1881,7 @@ HOSTCACHE_UNUSED static void hostcache_tree_add(hostcache_node **root, hostcache
   node->key = key;
   node->subkey = subkey;
   node->owner = owner;
-  node->priority = hostcache_scramble((uint64_t)key ^ hostcache_scramble((uint64_t)subkey + 1));
+  node->priority = hostcache_scramble((uint64_t)key + UINT64_C(0x9e3779b97f4a7c15) * subkey);
   while (*at && (*at)->priority >= node->priority)
     at = hostcache_node_before(*at, key, subkey) ? &(*at)->right : &(*at)->left;
   rest = *at; /* comes below the new node, split into what is before it and what is after it */
@@ -1943,6 +1952,79 @@ HOSTCACHE_UNUSED static hostcache_node *hostcache_tree_ceiling(hostcache_node *r
   return found;
 }
 
+/* A heap: the ready ranges of a kind, by size and address. Sizes fall into so many classes that
+   most hold one node or none, and adding or taking it touches no other; each class is a tree, so
+   that thousands of one size cost no more than log n. Bits tell which classes hold something, and
+   which words of these bits are not 0: the next larger class is found in a few steps. All zero is
+   an empty heap. */
+
+#define HOSTCACHE_HEAP_UNIT 9    /* log2 of bytes: smaller differences tell no class from another */
+#define HOSTCACHE_HEAP_STEPS 6   /* log2 of the classes to each doubling */
+#define HOSTCACHE_HEAP_SIZES 960 /* classes; what is above 512 MiB is all of the last */
+#define HOSTCACHE_WORD_BITS ((unsigned)(8 * sizeof(size_t)))
+
+typedef struct hostcache_heap {
+  hostcache_node *trees[HOSTCACHE_HEAP_SIZES];
+  size_t filled[HOSTCACHE_HEAP_SIZES / 32 + 1]; /* a bit for each tree that is not empty */
+  size_t words;                                 /* a bit for each word of these that is not 0 */
+} hostcache_heap;
+
+/* The lowest bit of x > 0. */
+HOSTCACHE_UNUSED static unsigned hostcache_lowest(size_t x) {
+  return hostcache_log2(x & (~x + 1));
+}
+
+/* The class of a size: no class is of larger sizes than those of the next. */
+HOSTCACHE_UNUSED static unsigned hostcache_heap_class(size_t size) {
+  const size_t units = size >> HOSTCACHE_HEAP_UNIT;
+  size_t class_of = units;
+  if (units >> HOSTCACHE_HEAP_STEPS) {
+    const unsigned shift = hostcache_log2(units) - HOSTCACHE_HEAP_STEPS;
+    class_of = ((size_t)shift << HOSTCACHE_HEAP_STEPS) + (units >> shift);
+  }
+  return (unsigned)(class_of < HOSTCACHE_HEAP_SIZES ? class_of : HOSTCACHE_HEAP_SIZES - 1);
+}
+
+/* Adds a node. No node of the same size and address is in the heap. */
+HOSTCACHE_UNUSED static void hostcache_heap_add(hostcache_heap *heap, hostcache_node *node,
+                                                size_t size, size_t address, void *owner) {
+  const unsigned at = hostcache_heap_class(size), word = at / HOSTCACHE_WORD_BITS;
+  hostcache_tree_add(&heap->trees[at], node, size, address, owner);
+  heap->filled[word] |= (size_t)1 << (at % HOSTCACHE_WORD_BITS);
+  heap->words |= (size_t)1 << word;
+}
+
+/* Takes a node out. It is in the heap. */
+HOSTCACHE_UNUSED static void hostcache_heap_remove(hostcache_heap *heap, hostcache_node *node) {
+  const unsigned at = hostcache_heap_class(node->key), word = at / HOSTCACHE_WORD_BITS;
+  hostcache_tree_remove(&heap->trees[at], node);
+  if (heap->trees[at]) return;
+  heap->filled[word] &= ~((size_t)1 << (at % HOSTCACHE_WORD_BITS));
+  if (heap->filled[word] == 0) heap->words &= ~((size_t)1 << word);
+}
+
+/* The first node that is not before (size, address), or NULL. With address 0 it is the best fit:
+   the least size that is enough, and of those the lowest address. */
+HOSTCACHE_UNUSED static hostcache_node *hostcache_heap_first(const hostcache_heap *heap,
+                                                             size_t size, size_t address) {
+  unsigned at = hostcache_heap_class(size), word;
+  hostcache_node *node = hostcache_tree_ceiling(heap->trees[at], size, address);
+  size_t bits;
+  if (node) return node;
+  at++; /* any of a later class will do; of the first that holds something, the first node */
+  word = at / HOSTCACHE_WORD_BITS;
+  bits = heap->filled[word] >> (at % HOSTCACHE_WORD_BITS) << (at % HOSTCACHE_WORD_BITS);
+  if (!bits) {
+    bits = heap->words >> (word + 1) << (word + 1);
+    if (!bits) return NULL;
+    word = hostcache_lowest(bits);
+    bits = heap->filled[word];
+  }
+  node = heap->trees[word * HOSTCACHE_WORD_BITS + hostcache_lowest(bits)];
+  while (node->left) node = node->left;
+  return node;
+}
+
 /* The index of blocks finds the record of the block that an address lies in. It is a tree of
    shelves, each for some bits of an address, down to the alignment; a range is entered under where
    it begins, and the block of an address is the last that begins at or before it. A page in which
@@ -1953,23 +2035,30 @@ HOSTCACHE_UNUSED static hostcache_node *hostcache_tree_ceiling(hostcache_node *r
    cache alone), and a reader that looks for an active block finds it whatever others do. For where
    the block begins is entered, and what once began inside of it has gone, since before it was
    handed out, and both stay so until it is freed. A reader of any other address may find a record
-   that is no longer what it was: it has to look, under the block's lock. */
+   that is no longer what it was: it has to look, under the block's lock.
+
+   A leaf is a shelf of whole pages. Most steps are at a leaf, and few come down to it from the
+   root: the index remembers the shelves above leaves, each for a region, and a thread may remember
+   leaves. What is remembered can be relied on without a lock, as no shelf goes or moves. */
 
 #define HOSTCACHE_ADDRESS_BITS 57 /* of x86-64 with five levels of pages; all others have fewer */
 #define HOSTCACHE_SHELF_BITS 9    /* a shelf of 512 places takes about a page itself */
 #define HOSTCACHE_PAGE_SHIFT 12
 #define HOSTCACHE_SHIFT_MAX 48    /* coarser would be no use, also to larger alignments */
 #define HOSTCACHE_DEPTH_MAX 6
-#define HOSTCACHE_WORD_BITS ((unsigned)(8 * sizeof(size_t)))
+#define HOSTCACHE_REGIONS 16      /* that an index remembers: of 1 GiB each, with pages of 4 KiB */
+#define HOSTCACHE_LEAVES 64       /* that a thread may remember: of 2 MiB each */
 
 typedef struct hostcache_shelf {
-  struct hostcache_shelf *next; /* among the spares */
-  unsigned shift, places;       /* these two lines: set before the shelf is published */
-  unsigned width;               /* log2 of the addresses that it is for; `prefix` are their bits */
-  uint64_t prefix;              /* above that */
+  struct hostcache_shelf *next;  /* among the spares */
+  struct hostcache_shelf *above; /* this and the next two lines: set before the shelf is published.
+                                    The one that it stands on, NULL for the root */
+  unsigned shift, places;
+  unsigned width; /* log2 of the addresses that it is for; `prefix` are their bits above that */
+  uint64_t prefix;
+  size_t count;   /* LOCK: segments_lock. How many places are filled */
   size_t *filled; /* a bit for each place below which something begins. Stored with release under
                      segments_lock; read with acquire */
-  void **at;      /* likewise. A shelf, or the address of a record, plus one */
 } hostcache_shelf;
 
 /* Spare shelves: [0] for all levels but [1] the lowest, within a page. */
@@ -1979,19 +2068,43 @@ typedef struct hostcache_shelves {
 } hostcache_shelves;
 
 typedef struct hostcache_index {
-  void *root;     /* a shelf. Stored with release, read with acquire */
-  void *recent;   /* likewise. The last shelf of whole pages that something was entered in: what is
-                     done next is likely to be there, and need not come down from the root */
-  unsigned shift; /* log2 of what two entries are apart, at least */
+  void *root; /* a shelf. Stored with release, read with acquire */
+  void *regions[HOSTCACHE_REGIONS]; /* likewise. By address, shelves that leaves stand on, below
+                                       which something was entered last */
+  unsigned shift; /* this and the rest: set by init. log2 of what two entries are apart, at least */
+  unsigned page;  /* log2 of what two entries of a leaf are apart */
+  unsigned leaf_width, region_width; /* log2 of the addresses of a leaf, and of what it stands on */
 } hostcache_index;
+
+/* The leaves that one thread looked up last; all zero it knows none. Of no use after the index is
+   disposed of. */
+typedef struct hostcache_leaf {
+  uint64_t region; /* the addresses' bits above leaf_width, plus one */
+  void **places;   /* of the leaf */
+} hostcache_leaf;
+typedef struct hostcache_leaves {
+  hostcache_leaf of[HOSTCACHE_LEAVES];
+} hostcache_leaves;
 
 /* The shift of the shelves below those of `shift`. */
 HOSTCACHE_UNUSED static unsigned hostcache_shift_below(const hostcache_index *index,
                                                        unsigned shift) {
-  unsigned page =
+  if (shift <= index->page) return index->shift;
+  return shift > index->page + HOSTCACHE_SHELF_BITS ? shift - HOSTCACHE_SHELF_BITS : index->page;
+}
+
+/* An index is all zero before this. `alignment` of whatever is entered is a power of two. */
+HOSTCACHE_UNUSED static void hostcache_index_init(hostcache_index *index, size_t alignment) {
+  unsigned width = HOSTCACHE_ADDRESS_BITS;
+  index->shift = hostcache_log2(alignment);
+  if (index->shift > HOSTCACHE_SHIFT_MAX) index->shift = HOSTCACHE_SHIFT_MAX;
+  index->page =
       index->shift > HOSTCACHE_PAGE_SHIFT ? index->shift : (unsigned)HOSTCACHE_PAGE_SHIFT;
-  if (shift <= page) return index->shift;
-  return shift > page + HOSTCACHE_SHELF_BITS ? shift - HOSTCACHE_SHELF_BITS : page;
+  index->region_width = width;
+  for (; hostcache_shift_below(index, width) > index->page;
+       width = hostcache_shift_below(index, width))
+    index->region_width = width;
+  index->leaf_width = width;
 }
 
 HOSTCACHE_UNUSED static int hostcache_is_record(const void *entry) {
@@ -2000,6 +2113,18 @@ HOSTCACHE_UNUSED static int hostcache_is_record(const void *entry) {
 
 HOSTCACHE_UNUSED static unsigned hostcache_place(const hostcache_shelf *shelf, uint64_t address) {
   return (unsigned)(address >> shelf->shift) & (shelf->places - 1);
+}
+
+/* What stands in the places of a shelf: a shelf, the address of a record plus one, or NULL. Stored
+   with release under segments_lock; read with acquire. They follow the shelf itself, so that they
+   are reached without a look at it. */
+HOSTCACHE_UNUSED static void **hostcache_shelf_places(const hostcache_shelf *shelf) {
+  return (void **)(size_t)(shelf + 1);
+}
+
+/* Where something stands on a shelf that begins at this address, or is below it. */
+HOSTCACHE_UNUSED static void **hostcache_shelf_at(const hostcache_shelf *shelf, uint64_t address) {
+  return &hostcache_shelf_places(shelf)[hostcache_place(shelf, address)];
 }
 
 /* A spare shelf from malloc, or NULL. */
@@ -2012,8 +2137,7 @@ HOSTCACHE_UNUSED static hostcache_shelf *hostcache_shelf_new(const hostcache_ind
   if (!shelf) return NULL;
   memset((void *)shelf, 0, bytes);
   shelf->places = places;
-  shelf->at = (void **)(void *)(shelf + 1);
-  shelf->filled = (size_t *)(void *)(shelf->at + places);
+  shelf->filled = (size_t *)(void *)(hostcache_shelf_places(shelf) + places);
   return shelf;
 }
 
@@ -2033,29 +2157,51 @@ HOSTCACHE_UNUSED static hostcache_shelf *hostcache_shelf_take(hostcache_shelves 
   return shelf;
 }
 
-/* Is another place of the shelf filled? segments_lock is held. */
-HOSTCACHE_UNUSED static int hostcache_shelf_others(const hostcache_shelf *shelf, unsigned place) {
-  const unsigned word = place / HOSTCACHE_WORD_BITS;
-  size_t others = shelf->filled[word] & ~((size_t)1 << (place % HOSTCACHE_WORD_BITS));
-  unsigned i;
-  for (i = 0; !others && i * HOSTCACHE_WORD_BITS < shelf->places; i++)
-    if (i != word) others = shelf->filled[i];
-  return others != 0;
+/* Marks the place of an address as filled (1) or empty (0), and what changes by that above it. What
+   is above a leaf is marked anew each time: whether it changes cannot be foreseen, and asking costs
+   more. segments_lock is held. */
+HOSTCACHE_UNUSED static void hostcache_index_mark(const hostcache_index *index,
+                                                  hostcache_shelf *shelf, uint64_t address,
+                                                  size_t filled) {
+  int more = 1;
+  for (; shelf && more; shelf = shelf->above) {
+    const unsigned place = hostcache_place(shelf, address), bit = place % HOSTCACHE_WORD_BITS;
+    size_t *word = &shelf->filled[place / HOSTCACHE_WORD_BITS];
+    const size_t before = *word >> bit & 1, count = shelf->count;
+    hostcache_size_store_release(word, *word ^ (before ^ filled) << bit);
+    shelf->count = count - before + filled;
+    filled = shelf->count > 0;
+    more = shelf->shift <= index->page || filled != (count > 0);
+  }
 }
 
-/* Marks a place as filled or empty. segments_lock is held. */
-HOSTCACHE_UNUSED static void hostcache_shelf_mark(hostcache_shelf *shelf, unsigned place,
-                                                  int filled) {
-  const size_t bit = (size_t)1 << (place % HOSTCACHE_WORD_BITS);
-  size_t *word = &shelf->filled[place / HOSTCACHE_WORD_BITS];
-  hostcache_size_store_release(word, filled ? *word | bit : *word & ~bit);
+/* Where the index remembers the shelf of a region. */
+HOSTCACHE_UNUSED static unsigned hostcache_index_slot(const hostcache_index *index,
+                                                      uint64_t address) {
+  return (unsigned)(address >> index->region_width) % HOSTCACHE_REGIONS;
 }
 
-/* The shelf of `recent`, if the address is one of its own; else NULL. */
-HOSTCACHE_UNUSED static hostcache_shelf *hostcache_index_recent(const hostcache_index *index,
+/* The leaf of an address, or NULL if there is none yet. Takes no lock: above the leaves there are
+   shelves alone, which once published stay. */
+HOSTCACHE_UNUSED static hostcache_shelf *hostcache_index_leaf(const hostcache_index *index,
                                                               uint64_t address) {
-  hostcache_shelf *recent = (hostcache_shelf *)hostcache_ptr_load_acquire(&index->recent);
-  return recent && address >> recent->width == recent->prefix ? recent : NULL;
+  hostcache_shelf *shelf = (hostcache_shelf *)hostcache_ptr_load_acquire(
+      &index->regions[hostcache_index_slot(index, address)]);
+  if (!shelf || shelf->prefix != address >> index->region_width) {
+    if (address >> HOSTCACHE_ADDRESS_BITS) return NULL;
+    shelf = (hostcache_shelf *)hostcache_ptr_load_acquire(&index->root);
+    while (shelf && shelf->width > index->region_width)
+      shelf = (hostcache_shelf *)hostcache_ptr_load_acquire(hostcache_shelf_at(shelf, address));
+  }
+  if (!shelf || index->region_width == index->leaf_width) return shelf;
+  return (hostcache_shelf *)hostcache_ptr_load_acquire(hostcache_shelf_at(shelf, address));
+}
+
+/* Where something stands on a leaf that begins at this address, or is in its page. The leaf itself
+   is not looked at. */
+HOSTCACHE_UNUSED static void **hostcache_leaf_at(const hostcache_index *index, void **places,
+                                                 uint64_t address) {
+  return &places[(address >> index->page) & (((uint64_t)1 << HOSTCACHE_SHELF_BITS) - 1)];
 }
 
 /* May a record stand at this place of a shelf, or must it stand below? */
@@ -2069,79 +2215,87 @@ HOSTCACHE_UNUSED static int hostcache_stands_here(const hostcache_index *index, 
 /* How many shelves are missing to enter an address. segments_lock is held. */
 HOSTCACHE_UNUSED static void hostcache_index_missing(const hostcache_index *index,
                                                      uint64_t address, size_t missing[2]) {
-  const hostcache_shelf *recent = hostcache_index_recent(index, address);
-  const void *entry = recent ? (const void *)recent : index->root;
-  unsigned shift = recent ? recent->shift : hostcache_shift_below(index, HOSTCACHE_ADDRESS_BITS);
+  const hostcache_shelf *leaf = hostcache_index_leaf(index, address);
+  const void *entry = leaf ? (const void *)leaf : index->root;
+  unsigned shift = leaf ? index->page : hostcache_shift_below(index, HOSTCACHE_ADDRESS_BITS);
   missing[0] = missing[1] = 0;
+  if (leaf && (address & (((uint64_t)1 << index->page) - 1)) == 0) { /* a page needs no more */
+    hostcache_prefetch(leaf);
+    hostcache_prefetch(hostcache_leaf_at(index, hostcache_shelf_places(leaf), address));
+    return;
+  }
   for (;; shift = hostcache_shift_below(index, shift)) {
     const hostcache_shelf *shelf =
         hostcache_is_record(entry) ? NULL : (const hostcache_shelf *)entry;
     if (!shelf) missing[shift < HOSTCACHE_PAGE_SHIFT]++;
-    entry = shelf ? shelf->at[hostcache_place(shelf, address)] : NULL;
+    entry = shelf ? *hostcache_shelf_at(shelf, address) : NULL;
     if (hostcache_stands_here(index, shift, address, entry)) return;
   }
+}
+
+/* A shelf from the spares, for some addresses, that stands on another one (NULL: it is the root).
+   `record`, or NULL, is what stood in its place, under the first of them. segments_lock is held. */
+HOSTCACHE_UNUSED static hostcache_shelf *hostcache_shelf_set_up(const hostcache_index *index,
+                                                                hostcache_shelf *above,
+                                                                uint64_t address, void *record,
+                                                                hostcache_shelves *spare) {
+  const unsigned width = above ? above->shift : (unsigned)HOSTCACHE_ADDRESS_BITS;
+  const unsigned shift = hostcache_shift_below(index, width);
+  hostcache_shelf *shelf = hostcache_shelf_take(spare, shift < HOSTCACHE_PAGE_SHIFT);
+  shelf->above = above;
+  shelf->shift = shift;
+  shelf->width = width;
+  shelf->prefix = address >> width;
+  if (record) {
+    hostcache_shelf_places(shelf)[0] = record;
+    shelf->filled[0] = 1;
+    shelf->count = 1;
+  }
+  return shelf;
+}
+
+/* Remembers the region of a leaf. segments_lock is held. */
+HOSTCACHE_UNUSED static void hostcache_index_remember(hostcache_index *index,
+                                                      hostcache_shelf *leaf, uint64_t address) {
+  void **slot = &index->regions[hostcache_index_slot(index, address)];
+  hostcache_shelf *region = index->region_width > index->leaf_width ? leaf->above : leaf;
+  if (*slot != region) hostcache_ptr_store_release(slot, region);
 }
 
 /* Enters a record, which is not odd, under an address that no other stands under. The shelves that
    are missing are taken from the spares. segments_lock is held. */
 HOSTCACHE_UNUSED static void hostcache_index_add(hostcache_index *index, uint64_t address,
                                                  void *record, hostcache_shelves *spare) {
-  const unsigned page =
-      index->shift > HOSTCACHE_PAGE_SHIFT ? index->shift : (unsigned)HOSTCACHE_PAGE_SHIFT;
-  hostcache_shelf *recent = hostcache_index_recent(index, address);
-  unsigned above = HOSTCACHE_ADDRESS_BITS, shift = hostcache_shift_below(index, above);
   void **at = &index->root;
-  if (recent && hostcache_shelf_others(recent, hostcache_place(recent, address))) {
-    at = &index->recent; /* something is below it already: it is marked so, up to the root */
-    shift = recent->shift;
-  }
-  for (;; above = shift, shift = hostcache_shift_below(index, shift)) {
-    hostcache_shelf *shelf = (hostcache_shelf *)*at;
-    unsigned place;
-    if (!shelf || hostcache_is_record(shelf)) {
-      hostcache_shelf *fresh = hostcache_shelf_take(spare, shift < HOSTCACHE_PAGE_SHIFT);
-      fresh->shift = shift;
-      fresh->width = above;
-      fresh->prefix = address >> above;
-      if (shelf) { /* a record of where the page begins */
-        fresh->at[0] = shelf;
-        fresh->filled[0] = 1;
-      }
-      hostcache_ptr_store_release(at, fresh);
-      shelf = fresh;
+  hostcache_shelf *shelf = NULL, *lower = hostcache_index_leaf(index, address);
+  if (!lower) lower = (hostcache_shelf *)index->root;
+  for (;; lower = (hostcache_shelf *)*at) {
+    if (!lower || hostcache_is_record(lower)) { /* a record of where the page begins */
+      lower = hostcache_shelf_set_up(index, shelf, address, lower, spare);
+      hostcache_ptr_store_release(at, lower);
     }
-    if (shift == page) hostcache_ptr_store_release(&index->recent, shelf);
-    place = hostcache_place(shelf, address);
-    at = &shelf->at[place];
-    if (hostcache_stands_here(index, shift, address, *at)) {
-      hostcache_ptr_store_release(at, (char *)record + 1);
-      hostcache_shelf_mark(shelf, place, 1);
-      return;
-    }
-    hostcache_shelf_mark(shelf, place, 1);
+    shelf = lower;
+    if (shelf->shift == index->page) hostcache_index_remember(index, shelf, address);
+    at = hostcache_shelf_at(shelf, address);
+    if (hostcache_stands_here(index, shelf->shift, address, *at)) break;
   }
+  hostcache_ptr_store_release(at, (char *)record + 1);
+  hostcache_index_mark(index, shelf, address, 1);
 }
 
 /* Takes the record out that stands under an address. segments_lock is held. */
 HOSTCACHE_UNUSED static void hostcache_index_remove(hostcache_index *index, uint64_t address) {
-  hostcache_shelf *path[HOSTCACHE_DEPTH_MAX], *recent = hostcache_index_recent(index, address);
-  void **at = &index->root;
-  unsigned depth = 0, place;
-  if (recent && hostcache_shelf_others(recent, hostcache_place(recent, address)))
-    at = &index->recent; /* it is not empty then, and nothing changes above it */
+  hostcache_shelf *shelf = hostcache_index_leaf(index, address);
+  void **at;
+  HOSTCACHE_ASSERT(shelf);
+  at = hostcache_shelf_at(shelf, address);
   while (!hostcache_is_record(*at)) {
-    HOSTCACHE_ASSERT(*at && depth < HOSTCACHE_DEPTH_MAX);
-    path[depth] = (hostcache_shelf *)*at;
-    at = &path[depth]->at[hostcache_place(path[depth], address)];
-    depth++;
+    HOSTCACHE_ASSERT(*at);
+    shelf = (hostcache_shelf *)*at;
+    at = hostcache_shelf_at(shelf, address);
   }
   hostcache_ptr_store_release(at, NULL);
-  while (depth > 0) {
-    depth--;
-    place = hostcache_place(path[depth], address);
-    hostcache_shelf_mark(path[depth], place, 0);
-    if (hostcache_shelf_others(path[depth], place)) return;
-  }
+  hostcache_index_mark(index, shelf, address, 0);
 }
 
 /* The last place that is filled, up to `place`, or -1. */
@@ -2162,7 +2316,7 @@ HOSTCACHE_UNUSED static void *hostcache_shelf_last(const hostcache_shelf *shelf,
   unsigned place = hostcache_place(shelf, address);
   int found = hostcache_shelf_floor(shelf, place);
   while (found >= 0) {
-    void *entry = hostcache_ptr_load_acquire(&shelf->at[found]);
+    void *entry = hostcache_ptr_load_acquire(&hostcache_shelf_places(shelf)[found]);
     if (hostcache_is_record(entry)) return (char *)entry - 1;
     if (entry) /* all ones: the last of a shelf that lies before the address */
       entry = hostcache_shelf_last((const hostcache_shelf *)entry,
@@ -2177,12 +2331,36 @@ HOSTCACHE_UNUSED static void *hostcache_shelf_last(const hostcache_shelf *shelf,
    which there are at most as many as levels, unless others write meanwhile: O(1). */
 HOSTCACHE_UNUSED static void *hostcache_index_floor(const hostcache_index *index,
                                                     uint64_t address) {
-  const hostcache_shelf *root =
-      (const hostcache_shelf *)hostcache_ptr_load_acquire(&index->root);
-  const hostcache_shelf *recent = hostcache_index_recent(index, address);
-  void *found = recent ? hostcache_shelf_last(recent, address) : NULL;
-  if (found || !root || address >> HOSTCACHE_ADDRESS_BITS) return found;
-  return hostcache_shelf_last(root, address);
+  const hostcache_shelf *shelf = hostcache_index_leaf(index, address);
+  void *found = shelf ? hostcache_shelf_last(shelf, address) : NULL;
+  if (found || address >> HOSTCACHE_ADDRESS_BITS) return found;
+  shelf = (const hostcache_shelf *)hostcache_ptr_load_acquire(&index->root);
+  return shelf ? hostcache_shelf_last(shelf, address) : NULL;
+}
+
+/* The record that stands under exactly this address, or NULL. Takes no lock; `leaves` is this
+   thread's own, and of this index. If an active block begins there, it is found whatever others do;
+   else it may be one that is no longer what it was. A few loads: O(1). */
+HOSTCACHE_UNUSED static void *hostcache_index_start(const hostcache_index *index,
+                                                    hostcache_leaves *leaves, uint64_t address) {
+  const uint64_t region = (address >> index->leaf_width) + 1;
+  hostcache_leaf *leaf = &leaves->of[region % HOSTCACHE_LEAVES];
+  unsigned shift = index->page;
+  void *entry;
+  if (leaf->region != region) {
+    const hostcache_shelf *shelf = hostcache_index_leaf(index, address);
+    if (!shelf) return NULL;
+    leaf->region = region;
+    leaf->places = hostcache_shelf_places(shelf);
+  }
+  entry = hostcache_ptr_load_acquire(hostcache_leaf_at(index, leaf->places, address));
+  if (entry && !hostcache_is_record(entry)) {
+    const hostcache_shelf *shelf = (const hostcache_shelf *)entry;
+    shift = shelf->shift;
+    entry = hostcache_ptr_load_acquire(hostcache_shelf_at(shelf, address));
+  }
+  if (!entry || (address & (((uint64_t)1 << shift) - 1)) != 0) return NULL;
+  return (char *)entry - 1;
 }
 
 /* Frees the shelves. Nobody uses the index any more. */
@@ -2190,8 +2368,8 @@ HOSTCACHE_UNUSED static void hostcache_shelf_dispose(hostcache_shelf *shelf) {
   unsigned i;
   if (!shelf) return;
   for (i = 0; i < shelf->places; i++)
-    if (!hostcache_is_record(shelf->at[i]))
-      hostcache_shelf_dispose((hostcache_shelf *)shelf->at[i]);
+    if (!hostcache_is_record(hostcache_shelf_places(shelf)[i]))
+      hostcache_shelf_dispose((hostcache_shelf *)hostcache_shelf_places(shelf)[i]);
   HOSTCACHE_FREE(shelf);
 }
 
@@ -2387,8 +2565,7 @@ HC_CACHE {
   HC_STOCK stock;              /* LOCK: segments_lock */
   hostcache_index index;       /* LOCK: segments_lock to write. Blocks by first byte */
   hostcache_node *by_address;  /* LOCK: segments_lock. Segments by first byte */
-  hostcache_node *heaps[HOSTCACHE_KIND_COUNT]; /* LOCK: segments_lock. Ready ranges by size and
-                                                  address */
+  hostcache_heap heaps[HOSTCACHE_KIND_COUNT]; /* LOCK: segments_lock. The ready ranges */
   HC_SEGMENT *idle_first, *idle_last; /* LOCK: segments_lock. Longest idle first */
   size_t idle_count;   /* LOCK: segments_lock */
   size_t claimed;      /* LOCK: segments_lock. Bytes that are held, or being asked for */
@@ -3020,7 +3197,7 @@ HOSTCACHE_UNUSED static void HC_I(heap_add)(HC_CACHE *self, HC_BLOCK *range) {
   HC_SEGMENT *segment = range->segment;
   range->is_ready = 1;
   self->gains++;
-  hostcache_tree_add(&self->heaps[segment->kind], &range->by_size, range->size,
+  hostcache_heap_add(&self->heaps[segment->kind], &range->by_size, range->size,
                      (size_t)range->ptr, range);
   if (!range->left && !range->right) {
     segment->idle_since = hostcache_now_ns();
@@ -3040,7 +3217,7 @@ HOSTCACHE_UNUSED static void HC_I(heap_add)(HC_CACHE *self, HC_BLOCK *range) {
 HOSTCACHE_UNUSED static void HC_I(heap_remove)(HC_CACHE *self, HC_BLOCK *range) {
   HC_SEGMENT *segment = range->segment;
   range->is_ready = 0;
-  hostcache_tree_remove(&self->heaps[segment->kind], &range->by_size);
+  hostcache_heap_remove(&self->heaps[segment->kind], &range->by_size);
   if (!range->left && !range->right) {
     if (segment->idle_previous)
       segment->idle_previous->idle_next = segment->idle_next;
@@ -3067,7 +3244,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(heap_best)(HC_CACHE *self, size_t size,
     const int kind = i == 0               ? HOSTCACHE_KIND_RESERVE
                      : (i == 1) == small ? HOSTCACHE_KIND_SMALL
                                          : HOSTCACHE_KIND_LARGE;
-    const hostcache_node *node = hostcache_tree_ceiling(self->heaps[kind], size, 0);
+    const hostcache_node *node = hostcache_heap_first(&self->heaps[kind], size, 0);
     HC_BLOCK *range = node ? (HC_BLOCK *)node->owner : NULL;
     if (range && (HC_I(may_split)(self, range) || range->size == HC_I(own_size)(self, size) ||
                   range->size - requested <= requested / 8))
@@ -4902,8 +5079,7 @@ HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **out, const hostcache_config 
       config.max_split_size > (size_t)PTRDIFF_MAX ? INT64_MAX : (int64_t)config.max_split_size;
   self->max_reserved = config.max_reserved_bytes ? config.max_reserved_bytes : SIZE_MAX;
   self->max_cached = HC_I(cached_bound)(config.max_cached_bytes);
-  self->index.shift = hostcache_log2(config.alignment);
-  if (self->index.shift > HOSTCACHE_SHIFT_MAX) self->index.shift = HOSTCACHE_SHIFT_MAX;
+  hostcache_index_init(&self->index, config.alignment);
   while ((lock = HC_I(lock_by_number)(self, self->locks_made, &rank)) != NULL) {
     if (hostcache_mutex_init(lock, rank)) {
       HC_I(dispose)(self);
@@ -5616,8 +5792,9 @@ HOSTCACHE_UNUSED static const char *HC_I(check_heaps)(HC_CACHE *self, const HC_F
   const HC_SEGMENT *segment, *previous = NULL;
   int kind;
   for (kind = 0; kind < HOSTCACHE_KIND_COUNT; kind++) {
-    const hostcache_node *node = hostcache_tree_ceiling(self->heaps[kind], 0, 0);
-    for (; node; node = hostcache_tree_ceiling(self->heaps[kind], node->key, node->subkey + 1)) {
+    const hostcache_heap *heap = &self->heaps[kind];
+    const hostcache_node *node = hostcache_heap_first(heap, 0, 0);
+    for (; node; node = hostcache_heap_first(heap, node->key, node->subkey + 1)) {
       const HC_BLOCK *range = (const HC_BLOCK *)node->owner;
       if (count++ == findings->ready || !range->is_ready || range->segment->kind != kind)
         return "what is in a heap is ready, and of its kind";

@@ -334,10 +334,10 @@ static void what_is_in_a_heap_is_ready_and_of_its_kind(void **state) {
   scene *s = *state;
   const char *sentence = "what is in a heap is ready, and of its kind";
   BREAK(s->large[0]->segment->kind, HOSTCACHE_KIND_SMALL, sentence);
-  hostcache_tree_add(&s->cache->heaps[HOSTCACHE_KIND_LARGE], &s->active[1]->by_size, 512, 0,
+  hostcache_heap_add(&s->cache->heaps[HOSTCACHE_KIND_LARGE], &s->active[1]->by_size, 512, 0,
                      s->active[1]);
   assert_broken(s, sentence);
-  hostcache_tree_remove(&s->cache->heaps[HOSTCACHE_KIND_LARGE], &s->active[1]->by_size);
+  hostcache_heap_remove(&s->cache->heaps[HOSTCACHE_KIND_LARGE], &s->active[1]->by_size);
 }
 
 static void a_ready_range_stands_under_its_size_and_address(void **state) {
@@ -353,9 +353,9 @@ static void a_cached_block_is_in_a_heap(void **state) {
   BREAK(s->cached[0]->state, HOSTCACHE_ACTIVE, sentence);
   BREAK(s->active[1]->state, HOSTCACHE_CACHED, sentence);
   BREAK(s->cached[0]->is_ready, 0, sentence);
-  hostcache_tree_remove(&s->cache->heaps[HOSTCACHE_KIND_LARGE], node);
+  hostcache_heap_remove(&s->cache->heaps[HOSTCACHE_KIND_LARGE], node);
   assert_broken(s, sentence);
-  hostcache_tree_add(&s->cache->heaps[HOSTCACHE_KIND_LARGE], node, node->key, node->subkey,
+  hostcache_heap_add(&s->cache->heaps[HOSTCACHE_KIND_LARGE], node, node->key, node->subkey,
                      node->owner);
 }
 
