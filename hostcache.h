@@ -2038,8 +2038,8 @@ HOSTCACHE_UNUSED static hostcache_node *hostcache_heap_first(const hostcache_hea
    that is no longer what it was: it has to look, under the block's lock.
 
    A leaf is a shelf of whole pages. Most steps are at a leaf, and few come down to it from the
-   root: the index remembers the shelves above leaves, each for a region, and a thread may remember
-   leaves. What is remembered can be relied on without a lock, as no shelf goes or moves. */
+   root: the index remembers the shelves above leaves, each for a region. That can be relied on
+   without a lock, as no shelf goes or moves. */
 
 #define HOSTCACHE_ADDRESS_BITS 57 /* of x86-64 with five levels of pages; all others have fewer */
 #define HOSTCACHE_SHELF_BITS 9    /* a shelf of 512 places takes about a page itself */
@@ -2047,7 +2047,6 @@ HOSTCACHE_UNUSED static hostcache_node *hostcache_heap_first(const hostcache_hea
 #define HOSTCACHE_SHIFT_MAX 48    /* coarser would be no use, also to larger alignments */
 #define HOSTCACHE_DEPTH_MAX 6
 #define HOSTCACHE_REGIONS 16      /* that an index remembers: of 1 GiB each, with pages of 4 KiB */
-#define HOSTCACHE_LEAVES 64       /* that a thread may remember: of 2 MiB each */
 
 typedef struct hostcache_shelf {
   struct hostcache_shelf *next;  /* among the spares */
@@ -2075,16 +2074,6 @@ typedef struct hostcache_index {
   unsigned page;  /* log2 of what two entries of a leaf are apart */
   unsigned leaf_width, region_width; /* log2 of the addresses of a leaf, and of what it stands on */
 } hostcache_index;
-
-/* The leaves that one thread looked up last; all zero it knows none. Of no use after the index is
-   disposed of. */
-typedef struct hostcache_leaf {
-  uint64_t region; /* the addresses' bits above leaf_width, plus one */
-  void **places;   /* of the leaf */
-} hostcache_leaf;
-typedef struct hostcache_leaves {
-  hostcache_leaf of[HOSTCACHE_LEAVES];
-} hostcache_leaves;
 
 /* The shift of the shelves below those of `shift`. */
 HOSTCACHE_UNUSED static unsigned hostcache_shift_below(const hostcache_index *index,
@@ -2199,9 +2188,10 @@ HOSTCACHE_UNUSED static hostcache_shelf *hostcache_index_leaf(const hostcache_in
 
 /* Where something stands on a leaf that begins at this address, or is in its page. The leaf itself
    is not looked at. */
-HOSTCACHE_UNUSED static void **hostcache_leaf_at(const hostcache_index *index, void **places,
-                                                 uint64_t address) {
-  return &places[(address >> index->page) & (((uint64_t)1 << HOSTCACHE_SHELF_BITS) - 1)];
+HOSTCACHE_UNUSED static void **hostcache_leaf_at(const hostcache_index *index,
+                                                 const hostcache_shelf *leaf, uint64_t address) {
+  const uint64_t mask = ((uint64_t)1 << HOSTCACHE_SHELF_BITS) - 1;
+  return &hostcache_shelf_places(leaf)[(address >> index->page) & mask];
 }
 
 /* May a record stand at this place of a shelf, or must it stand below? */
@@ -2221,7 +2211,7 @@ HOSTCACHE_UNUSED static void hostcache_index_missing(const hostcache_index *inde
   missing[0] = missing[1] = 0;
   if (leaf && (address & (((uint64_t)1 << index->page) - 1)) == 0) { /* a page needs no more */
     hostcache_prefetch(leaf);
-    hostcache_prefetch(hostcache_leaf_at(index, hostcache_shelf_places(leaf), address));
+    hostcache_prefetch(hostcache_leaf_at(index, leaf, address));
     return;
   }
   for (;; shift = hostcache_shift_below(index, shift)) {
@@ -2336,31 +2326,6 @@ HOSTCACHE_UNUSED static void *hostcache_index_floor(const hostcache_index *index
   if (found || address >> HOSTCACHE_ADDRESS_BITS) return found;
   shelf = (const hostcache_shelf *)hostcache_ptr_load_acquire(&index->root);
   return shelf ? hostcache_shelf_last(shelf, address) : NULL;
-}
-
-/* The record that stands under exactly this address, or NULL. Takes no lock; `leaves` is this
-   thread's own, and of this index. If an active block begins there, it is found whatever others do;
-   else it may be one that is no longer what it was. A few loads: O(1). */
-HOSTCACHE_UNUSED static void *hostcache_index_start(const hostcache_index *index,
-                                                    hostcache_leaves *leaves, uint64_t address) {
-  const uint64_t region = (address >> index->leaf_width) + 1;
-  hostcache_leaf *leaf = &leaves->of[region % HOSTCACHE_LEAVES];
-  unsigned shift = index->page;
-  void *entry;
-  if (leaf->region != region) {
-    const hostcache_shelf *shelf = hostcache_index_leaf(index, address);
-    if (!shelf) return NULL;
-    leaf->region = region;
-    leaf->places = hostcache_shelf_places(shelf);
-  }
-  entry = hostcache_ptr_load_acquire(hostcache_leaf_at(index, leaf->places, address));
-  if (entry && !hostcache_is_record(entry)) {
-    const hostcache_shelf *shelf = (const hostcache_shelf *)entry;
-    shift = shelf->shift;
-    entry = hostcache_ptr_load_acquire(hostcache_shelf_at(shelf, address));
-  }
-  if (!entry || (address & (((uint64_t)1 << shift) - 1)) != 0) return NULL;
-  return (char *)entry - 1;
 }
 
 /* Frees the shelves. Nobody uses the index any more. */
