@@ -96,6 +96,10 @@
                                for streams that are structs; default: ==, and a hash of the value.
                                Both may run under a lock, and must not call the cache
 
+   HC_EVENTS_DO_NOT_CANCEL     the hooks that record and query are no cancellation points, as those
+                               that only read memory are not: then a thread's cancelability need
+                               not be switched around them, which takes 20 ns a block
+
    Neither mode:
    HC_NO_STREAMS               instead of HC_STREAM_T: a plain CPU caching allocator; with
                                HC_EVENT_T and HC_EVENT_QUERY events without streams (requests of
@@ -178,12 +182,23 @@
 
    A block belongs to exactly one owner at a time: the user, the thread that is freeing it, the
    queues of the streams it waits for, a bin of ready blocks, or the thread that gives it back. Its
-   state says which (section 6 draws the machine). Each stream has a queue of waiting blocks, and
-   only the head of a queue is asked: what stands behind it was submitted later. So a stream that
-   hangs holds back its own blocks alone, and polling costs one query per busy stream. Events that
-   the user hands over have no order among them; they wait in one list, of which each poll asks a
-   bounded number in turn. Locks are plain and short: none is held while a hook, malloc or on_error
-   runs, and their order is the order of their ranks in section 5.
+   state says which (section 6 draws the machine). Each thread has a record in the cache: a stock of
+   ready blocks by class, queues of the blocks that it freed with uses, and its part of the figures.
+   It goes inside of its record by raising a flag, so a hit and a free without uses take no lock and
+   no atomic read-modify-write; nor do they share a line of memory that others write. Another thread
+   that wants what is in there says stop, makes all processors pass a barrier, and waits until the
+   flag is down: a thread that sleeps need not wake up for it. Stocks are bounded in bytes, and
+   trade with shared bins in batches of 16; a thread that only frees blocks of some class passes
+   each batch of them on. What is larger than small goes straight to and from the heaps. A stream
+   that uses a block is one bit in the block, which the thread that got the block sets with a plain
+   store and others in a word of their own.
+
+   A thread has a queue for each stream, and only the head of a queue is asked: what stands behind
+   it was submitted later. So a stream that hangs holds back its own blocks alone, and polling costs
+   one query per busy stream, however many blocks wait. Events that the user hands over have no
+   order among them; they wait in a list, of which each poll asks a bounded number in turn. What a
+   thread that sleeps or has ended left in its queues, others poll. Locks are short: none is held
+   while a hook, malloc or on_error runs, and their order is the order of their ranks in section 5.
 
    Memory is got in segments: of 2 MiB that small blocks share, or of the size of one large block. A
    segment is divided into ranges without a gap; a block is a range. Two ready ranges side by side
@@ -191,9 +206,9 @@
    fit is taken. So nothing is hoarded by size: every ready byte serves every request that fits. A
    segment that is ready as a whole is idle and can be given back; before more is held than ever
    was, or an eighth more than was ever in use, idle segments that don't fit go back first. All
-   records live outside of the memory, which the host may not be able to read.
-
-   Not built yet: threads' own stocks (thread_cache_bytes says HOSTCACHE_ERR_UNSUPPORTED). */
+   records live outside of the memory, which the host may not be able to read. Small blocks that are
+   in a stock or a bin are not made one with their neighbours; before the runtime is asked for more,
+   and by empty_cache, trim and the bounds, they are, wherever they are. */
 
 /* ---- 1. COMMON ----------------------------------------------------------------------------------
    Once per file: what all caches share. Nothing here depends on an HC_* macro. */
@@ -266,7 +281,9 @@ typedef struct hostcache_config { /* start from HOSTCACHE_CONFIG_INIT; 0 means t
   size_t max_cached_bytes;        /* above it idle segments go back; no bound; HOSTCACHE_NONE */
   size_t max_split_size;          /* ranges above it are not split; at least class_steps pages; no
                                      bound */
-  size_t thread_cache_bytes;      /* a thread's own stock; not built yet: HOSTCACHE_NONE or 0 */
+  size_t thread_cache_bytes;      /* what one thread may have in stock; a 16th of what is reserved,
+                                     from 4 to 32 MiB; HOSTCACHE_NONE: no stocks. There are none
+                                     either where max_cached_bytes bounds what is idle */
   uint64_t wait_on_limit_ns;      /* how long an allocation waits for what is pending before it
                                      fails for want of memory; 0: it does not. A hook that allocates
                                      may wait for itself so long */
@@ -325,6 +342,8 @@ typedef struct hostcache_stats {
   int64_t num_event_query;      /* calls of HC_EVENT_QUERY or HC_TIMELINE_QUERY */
   int64_t num_hits;             /* allocations served without a hook */
   int64_t num_misses;           /* the other allocations that were served */
+  int64_t num_barriers_refused; /* the system refused the barrier that reaches other threads'
+                                   stocks: they stayed as they were */
   int64_t max_split_size;       /* the config's; INT64_MAX: no bound */
   int64_t last_failed_bytes;    /* what the last allocation that failed had asked for; 0: none */
 } hostcache_stats;
@@ -456,6 +475,19 @@ static inline hostcache_status hostcache_map_memory(int64_t code, int64_t done_c
 #define HOSTCACHE_UNUSED __attribute__((unused))
 #else
 #define HOSTCACHE_UNUSED
+#endif
+
+/* For the few functions that the hot path consists of: a call would cost more than they do. */
+#if defined __GNUC__
+#define HOSTCACHE_INLINE __attribute__((unused, always_inline)) static inline
+#define HOSTCACHE_RARELY(condition) __builtin_expect(!!(condition), 0)
+#define HOSTCACHE_APART __attribute__((unused, noinline)) static /* so that hot paths stay small */
+#define HOSTCACHE_RARE __attribute__((unused, cold)) /* made small rather than fast */
+#else
+#define HOSTCACHE_INLINE static inline
+#define HOSTCACHE_RARELY(condition) (condition)
+#define HOSTCACHE_APART static
+#define HOSTCACHE_RARE
 #endif
 
 #endif /* COMMON */
@@ -842,14 +874,17 @@ HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *cache);
 /* Figures and self-check. */
 
 /* Copies the figures. Consistent with each other, exact when no other thread is inside a call.
-   ARGUMENT: no `stats`. Never blocks; O(1). */
+   Peaks are exact as long as no thread has a stock; else those of what is in use count what the
+   stocks held (and those of `allocation` what was pending), so that none is too low. ARGUMENT: no
+   `stats`. Stops all threads for a moment, of which no hook is a part. O(threads). */
 HC_PUBLIC hostcache_result HC_FN(stats)(HC_CACHE *cache, hostcache_stats *stats);
 
-/* Zeroes every `allocated` and `freed`, the counts and the durations. O(1). Source:
+/* Zeroes every `allocated` and `freed`, the counts and the durations. As stats. Source:
    reset_accumulated_stats. */
 HC_PUBLIC hostcache_result HC_FN(reset_accumulated_stats)(HC_CACHE *cache);
 
-/* Sets every peak to its current. O(1). Source: reset_peak_stats. */
+/* Sets every peak to its current, for which the threads give their stocks up. As empty_cache
+   without a hook. Source: reset_peak_stats. */
 HC_PUBLIC hostcache_result HC_FN(reset_peak_stats)(HC_CACHE *cache);
 
 /* What this process may sensibly pin now, on top of what it has pinned already, with each figure
@@ -863,14 +898,15 @@ HC_PUBLIC hostcache_result HC_FN(reset_peak_stats)(HC_CACHE *cache);
 HC_PUBLIC hostcache_result HC_FN(budget)(hostcache_budget *budget);
 
 /* Verifies every invariant of the bookkeeping. CORRUPT: one is broken; on_error hears which. May be
-   called while other threads are at work; what concerns several structures at once is then compared
-   only if nothing changed during a pass, of which it makes up to 16. Calls no hook, allocates
-   nothing. O(n log n) of blocks and uses. */
+   called while other threads are at work: it stops them all until it is through. UNSUPPORTED: the
+   system refuses the barrier that stops threads. Calls no hook, allocates nothing. O(n log n) of
+   blocks and uses. */
 HC_PUBLIC hostcache_result HC_FN(check)(HC_CACHE *cache);
 
 /* Shows the segments of one moment, each with its ranges, by address; what leaked comes last. A
    non-zero return of `visit` stops it. `visit` is called with no lock held, on a copy, and may call
-   the cache. ARGUMENT: no `visit`. NO_METADATA: no memory for the copy. O(n log n) of segments. */
+   the cache. ARGUMENT: no `visit`. NO_METADATA: no memory for the copy. UNSUPPORTED: as check.
+   O(n log n) of segments. */
 HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *cache, hostcache_visit_fn visit, void *user);
 
 #ifdef __cplusplus
@@ -938,6 +974,7 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *cache, hostcache_visit_fn visit
 #include <pthread.h> /* also without threads: such a process forks as well */
 #endif
 
+#include <errno.h>
 #include <time.h>
 
 #ifndef HOSTCACHE_ASSERT
@@ -1001,14 +1038,15 @@ HOSTCACHE_UNUSED static void hostcache_prefetch(const void *at) {
 }
 
 /* The locks by rank: a thread that holds one takes only locks of a higher rank, so it holds at most
-   one of each. This is the lock order of the whole header. */
+   one of each; but who holds a cache's threads_lock may hold those of all its threads. This is the
+   lock order of the whole header. */
 enum {
-  HOSTCACHE_RANK_CHECK = 1, /* cache->check_lock: one check at a time */
-  HOSTCACHE_RANK_STREAMS,   /* cache->streams_lock: the table of streams */
-  HOSTCACHE_RANK_QUEUE,     /* queue->lock: the waiting blocks of one stream, its event pool */
-  HOSTCACHE_RANK_SEGMENTS,  /* cache->segments_lock: segments, ranges, what is ready, spares */
-  HOSTCACHE_RANK_BLOCK,     /* cache->block_locks[]: state and uses of a share of the blocks */
-  HOSTCACHE_RANK_STATS      /* cache->stats_lock: the figures */
+  HOSTCACHE_RANK_GUESTS = 1, /* hostcache_guests_lock: what is told when a thread ends */
+  HOSTCACHE_RANK_THREADS,    /* cache->threads_lock: the list of threads; who stops them all */
+  HOSTCACHE_RANK_THREAD,     /* thread->lock, or being inside: what one thread has */
+  HOSTCACHE_RANK_COMMON,     /* the lock of cache->common, which is no thread's own */
+  HOSTCACHE_RANK_STREAMS,    /* cache->streams_lock: the table of streams */
+  HOSTCACHE_RANK_SEGMENTS    /* cache->segments_lock: segments, ranges, what is ready, spares */
 };
 
 /* From here to the budget all is what threads need, and a test that steers them replaces it. */
@@ -1017,7 +1055,8 @@ enum {
 #include HOSTCACHE_GLUE_HEADER
 #else
 
-/* Thread-local, only where HOSTCACHE_DEBUG tracks the locks that a thread holds. */
+/* Thread-local. In a shared object each use may cost a call; "initial-exec" as the model does not,
+   but then the object cannot always be loaded late. */
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_NONE
 #define HOSTCACHE_THREAD_LOCAL static
 #elif defined __GNUC__ && defined HOSTCACHE_TLS_MODEL
@@ -1064,13 +1103,51 @@ HOSTCACHE_UNUSED static void hostcache_mutex_destroy(hostcache_mutex *mutex) {
 #endif
 }
 
-HOSTCACHE_UNUSED static void hostcache_lock(hostcache_mutex *mutex) {
+/* In HOSTCACHE_DEBUG: this thread takes a lock of that rank, or gives it back. */
+HOSTCACHE_UNUSED static void hostcache_note_lock(unsigned rank) {
 #ifdef HOSTCACHE_DEBUG
-  HOSTCACHE_ASSERT((hostcache_locks_held >> mutex->rank) == 0);
-  hostcache_locks_held |= 1u << mutex->rank;
+  HOSTCACHE_ASSERT((hostcache_locks_held >> rank) == 0);
+  hostcache_locks_held |= 1u << rank;
+#else
+  (void)rank;
 #endif
+}
+
+HOSTCACHE_UNUSED static void hostcache_note_unlock(unsigned rank) {
+#ifdef HOSTCACHE_DEBUG
+  hostcache_locks_held &= ~(1u << rank);
+#else
+  (void)rank;
+#endif
+}
+
+/* Lets the processor rest for a moment, without giving it up. */
+HOSTCACHE_UNUSED static void hostcache_rest(void) {
+#if defined __GNUC__ && (defined __x86_64__ || defined __i386__)
+  __builtin_ia32_pause();
+#elif defined __GNUC__ && defined __aarch64__
+  __asm__ volatile("yield" ::: "memory");
+#endif
+}
+
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+/* What these locks guard takes less time than to sleep and be woken: so a thread that finds one
+   taken looks again a few times, at longer and longer intervals, for a microsecond or two in all.
+   (Measured with two threads on mixed sizes: half the time. Windows' locks do so themselves.) */
+HOSTCACHE_APART void hostcache_lock_taken(hostcache_mutex *mutex) {
+  unsigned rests, i;
+  for (rests = 1; rests <= 32; rests *= 2) {
+    for (i = 0; i < rests; i++) hostcache_rest();
+    if (pthread_mutex_trylock(&mutex->native) == 0) return;
+  }
   (void)pthread_mutex_lock(&mutex->native);
+}
+#endif
+
+HOSTCACHE_UNUSED static void hostcache_lock(hostcache_mutex *mutex) {
+  hostcache_note_lock(mutex->rank);
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+  if (HOSTCACHE_RARELY(pthread_mutex_trylock(&mutex->native) != 0)) hostcache_lock_taken(mutex);
 #elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_WIN32
   AcquireSRWLockExclusive(&mutex->native);
 #else
@@ -1078,10 +1155,14 @@ HOSTCACHE_UNUSED static void hostcache_lock(hostcache_mutex *mutex) {
 #endif
 }
 
+/* Takes one more lock of a rank, where a lock of a lower rank keeps others from doing so. */
+HOSTCACHE_UNUSED static void hostcache_lock_one_more(hostcache_mutex *mutex) {
+  hostcache_note_unlock(mutex->rank);
+  hostcache_lock(mutex);
+}
+
 HOSTCACHE_UNUSED static void hostcache_unlock(hostcache_mutex *mutex) {
-#ifdef HOSTCACHE_DEBUG
-  hostcache_locks_held &= ~(1u << mutex->rank);
-#endif
+  hostcache_note_unlock(mutex->rank);
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
   (void)pthread_mutex_unlock(&mutex->native);
 #elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_WIN32
@@ -1091,10 +1172,10 @@ HOSTCACHE_UNUSED static void hostcache_unlock(hostcache_mutex *mutex) {
 #endif
 }
 
-/* Atomics, the memory order in the name. Four kinds are enough: a pointer that is published and
-   then only read, a word of bits that one thread at a time writes and any reads, a stack that any
-   thread pushes to and one thread takes whole (so that it knows no ABA), and a number that is
-   peeked at as a hint. */
+/* Atomics, the memory order in the name. Few kinds are enough: a pointer or a number that is
+   published for others to read, a word in which any thread sets bits, a stack that any thread
+   pushes to and one thread takes whole (so that it knows no ABA), a number that is peeked at as a
+   hint, and a flag that says whether its thread is inside. */
 
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_NONE
 
@@ -1118,6 +1199,15 @@ HOSTCACHE_UNUSED static uint32_t hostcache_u32_load_relaxed(const uint32_t *from
 HOSTCACHE_UNUSED static void hostcache_u32_store_relaxed(uint32_t *to, uint32_t value) {
   *to = value;
 }
+HOSTCACHE_UNUSED static uint32_t hostcache_u32_load_acquire(const uint32_t *from) { return *from; }
+HOSTCACHE_UNUSED static void hostcache_u32_store_release(uint32_t *to, uint32_t value) {
+  *to = value;
+}
+HOSTCACHE_UNUSED static size_t hostcache_size_load_relaxed(const size_t *from) { return *from; }
+HOSTCACHE_UNUSED static void hostcache_size_store_relaxed(size_t *to, size_t value) {
+  *to = value;
+}
+HOSTCACHE_UNUSED static void hostcache_size_or_relaxed(size_t *at, size_t bits) { *at |= bits; }
 
 #elif defined __GNUC__
 
@@ -1145,6 +1235,21 @@ HOSTCACHE_UNUSED static uint32_t hostcache_u32_load_relaxed(const uint32_t *from
 }
 HOSTCACHE_UNUSED static void hostcache_u32_store_relaxed(uint32_t *to, uint32_t value) {
   __atomic_store_n(to, value, __ATOMIC_RELAXED);
+}
+HOSTCACHE_UNUSED static uint32_t hostcache_u32_load_acquire(const uint32_t *from) {
+  return __atomic_load_n(from, __ATOMIC_ACQUIRE);
+}
+HOSTCACHE_UNUSED static void hostcache_u32_store_release(uint32_t *to, uint32_t value) {
+  __atomic_store_n(to, value, __ATOMIC_RELEASE);
+}
+HOSTCACHE_UNUSED static size_t hostcache_size_load_relaxed(const size_t *from) {
+  return __atomic_load_n(from, __ATOMIC_RELAXED);
+}
+HOSTCACHE_UNUSED static void hostcache_size_store_relaxed(size_t *to, size_t value) {
+  __atomic_store_n(to, value, __ATOMIC_RELAXED);
+}
+HOSTCACHE_UNUSED static void hostcache_size_or_relaxed(size_t *at, size_t bits) {
+  (void)__atomic_fetch_or(at, bits, __ATOMIC_RELAXED);
 }
 
 #elif defined _MSC_VER /* unverified: written for MSVC, not built with it so far */
@@ -1181,10 +1286,133 @@ HOSTCACHE_UNUSED static uint32_t hostcache_u32_load_relaxed(const uint32_t *from
 HOSTCACHE_UNUSED static void hostcache_u32_store_relaxed(uint32_t *to, uint32_t value) {
   *(volatile uint32_t *)to = value;
 }
+HOSTCACHE_UNUSED static uint32_t hostcache_u32_load_acquire(const uint32_t *from) {
+  uint32_t value = *(const volatile uint32_t *)from;
+  MemoryBarrier();
+  return value;
+}
+HOSTCACHE_UNUSED static void hostcache_u32_store_release(uint32_t *to, uint32_t value) {
+  MemoryBarrier();
+  *(volatile uint32_t *)to = value;
+}
+HOSTCACHE_UNUSED static size_t hostcache_size_load_relaxed(const size_t *from) {
+  return *(const volatile size_t *)from;
+}
+HOSTCACHE_UNUSED static void hostcache_size_store_relaxed(size_t *to, size_t value) {
+  *(volatile size_t *)to = value;
+}
+HOSTCACHE_UNUSED static void hostcache_size_or_relaxed(size_t *at, size_t bits) {
+  void *before;
+  do before = *(void *volatile *)at;
+  while (InterlockedCompareExchangePointer((void *volatile *)at, (void *)((size_t)before | bits),
+                                           before) != before);
+}
 
 #else
 #error "hostcache: the atomics of this compiler are not known; define HOSTCACHE_THREADS_NONE"
 #endif
+
+/* A barrier whose cost is all on one side. A thread that goes inside raises its flag, and then
+   looks whether another thread has told it to stop; the other thread says stop, and then looks
+   whether the flag is raised. One of the two sees what the other did, if neither can do its second
+   step before its first is seen. Where the system has such a barrier, the one who stops others
+   makes all of them pass it, and going inside costs them nothing; else (and under ThreadSanitizer,
+   which does not know it) each of them pays for a fence. */
+
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD && defined __linux__
+#include <sys/syscall.h>
+#ifdef __cplusplus
+#include <unistd.h>
+#else
+extern long syscall(long number, ...); /* strict ISO C mode hides it */
+#endif
+#endif
+
+#if defined __SANITIZE_THREAD__
+#define HOSTCACHE_TSAN
+#elif defined __has_feature
+#if __has_feature(thread_sanitizer)
+#define HOSTCACHE_TSAN
+#endif
+#endif
+
+/* Says that this process will use the barrier: done once for a cache, as it takes milliseconds in a
+   process that already has threads. 0 where there is none. */
+HOSTCACHE_UNUSED static int hostcache_barrier_ready(void) {
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_NONE
+  return 1;
+#elif defined HOSTCACHE_TSAN
+  return 0;
+#elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD && defined __linux__ && defined SYS_membarrier
+  const int error = errno;
+  const int ready = syscall(SYS_membarrier, 16 /* MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED */, 0,
+                            0) == 0;
+  errno = error;
+  return ready;
+#elif defined _WIN32 && defined _WIN32_WINNT && _WIN32_WINNT >= 0x0600
+  return 1;
+#else
+  return 0;
+#endif
+}
+
+/* Raises the flag of this thread, where the heavy barrier is the other's part. */
+HOSTCACHE_INLINE void hostcache_raise(uint32_t *flag) {
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_NONE
+  *flag = 1;
+#elif defined __GNUC__
+  __atomic_store_n(flag, 1, __ATOMIC_RELAXED);
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+#else
+  *(volatile uint32_t *)flag = 1;
+#endif
+}
+
+/* The same where there is no such barrier: this thread's own fence. */
+HOSTCACHE_UNUSED static void hostcache_raise_with_fence(uint32_t *flag) {
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_NONE
+  *flag = 1;
+#elif defined __GNUC__
+  (void)__atomic_exchange_n(flag, 1, __ATOMIC_SEQ_CST);
+#ifndef HOSTCACHE_TSAN
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+#else
+  *(volatile uint32_t *)flag = 1;
+  MemoryBarrier();
+#endif
+}
+
+/* What this thread did before comes before what it does then, for every thread that raises its flag
+   or has raised it. 0, or -1 if the system refuses it, although it was ready. */
+HOSTCACHE_UNUSED static int hostcache_heavy_barrier(int asymmetric) {
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_NONE
+  (void)asymmetric;
+#elif defined HOSTCACHE_TSAN
+  static uint32_t any;
+  (void)asymmetric;
+  (void)__atomic_exchange_n(&any, 1, __ATOMIC_SEQ_CST);
+#elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD && defined __linux__ && defined SYS_membarrier
+  if (asymmetric) {
+    const int error = errno;
+    const int expedited = 8; /* MEMBARRIER_CMD_PRIVATE_EXPEDITED */
+    const int refused = syscall(SYS_membarrier, expedited, 0, 0) != 0;
+    errno = error;
+    return refused ? -1 : 0;
+  }
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#elif defined _WIN32 && defined _WIN32_WINNT && _WIN32_WINNT >= 0x0600
+  if (asymmetric) FlushProcessWriteBuffers();
+  MemoryBarrier();
+#elif defined __GNUC__
+  (void)asymmetric;
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#else
+  (void)asymmetric;
+  MemoryBarrier();
+#endif
+  return 0;
+}
 
 /* A clock in ns that never goes back. In strict ISO C mode the C library hides POSIX's functions,
    although they are there: then they are declared by hand. (No feature macro helps here, as the
@@ -1220,25 +1448,40 @@ HOSTCACHE_UNUSED static uint64_t hostcache_now_ns(void) {
 #endif
 }
 
-/* Before and after each call of the user's code: no lock is held there, and the thread is not
-   cancelled inside, as it would leave a block without an owner. */
-HOSTCACHE_UNUSED static int hostcache_hook_begin(void) {
+/* Between the two the thread is not cancelled. */
+HOSTCACHE_UNUSED static int hostcache_cancel_off(void) {
   int cancel = 0;
-#ifdef HOSTCACHE_DEBUG
-  HOSTCACHE_ASSERT(hostcache_locks_held == 0);
-#endif
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD && !defined __ANDROID__
   (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 #endif
   return cancel;
 }
 
-HOSTCACHE_UNUSED static void hostcache_hook_end(int cancel) {
+HOSTCACHE_UNUSED static void hostcache_cancel_on(int cancel) {
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD && !defined __ANDROID__
   (void)pthread_setcancelstate(cancel, NULL);
 #else
   (void)cancel;
 #endif
+}
+
+/* Before and after each call of the user's code: no lock is held there, and the thread is not
+   cancelled inside, as it would leave a block without an owner. */
+HOSTCACHE_UNUSED static int hostcache_hook_begin(void) {
+#ifdef HOSTCACHE_DEBUG
+  HOSTCACHE_ASSERT(hostcache_locks_held == 0);
+#endif
+  return hostcache_cancel_off();
+}
+
+HOSTCACHE_UNUSED static void hostcache_hook_end(int cancel) { hostcache_cancel_on(cancel); }
+
+/* Before a hook that is known to be no cancellation point. */
+HOSTCACHE_INLINE int hostcache_hook_begin_plain(void) {
+#ifdef HOSTCACHE_DEBUG
+  HOSTCACHE_ASSERT(hostcache_locks_held == 0);
+#endif
+  return 0;
 }
 
 /* Between two looks at something that takes time: first other threads get the processor, later (the
@@ -1251,7 +1494,7 @@ HOSTCACHE_UNUSED static void hostcache_pause(unsigned attempt) {
     Sleep(1);
   }
 #else
-  int cancel = hostcache_hook_begin();
+  int cancel = hostcache_cancel_off();
   if (attempt < 64) {
     (void)sched_yield();
   } else {
@@ -1262,9 +1505,181 @@ HOSTCACHE_UNUSED static void hostcache_pause(unsigned attempt) {
     (void)nanosleep(&time, NULL);
 #endif
   }
-  hostcache_hook_end(cancel);
+  hostcache_cancel_on(cancel);
 #endif
 }
+
+/* Guests: what a thread has in the caches of this file, each of which is told when the thread ends.
+   And where the thread finds it again: a small table by the number of the cache, which no other
+   cache of the file ever gets, so that what a destroyed cache left there is never taken for
+   another's. Not a state that caches share: they only use the same door. */
+
+typedef struct hostcache_guest {
+  struct hostcache_guest *next;  /* LOCK: hostcache_guests_lock. Of the same thread */
+  struct hostcache_guest **list; /* likewise. NULL: in no list */
+  uint64_t cache;                /* its number */
+  void (*leave)(struct hostcache_guest *guest); /* called by the thread that ends, with the lock */
+} hostcache_guest;
+
+typedef struct hostcache_here {
+  uint64_t cache; /* its number */
+  void *thread;
+} hostcache_here;
+
+#define HOSTCACHE_HERES 4 /* caches that a thread can use in turn without looking further */
+
+HOSTCACHE_THREAD_LOCAL hostcache_here hostcache_heres[HOSTCACHE_HERES];
+
+HOSTCACHE_UNUSED static size_t hostcache_here_place(uint64_t number) {
+  return (size_t)(number % HOSTCACHE_HERES) * sizeof(hostcache_here);
+}
+
+/* `place`: what hostcache_here_place said of the cache. */
+HOSTCACHE_INLINE hostcache_here *hostcache_here_at(size_t place) {
+  return (hostcache_here *)(void *)((char *)hostcache_heres + place);
+}
+
+static uint64_t hostcache_guests_numbers; /* LOCK: hostcache_guests_lock. Caches made so far */
+
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_NONE
+
+HOSTCACHE_UNUSED static uint64_t hostcache_guests_open(void) { return ++hostcache_guests_numbers; }
+HOSTCACHE_UNUSED static void hostcache_guests_close(void) {}
+HOSTCACHE_UNUSED static hostcache_guest *hostcache_guest_find(uint64_t number) {
+  (void)number;
+  return NULL;
+}
+HOSTCACHE_UNUSED static int hostcache_guests_can_be_told(void) { return 0; }
+HOSTCACHE_UNUSED static int hostcache_guest_add(hostcache_guest *guest) {
+  (void)guest;
+  return -1;
+}
+HOSTCACHE_UNUSED static void hostcache_guest_remove(hostcache_guest *guest) { (void)guest; }
+
+#else
+
+HOSTCACHE_THREAD_LOCAL hostcache_guest *hostcache_guests; /* LOCK: hostcache_guests_lock */
+HOSTCACHE_THREAD_LOCAL int hostcache_guests_over;         /* this thread was told that it ends */
+static size_t hostcache_guests_caches; /* likewise: how many there are; the key goes with the last
+                                          */
+static int hostcache_guests_told;      /* likewise: there is a key */
+
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+static hostcache_mutex hostcache_guests_lock = {PTHREAD_MUTEX_INITIALIZER, HOSTCACHE_RANK_GUESTS};
+static pthread_key_t hostcache_guests_key; /* likewise */
+#else
+static hostcache_mutex hostcache_guests_lock = {SRWLOCK_INIT, HOSTCACHE_RANK_GUESTS};
+static DWORD hostcache_guests_key; /* likewise */
+#endif
+
+/* The thread ends. If the code of the caches goes on being called after this, by what else ends
+   with a thread, no more guests come: it may be the last time that they are told. */
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+HOSTCACHE_UNUSED static void hostcache_guests_leave(void *list) {
+#else
+HOSTCACHE_UNUSED static void NTAPI hostcache_guests_leave(void *list) {
+#endif
+  hostcache_guest **at = (hostcache_guest **)list, *guest;
+  hostcache_lock(&hostcache_guests_lock);
+  if (HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD || (at && *at)) /* else it may be FlsFree */
+    hostcache_guests_over = 1;
+  while (at && (guest = *at) != NULL) {
+    *at = guest->next;
+    guest->list = NULL;
+    hostcache_here_at(hostcache_here_place(guest->cache))->cache = 0;
+    guest->leave(guest);
+  }
+  hostcache_unlock(&hostcache_guests_lock);
+}
+
+/* A cache is made. Returns its number, which is not 0. */
+HOSTCACHE_UNUSED static uint64_t hostcache_guests_open(void) {
+  uint64_t number;
+  hostcache_lock(&hostcache_guests_lock);
+  number = ++hostcache_guests_numbers;
+  if (hostcache_guests_caches++ == 0) {
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+    hostcache_guests_told = pthread_key_create(&hostcache_guests_key, hostcache_guests_leave) == 0;
+#else
+    hostcache_guests_key = FlsAlloc(hostcache_guests_leave);
+    hostcache_guests_told = hostcache_guests_key != FLS_OUT_OF_INDEXES;
+#endif
+  }
+  hostcache_unlock(&hostcache_guests_lock);
+  return number;
+}
+
+/* A cache, of which there are no guests any more, is gone. */
+HOSTCACHE_UNUSED static void hostcache_guests_close(void) {
+  int last;
+  hostcache_lock(&hostcache_guests_lock);
+  last = --hostcache_guests_caches == 0 && hostcache_guests_told;
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+  if (last) (void)pthread_key_delete(hostcache_guests_key);
+  if (last) hostcache_guests_told = 0;
+  hostcache_unlock(&hostcache_guests_lock);
+#else
+  {
+    const DWORD key = hostcache_guests_key;
+    if (last) hostcache_guests_told = 0;
+    hostcache_unlock(&hostcache_guests_lock);
+    if (last) (void)FlsFree(key); /* calls hostcache_guests_leave for every thread: lists are empty
+                                     */
+  }
+#endif
+}
+
+/* This thread's guest in a cache, or NULL. */
+HOSTCACHE_UNUSED static hostcache_guest *hostcache_guest_find(uint64_t number) {
+  hostcache_guest *guest;
+  hostcache_lock(&hostcache_guests_lock);
+  guest = hostcache_guests;
+  while (guest && guest->cache != number) guest = guest->next;
+  hostcache_unlock(&hostcache_guests_lock);
+  return guest;
+}
+
+/* Could the system make a key, and will this thread's end still be told? */
+HOSTCACHE_UNUSED static int hostcache_guests_can_be_told(void) {
+  int told;
+  hostcache_lock(&hostcache_guests_lock);
+  told = hostcache_guests_told && !hostcache_guests_over;
+  hostcache_unlock(&hostcache_guests_lock);
+  return told;
+}
+
+/* From now on the guest is told when this thread ends. 0, or -1 if the system cannot do that. */
+HOSTCACHE_UNUSED static int hostcache_guest_add(hostcache_guest *guest) {
+  int told;
+  hostcache_lock(&hostcache_guests_lock);
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+  told = hostcache_guests_told &&
+         pthread_setspecific(hostcache_guests_key, (void *)&hostcache_guests) == 0;
+#else
+  told = hostcache_guests_told && FlsSetValue(hostcache_guests_key, (void *)&hostcache_guests);
+#endif
+  if (told) {
+    guest->list = &hostcache_guests;
+    guest->next = hostcache_guests;
+    hostcache_guests = guest;
+  }
+  hostcache_unlock(&hostcache_guests_lock);
+  return told ? 0 : -1;
+}
+
+/* A guest goes although its thread has not ended: the cache is about to be destroyed. */
+HOSTCACHE_UNUSED static void hostcache_guest_remove(hostcache_guest *guest) {
+  hostcache_guest **at;
+  hostcache_lock(&hostcache_guests_lock);
+  if (guest->list) {
+    for (at = guest->list; *at != guest;) at = &(*at)->next;
+    *at = guest->next;
+    guest->list = NULL;
+  }
+  hostcache_unlock(&hostcache_guests_lock);
+}
+
+#endif
 
 /* How many forks lie between this process and the one that loaded the code. Written in a child
    before it has a second thread, so a plain variable is enough. Not a state that caches share: they
@@ -1277,6 +1692,12 @@ HOSTCACHE_UNUSED static void hostcache_after_fork_in_child(void) {
 #ifdef HOSTCACHE_DEBUG
   hostcache_locks_held = 0;
 #endif
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+  /* Another thread may have held the lock, and what this one has is of caches of the parent. */
+  (void)hostcache_mutex_init(&hostcache_guests_lock, HOSTCACHE_RANK_GUESTS);
+  hostcache_guests = NULL;
+#endif
+  memset(hostcache_heres, 0, sizeof hostcache_heres); /* so that the hot path leads nowhere */
 }
 
 /* NULL, or where forks are watched. Set with release, read with acquire. Under no lock, which a
@@ -1790,26 +2211,37 @@ HOSTCACHE_UNUSED static int hostcache_budget_read(hostcache_budget *budget, cons
 #ifndef HOSTCACHE_TYPES_INCLUDED
 #define HOSTCACHE_TYPES_INCLUDED
 
-/* A block's state says who owns it.
+/* A block's state says who owns it, and so which lock guards it.
 
-     SPARE --> ACTIVE -- free --> FREEING -- no use ---------------------> CACHED --> LEAVING
-       ^       ^ |                  | its events recorded                   ^ |         | | free
-       |       | |                  v                                       | |         | | hook
-       |       | |               WAITING -- all complete -------------------+ |         | | failed
-       |       | |                ^ |  ^                                    | |         | v
-       |       | |     recorded   | |  | released, uses left                | |         | LEAKED
-       |       | v                | v  |                                    | |         |
-       |       | DEFERRED --------+ QUARANTINED -- released ----------------+ |         |
-       |       +--------------------- handed out again ----------------------+         |
-       +---------------- given back, or one with its neighbour ------------------------+
+     SPARE --> LEAVING --> ACTIVE -- free, no use --> STOCKED --> CACHED --> LEAVING
+       ^                    ^ | |                       ^ |          ^ |         | | free
+       |                    | | | free                  | |          | |         | | hook
+       |                    | | v                       | |          | |         | | failed
+       |                    | | FREEING                 | |          | |         | v
+       |                    | |   | its events recorded | |          | |         | LEAKED
+       |                    | |   v                     | |          | |         |
+       |                    | | WAITING -- all complete-+-+----------+ |         |
+       |                    | |  ^  |  ^                | |            |         |
+       |                    | |  |  |  | released,      | |            |         |
+       |                    | |  |  v  | uses left      | |            |         |
+       |                    | |  | QUARANTINED -- released             |         |
+       |                    | v  |                        |            |         |
+       |                    | DEFERRED                    |            |         |
+       |                    +-------- handed out again ---+            |         |
+       |                    +-------- handed out again, by LEAVING ----+         |
+       +---------------- given back, or one with its neighbour -----------------+
 
-   (FREEING and DEFERRED also end as QUARANTINED, where a use cannot be recorded, and as CACHED,
-   where the stream was waited for instead.) SPARE: a record without memory. ACTIVE: the user's.
-   FREEING: of the thread that records its events; the figures still count it as handed out.
-   DEFERRED: on the deferred stack, or of the thread that took it from there. WAITING: in the
-   queues; the figures call it pending, as the contract does. CACHED: in a heap, a ready range of
-   any size. LEAVING: of the thread that gives its memory back, or that has just got it. What is
-   over when a range is split is a SPARE record that becomes CACHED at once. */
+   (FREEING and DEFERRED also end as QUARANTINED, where a use cannot be recorded, and as STOCKED or
+   CACHED, where the stream was waited for instead.) SPARE: a record without memory. ACTIVE: the
+   user's. FREEING: of the thread that records its events; the figures still count it as handed out.
+   DEFERRED: on the deferred stack, or of the thread that took it from there. WAITING: in the queues
+   of the thread that is its home; the figures call it pending, as the contract does. STOCKED:
+   ready, in the stock of a thread or in a shared bin. CACHED: in a heap, a ready range of any size.
+   LEAVING: of the thread that gives its memory back, or that has just got it. What is over when a
+   range is split is a SPARE record that becomes CACHED at once.
+
+   What a thread's lock guards: ACTIVE (of its home), DEFERRED, FREEING, WAITING and QUARANTINED (of
+   its home), STOCKED (in its stock). segments_lock: the rest. Who holds all of them knows all. */
 enum {
   HOSTCACHE_SPARE,
   HOSTCACHE_ACTIVE,
@@ -1817,11 +2249,13 @@ enum {
   HOSTCACHE_DEFERRED,
   HOSTCACHE_WAITING,
   HOSTCACHE_QUARANTINED,
+  HOSTCACHE_STOCKED,
   HOSTCACHE_CACHED,
   HOSTCACHE_LEAVING,
   HOSTCACHE_LEAKED,
   HOSTCACHE_STATE_COUNT
 };
+#define HOSTCACHE_STATE_MASK 15u /* of block->life: has room for all of them */
 
 /* What a use of a block is, and, once its block is freed, what became of it. */
 enum {
@@ -1839,7 +2273,8 @@ enum {
 
 /* While forget_stream runs: what a mark becomes if it succeeds. If it fails, marks stay marks. */
 enum {
-  HOSTCACHE_EARLY_NONE,
+  HOSTCACHE_EARLY_NONE,  /* a mark: also one that was looked at, and then set again */
+  HOSTCACHE_EARLY_SEEN,  /* looked at: what is asked of the stream from now on covers it */
   HOSTCACHE_EARLY_EVENT, /* the event in `early_event`, recorded just now */
   HOSTCACHE_EARLY_OVER   /* nothing: the stream has completed, or will have, what it had so far */
 };
@@ -1971,7 +2406,11 @@ typedef struct hostcache_heap {
 
 /* The lowest bit of x > 0. */
 HOSTCACHE_UNUSED static unsigned hostcache_lowest(size_t x) {
+#if defined __GNUC__
+  return (unsigned)__builtin_ctzll(x);
+#else
   return hostcache_log2(x & (~x + 1));
+#endif
 }
 
 /* The class of a size: no class is of larger sizes than those of the next. */
@@ -2038,8 +2477,8 @@ HOSTCACHE_UNUSED static hostcache_node *hostcache_heap_first(const hostcache_hea
    that is no longer what it was: it has to look, under the block's lock.
 
    A leaf is a shelf of whole pages. Most steps are at a leaf, and few come down to it from the
-   root: the index remembers the shelves above leaves, each for a region. That can be relied on
-   without a lock, as no shelf goes or moves. */
+   root: the index remembers the shelves above leaves, each for a region, and a thread may remember
+   leaves. What is remembered can be relied on without a lock, as no shelf goes or moves. */
 
 #define HOSTCACHE_ADDRESS_BITS 57 /* of x86-64 with five levels of pages; all others have fewer */
 #define HOSTCACHE_SHELF_BITS 9    /* a shelf of 512 places takes about a page itself */
@@ -2047,6 +2486,7 @@ HOSTCACHE_UNUSED static hostcache_node *hostcache_heap_first(const hostcache_hea
 #define HOSTCACHE_SHIFT_MAX 48    /* coarser would be no use, also to larger alignments */
 #define HOSTCACHE_DEPTH_MAX 6
 #define HOSTCACHE_REGIONS 16      /* that an index remembers: of 1 GiB each, with pages of 4 KiB */
+#define HOSTCACHE_LEAVES 64       /* that a thread may remember: of 2 MiB each */
 
 typedef struct hostcache_shelf {
   struct hostcache_shelf *next;  /* among the spares */
@@ -2074,6 +2514,16 @@ typedef struct hostcache_index {
   unsigned page;  /* log2 of what two entries of a leaf are apart */
   unsigned leaf_width, region_width; /* log2 of the addresses of a leaf, and of what it stands on */
 } hostcache_index;
+
+/* The leaves that one thread looked up last; all zero it knows none. Of no use after the index is
+   disposed of. */
+typedef struct hostcache_leaf {
+  uint64_t region; /* the addresses' bits above leaf_width, plus one */
+  void **places;   /* of the leaf */
+} hostcache_leaf;
+typedef struct hostcache_leaves {
+  hostcache_leaf of[HOSTCACHE_LEAVES];
+} hostcache_leaves;
 
 /* The shift of the shelves below those of `shift`. */
 HOSTCACHE_UNUSED static unsigned hostcache_shift_below(const hostcache_index *index,
@@ -2188,10 +2638,9 @@ HOSTCACHE_UNUSED static hostcache_shelf *hostcache_index_leaf(const hostcache_in
 
 /* Where something stands on a leaf that begins at this address, or is in its page. The leaf itself
    is not looked at. */
-HOSTCACHE_UNUSED static void **hostcache_leaf_at(const hostcache_index *index,
-                                                 const hostcache_shelf *leaf, uint64_t address) {
-  const uint64_t mask = ((uint64_t)1 << HOSTCACHE_SHELF_BITS) - 1;
-  return &hostcache_shelf_places(leaf)[(address >> index->page) & mask];
+HOSTCACHE_UNUSED static void **hostcache_leaf_at(const hostcache_index *index, void **places,
+                                                 uint64_t address) {
+  return &places[(address >> index->page) & (((uint64_t)1 << HOSTCACHE_SHELF_BITS) - 1)];
 }
 
 /* May a record stand at this place of a shelf, or must it stand below? */
@@ -2211,7 +2660,7 @@ HOSTCACHE_UNUSED static void hostcache_index_missing(const hostcache_index *inde
   missing[0] = missing[1] = 0;
   if (leaf && (address & (((uint64_t)1 << index->page) - 1)) == 0) { /* a page needs no more */
     hostcache_prefetch(leaf);
-    hostcache_prefetch(hostcache_leaf_at(index, leaf, address));
+    hostcache_prefetch(hostcache_leaf_at(index, hostcache_shelf_places(leaf), address));
     return;
   }
   for (;; shift = hostcache_shift_below(index, shift)) {
@@ -2328,6 +2777,31 @@ HOSTCACHE_UNUSED static void *hostcache_index_floor(const hostcache_index *index
   return shelf ? hostcache_shelf_last(shelf, address) : NULL;
 }
 
+/* The record that stands under exactly this address, or NULL. Takes no lock; `leaves` is this
+   thread's own, and of this index. If an active block begins there, it is found whatever others do;
+   else it may be one that is no longer what it was. A few loads: O(1). */
+HOSTCACHE_UNUSED static void *hostcache_index_start(const hostcache_index *index,
+                                                    hostcache_leaves *leaves, uint64_t address) {
+  const uint64_t region = (address >> index->leaf_width) + 1;
+  hostcache_leaf *leaf = &leaves->of[region % HOSTCACHE_LEAVES];
+  unsigned shift = index->page;
+  void *entry;
+  if (leaf->region != region) {
+    const hostcache_shelf *shelf = hostcache_index_leaf(index, address);
+    if (!shelf) return NULL;
+    leaf->region = region;
+    leaf->places = hostcache_shelf_places(shelf);
+  }
+  entry = hostcache_ptr_load_acquire(hostcache_leaf_at(index, leaf->places, address));
+  if (entry && !hostcache_is_record(entry)) {
+    const hostcache_shelf *shelf = (const hostcache_shelf *)entry;
+    shift = shelf->shift;
+    entry = hostcache_ptr_load_acquire(hostcache_shelf_at(shelf, address));
+  }
+  if (!entry || (address & (((uint64_t)1 << shift) - 1)) != 0) return NULL;
+  return (char *)entry - 1;
+}
+
 /* Frees the shelves. Nobody uses the index any more. */
 HOSTCACHE_UNUSED static void hostcache_shelf_dispose(hostcache_shelf *shelf) {
   unsigned i;
@@ -2381,22 +2855,43 @@ typedef char HC_EVENT;
 typedef char HC_RUNTIME;
 #endif
 
+#define HC_MOST_USES 32768u     /* of a block: so that 16 bits count them */
 #define HC_INLINE_USES 4        /* uses of a block that need no memory of their own */
 #define HC_SMALL_MAX (1u << 20) /* bytes; larger blocks do not share segments with smaller ones */
 #define HC_PAGE 4096u           /* bytes; what a memory hook gets is a multiple of it */
-#define HC_BLOCK_LOCKS 16       /* blocks share so many locks: two threads rarely meet on one */
 #define HC_STREAM_BUCKETS 256   /* of the table of streams: a few in each, also with thousands */
+#define HC_LINE 64u             /* bytes of a line of a processor's cache */
+#define HC_BLOCK_STRIDE ((sizeof(HC_BLOCK) + (HC_LINE - 1)) & ~(size_t)(HC_LINE - 1))
 #define HC_RECORDS 64           /* block and segment records got from malloc at a time */
 #define HC_POLL_EVERY 16        /* pushes to a queue between two polls by free */
-#define HC_LOOSE_PER_POLL 16    /* entries of the loose queue that one poll asks */
+#define HC_LOOSE_PER_POLL 16    /* entries of a loose queue that one poll asks */
 #define HC_FIRST_POOL 16        /* events that a pool first has room for */
+#define HC_BINS 128             /* classes that threads have in stock; the default config has 72 */
+#define HC_CLASS_UNITS 2048u    /* up to so many units a class is looked up: 1 MiB by default */
+#define HC_NO_BIN 255u          /* of a block that no thread has in stock */
+#define HC_BATCH 16             /* blocks that a thread trades with the shared bins at a time */
+#define HC_STOP 1u              /* another thread says stop */
+#define HC_STOP_FENCE 2u        /* there is no asymmetric barrier */
+#define HC_KNOWN 64             /* places for streams that a thread finds without a lock */
+
+/* What a thread may have in stock is this part of what is reserved, within these bounds. Measured:
+   more makes mixed sizes faster, and the peak of what is reserved higher. */
+#define HC_STOCK_PART 16
+#define HC_STOCK_LEAST ((size_t)4 << 20)
+#define HC_STOCK_MOST ((size_t)32 << 20)
+#define HC_BINNED_PART 2 /* the shared bins hold at most this part of it */
 
 #define HC_SEGMENT struct HC_I(segment)
 #define HC_USE struct HC_I(use)
+#define HC_LANE struct HC_I(lane)
 #define HC_QUEUE struct HC_I(queue)
 #define HC_SLAB struct HC_I(slab)
-#define HC_STOCK struct HC_I(stock)
+#define HC_SPARES struct HC_I(spares)
 #define HC_NEEDS struct HC_I(needs)
+#define HC_FLOW struct HC_I(flow)
+#define HC_LEVEL struct HC_I(level)
+#define HC_BIN struct HC_I(bin)
+#define HC_THREAD struct HC_I(thread)
 #define HC_HOPES struct HC_I(hopes)
 #define HC_TALLY struct HC_I(tally)
 #define HC_FINDINGS struct HC_I(findings)
@@ -2410,53 +2905,100 @@ static_assert(std::is_scalar<HC_STREAM>::value,
               "hostcache: define HC_STREAM_HASH(stream) and HC_STREAM_EQ(a, b) for a stream class");
 #endif
 
-/* One use of a block, and its entry in a queue; also, without a block and got from malloc, an event
-   that nobody needs any more but that must not be ended before it has completed. While the block
-   is ACTIVE its fields are guarded by the block's lock; in FREEING and DEFERRED `stream` and `kind`
-   stay as they are and the rest is the freeing thread's; while QUEUED the links are guarded by the
-   queue's lock, and `event` and `errors` belong to the thread that has claimed the queue. */
-HC_USE {
-  HC_BLOCK *block;
-  HC_USE *next, *previous; /* LOCK: queue->lock */
-  uint64_t ticket;         /* LOCK: queue->lock. Rises along a queue */
-  uint64_t value;          /* timeline: complete when the stream has reached it */
-  uint32_t errors;         /* failed queries in a row */
-  uint8_t kind, fate;
-  uint8_t has_event;    /* `event` is one that must be ended */
-  uint8_t early;        /* what forget_stream has prepared ... */
-  HC_USE *early_event;  /* ... and, got from malloc, where the event is */
-  HC_QUEUE *queue;   /* of the freeing thread: where it goes, pinned; NULL: the loose queue */
-  HC_STREAM stream;
-  HC_EVENT event;
+HC_THREAD;
+
+/* What the cache knows of a stream. The lane of a stream that was forgotten is used again for
+   another one, as soon as nothing waits in any of its queues. */
+HC_LANE {
+  HC_LANE *next;        /* LOCK: streams_lock. In its bucket, or among the retired */
+  HC_STREAM stream;     /* LOCK: set before it is published; then streams_lock and all threads'
+                           locks to write, any of these to read */
+  size_t bit;           /* set when it is made. In a block's marks; 0: there are not so many bits */
+  uint32_t number;      /* likewise. Which bit that is, and its place in thread->queues */
+  uint8_t live;         /* LOCK: as `stream`. In the table */
+  uint8_t leaving;      /* LOCK: as `stream`. Neither there nor among the retired: the events of its
+                           pools are being ended */
 };
 
+/* One use of a block, and its entry in a queue; also, without a block and got from malloc, an event
+   that nobody needs any more but that must not be ended before it has completed. While the block
+   is ACTIVE, and once it is in a queue, all is guarded by the lock of block->home; but `event`,
+   `errors` and `next` of what stands in a claimed queue up to the end that the claimer saw can be
+   read, and the first two written, by the claimer alone. In FREEING and DEFERRED `stream`, `lane`
+   and `kind` stay as they are, and the rest is the freeing thread's. */
+HC_USE {
+  HC_BLOCK *block;
+  HC_USE *next, *previous; /* in the queue */
+  uint64_t ticket;         /* cache->epoch when it was pushed: never falls along a queue */
+  HC_QUEUE *queue;         /* of the freeing thread: where it goes. NULL: the loose queue */
+  uint32_t errors;         /* failed queries in a row */
+  uint8_t kind, fate;
+  uint8_t has_event; /* `event` is one that must be ended */
+  uint8_t early;     /* what forget_stream has prepared */
+#if HC_HAS_TIMELINE
+  uint64_t value; /* complete when the stream has reached it */
+  HC_STREAM stream;
+  HC_EVENT event;
+#else
+  HC_EVENT event;
+  HC_STREAM stream;
+  uint64_t value; /* 0 */
+#endif
+  HC_LANE *lane;       /* of a use that is not a mark. NULL: there was no memory for one; `stream`
+                          says which */
+  HC_USE *early_event; /* got from malloc, where the event is that was prepared; or NULL */
+  uint8_t over;        /* in a loose queue, of the claimer: likewise as queue->left_over */
+};
+
+/* The first fields are those of the hot path, and fill one line of a cache. */
 struct HC_BLOCK {
-  HC_CACHE *cache;      /* set when the record is made, then never changed */
-  hostcache_mutex *lock; /* likewise: one of cache->block_locks */
-  HC_SEGMENT *segment; /* this and the next two: LOCK: segments_lock and block->lock to write,
-                          either to read; while it is ACTIVE they stay, and anyone may read */
-  void *ptr;           /* this and the next with release, as find reads them without a lock */
+  size_t life; /* its state in the low bits; above them how often it was handed out. Stored with
+                  release by the block's owner under the lock that the state stands for (section 6),
+                  read by anyone with acquire */
+  HC_BLOCK *next;   /* of the owner: in a stock or bin, on the deferred stack, among the spares */
+  size_t requested; /* of the owner. Bytes, as the caller said */
+  size_t marks;     /* a bit for each lane that uses it: written by the thread that is its home, */
+  size_t marks_too; /* ... and by all others, with an atomic or; both relaxed. A free that comes
+                       after them takes them together */
+  void *home;       /* HC_THREAD *: the thread that got it; once it is freed, the one that freed it.
+                       With release by the owner, read with acquire */
+  HC_CACHE *cache;  /* set when the record is made, then never changed */
+  uint32_t extra_uses; /* LOCK: home's; peeked at, relaxed, by other threads. How many uses there
+                          are in `uses`, and above them those that found no room: none, of one
+                          stream, more. In one word, so that a free sees at once that there are none
+                          */
+  uint16_t outstanding; /* LOCK: home's. Uses that are not over */
+  uint8_t bin;          /* set by who hands it out, and kept until it is in a heap again */
+  uint8_t unknown_over; /* LOCK: home's. What forget_stream has done for the unknown use: NONE, SEEN
+                           it, or waited for it: OVER */
+
+  void *ptr; /* this and the next: LOCK: segments_lock to write, with release, as find reads them
+                without a lock; while it is handed out they stay, and anyone may read. With the rest
+                of what a step of the heaps needs they fill another line */
   size_t size;
   HC_BLOCK *left, *right; /* LOCK: segments_lock. The neighbours in the segment */
-  size_t requested;     /* LOCK: block->lock. Bytes, as the caller said */
-  size_t life;          /* LOCK: block->lock to write, with release; find reads with acquire. One
-                           more at each hand-out, which makes it odd, and at each free */
-  uint32_t outstanding; /* LOCK: block->lock. Uses that are not over, and 1 while they are pushed */
-  uint8_t state;        /* LOCK: block->lock */
-  uint8_t pushing;      /* LOCK: block->lock. Its uses are being pushed to their queues */
-  uint8_t unknown_uses; /* LOCK: block->lock. Uses that found no room: none, of one stream, more */
-  uint8_t unknown_over; /* LOCK: block->lock. forget_stream has waited for the one */
-  uint32_t use_count;   /* LOCK: block->lock; in FREEING and DEFERRED the owner's, unchanged */
-  uint32_t more_room;   /* LOCK: block->lock. Uses that `more` has room for */
-  HC_USE *more; /* LOCK: block->lock. Those beyond the inline ones; kept for the next hand-out */
-  HC_USE uses[HC_INLINE_USES];
-  HC_STREAM unknown_stream; /* LOCK: block->lock */
-  uint64_t unknown_value;   /* LOCK: block->lock. Timeline: the highest that was given with it */
-  HC_BLOCK *next; /* among the spares (LOCK: segments_lock), or on the deferred stack */
-  hostcache_node by_size; /* LOCK: segments_lock. In a heap */
   uint8_t is_ready;       /* LOCK: segments_lock. In a heap: CACHED, seen from its neighbours */
-  uint8_t merged;         /* LOCK: block->lock. SPARE, as it became part of its neighbour */
-  uint32_t seen;          /* LOCK: check_lock. Its uses that check found in queues */
+  uint8_t merged;         /* LOCK: segments_lock. SPARE, as it became part of its neighbour */
+  uint8_t is_indexed;     /* LOCK: segments_lock. The index knows where it begins */
+  uint8_t kind;           /* LOCK: segments_lock. Of the segment */
+  uint32_t more_room;     /* LOCK: home's. Uses that `more` has room for */
+  hostcache_node by_size; /* LOCK: segments_lock. In a heap */
+  HC_SEGMENT *segment;    /* LOCK: segments_lock to write; while it is handed out anyone may read */
+  HC_USE *more;           /* LOCK: home's. Uses beyond the first; kept for the next hand-out */
+  uint32_t seen;          /* LOCK: threads_lock. Its uses that check found in queues */
+
+  union {
+    HC_USE uses[HC_INLINE_USES + 1]; /* LOCK: home's. The first begins with another line of a
+                                        cache; the last is for a mark that another thread sets while
+                                        the home takes the room that there seems to be */
+    struct {                     /* LOCK: segments_lock. In a bin: the blocks of its batch */
+      HC_BLOCK *blocks[HC_BATCH];
+      unsigned count;
+    } batch;
+  } in;
+
+  HC_STREAM unknown_stream; /* LOCK: home's */
+  uint64_t unknown_value;   /* LOCK: home's. Timeline: the highest that was given with it */
 };
 
 HC_SEGMENT {
@@ -2476,31 +3018,98 @@ HC_SEGMENT {
    readable, and a walk over all blocks needs no lock but the blocks' own. */
 HC_SLAB {
   HC_SLAB *next; /* set before the slab is published */
-  HC_BLOCK blocks[HC_RECORDS];
   HC_SEGMENT segments[HC_RECORDS];
+  unsigned char blocks[(HC_RECORDS + 1) * HC_BLOCK_STRIDE]; /* each begins with a line of a cache */
 };
 
-/* The waiting uses of one stream, in order of arrival. The record of a stream that was forgotten
-   goes on until its queue is empty, and is then used for another stream. */
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(slab_block)(HC_SLAB *slab, unsigned i) {
+  const size_t off = (0 - (size_t)slab->blocks) & (HC_LINE - 1); /* to the first line */
+  return (HC_BLOCK *)(void *)(slab->blocks + off + i * HC_BLOCK_STRIDE);
+}
+
+/* The uses on one stream of the blocks that one thread freed, in the order of their frees. All of
+   it: LOCK: the thread's. */
 HC_QUEUE {
-  HC_QUEUE *next;        /* of all queues; set before the record is published, then never changed */
-  HC_QUEUE *bucket_next; /* LOCK: streams_lock */
-  hostcache_mutex lock;
-  HC_STREAM stream; /* LOCK: streams_lock and queue->lock to write, either to read */
-  uint8_t live;     /* LOCK: streams_lock and queue->lock to write, either to read. In the table */
-  uint8_t claimed;  /* LOCK: queue->lock. One thread asks the head; others skip the queue */
-  uint32_t pins;    /* LOCK: queue->lock. Threads that hold the pointer and have no claim */
-  uint32_t pushes;  /* LOCK: queue->lock. Since free last polled it */
+  HC_LANE *lane;  /* NULL: the loose queue, of what has no order: events handed over, and uses whose
+                     stream has no lane */
+  HC_USE *head, *tail;
+  HC_USE *cursor;   /* the loose queue alone: the next entry to ask */
+  uint32_t length;
+  uint32_t pushes;  /* since it was last polled */
   uint32_t errors;  /* of the claimer. Timeline: failed queries in a row */
-  uint32_t length;  /* LOCK: queue->lock to write; a poll peeks at it, relaxed, as a hint */
-  HC_USE *head, *tail; /* LOCK: queue->lock */
-  HC_USE *cursor;      /* LOCK: queue->lock. The loose queue alone: the next entry to ask */
-  HC_EVENT *pool;      /* LOCK: queue->lock. Complete events, to be used again */
-  uint32_t pool_count, pool_room; /* LOCK: queue->lock */
+  uint32_t left_over; /* of the claimer: entries at the head that have completed, but that could not
+                         be taken off, as the thread could not be held */
+  uint32_t claimed; /* one thread asks what stands in it; others skip the queue. 0 with release,
+                       also by a claimer that cannot hold the thread; read with acquire */
+  HC_EVENT *pool;   /* complete events, to be used again */
+  uint32_t pool_count, pool_room;
+};
+
+/* How many of something came and went, and their bytes. LOCK: the thread's. */
+HC_FLOW {
+  int64_t in, out, in_bytes, out_bytes, peak, peak_bytes;
+};
+
+/* How much of something there is, and was at most. LOCK: segments_lock. */
+HC_LEVEL {
+  int64_t now, peak;
+};
+
+/* The ready blocks of one class that a thread has in stock. LOCK: the thread's. */
+HC_BIN {
+  HC_BLOCK *top;
+  int64_t got;       /* handed out from here */
+  int64_t put;       /* put here: freed without a use, ... */
+  int64_t completed; /* ... or completed, */
+  int64_t traded;    /* ... or taken from the shared bins, less what they were given */
+  int64_t got_seen;  /* `got` when it was last asked whether this thread only frees */
+  int64_t extra;     /* blocks beyond a batch that may stand here even so */
+};
+
+/* What one thread has in a cache: a stock of ready blocks, the queues of what it freed with uses,
+   and its part of the figures. The record of a thread that has ended serves the next one that
+   comes.
+
+   All of it is guarded by a lock that costs the thread itself next to nothing: it goes inside by
+   raising a flag. Another thread takes `lock`, says stop, passes the heavy barrier, and waits until
+   the flag is down; as long as it says stop, the thread takes `lock` like everybody else. So the
+   stock of a thread that sleeps can be reached, without help from it. The common record, which is
+   no thread's own and serves all that have none, has no more than the lock. */
+HC_THREAD {
+  hostcache_guest guest; /* must be the first: told when the thread ends */
+  HC_THREAD *next;       /* set before it is published, then never changed */
+  HC_CACHE *cache;       /* likewise */
+  uint8_t shared;        /* likewise: the common record */
+  uint8_t owned;         /* LOCK: lock. It is a living thread's */
+  uint32_t inside;       /* stored by its thread: 1 by hostcache_raise, 0 with release; read with
+                            acquire by the one who says stop */
+  uint32_t stop;         /* LOCK: lock to write, with release; its thread reads with acquire.
+                            HC_STOP, and always `fence` */
+  uint32_t fence;        /* set before it is published: HC_STOP_FENCE where a thread needs a fence
+                            of its own to go inside. So the usual way in looks at one word alone */
+  uint32_t waiting;      /* LOCK: this to write; peeked at, relaxed. Entries in its queues */
+  hostcache_mutex lock;
+
+  /* LOCK: this, for all the rest. */
+  size_t stock_bytes; /* in the bins */
+  size_t mark;        /* above it, and so above the limit, the limit is looked at */
+  size_t most;        /* how many there have been at most, or `mark` if that is more */
+  size_t limit;       /* how many there may be */
+  unsigned sweep;     /* the bin that is made smaller next */
+  HC_BIN bins[HC_BINS];
+  hostcache_leaves leaves;  /* of the index; touched by its own thread alone */
+  HC_LANE *known[HC_KNOWN]; /* by hash; NULL: none */
+  HC_QUEUE **queues;        /* by the number of the lane; NULL: none so far */
+  uint32_t queue_room;      /* places of `queues` */
+  HC_QUEUE loose;
+  HC_FLOW handed, pending, quarantined, used, requested, oversize; /* see section 6; what the bins
+                                                                      count is not counted here */
+  int64_t wasted_peak;
+  int64_t misses, records, queries;
 };
 
 /* Spare records: the cache's, or what one step has set aside for itself. */
-HC_STOCK {
+HC_SPARES {
   HC_BLOCK *blocks, *last_block; /* the spare for longest comes first, so that a stale handle finds
                                     its record in use again as late as can be */
   HC_SEGMENT *segments;
@@ -2511,26 +3120,48 @@ HC_STOCK {
 struct HC_I(forgetting);
 
 HC_CACHE {
-  HC_CTX ctx;            /* this and the next three: set by create, then never changed */
+  HC_CTX ctx;            /* this and the rest up to the locks: set by create, then never changed */
   hostcache_config config; /* with the defaults filled in */
+  uint64_t number;         /* no other cache of the file ever has it */
+  size_t here_place;       /* hostcache_here_place of it */
   unsigned process;        /* which process made it: hostcache_process() */
+  int asymmetric;          /* what hostcache_barrier_ready said */
+  unsigned unit_shift, steps_shift; /* log2 of the alignment and of the classes to a doubling */
+  size_t binned_max;       /* larger requests are never in a stock; 0: there are no stocks */
+  size_t class_size[HC_BINS]; /* bytes of the blocks of each bin */
+  uint8_t class_by_units[HC_CLASS_UNITS]; /* class_of_units */
   unsigned locks_made; /* how many of the locks below exist, for the way out of a failed create */
 
-  hostcache_mutex check_lock;
+  void *deferred; /* HC_BLOCK *, a stack: pushed to with release, taken whole with acquire */
+  uint32_t excess; /* LOCK: segments_lock to write; peeked at, relaxed: one of the bounds is passed
+                      */
+
+  hostcache_mutex threads_lock;
+  void *threads; /* HC_THREAD *, all but the common one; none is ever unlinked. Grows at the head:
+                    under threads_lock with release; read with acquire */
+  HC_THREAD common;
+  uint64_t epoch;  /* LOCK: all threads' locks to write, any thread's to read. Rises when somebody
+                      waits for what is pending by then */
+  HC_USE *untold;  /* LOCK: common's. Events alone that cannot be told, as in quarantine */
+  hostcache_stats base; /* LOCK: all threads' locks. What was counted when it was last reset */
+
   hostcache_mutex streams_lock;
-  HC_QUEUE *buckets[HC_STREAM_BUCKETS]; /* LOCK: streams_lock. Live queues by stream */
-  HC_QUEUE *retired; /* LOCK: streams_lock. Queues that are not live, by bucket_next */
+  HC_LANE *buckets[HC_STREAM_BUCKETS]; /* LOCK: streams_lock. Live lanes by stream */
+  HC_LANE *retired;     /* LOCK: streams_lock. Lanes that are not live, and nobody's */
+  HC_LANE *leaving;     /* LOCK: streams_lock. Those whose pools are being ended */
+  uint32_t lane_count;  /* LOCK: streams_lock. Ever made */
+  void *lanes[8 * sizeof(size_t)]; /* HC_LANE *. By number, those that have a bit. Set once,
+                                           with release; read with acquire */
   struct HC_I(forgetting) *forgets; /* LOCK: streams_lock. The forgets under way, one a stream */
-  void *queues;   /* HC_QUEUE *, all of them; none is ever unlinked. Grows at the head: under
-                     streams_lock with release; read with acquire */
-  HC_QUEUE loose; /* what has no order: events handed over, and uses whose stream has no record */
-  HC_USE *untold; /* LOCK: loose.lock. Events alone that cannot be told, as in quarantine */
 
   hostcache_mutex segments_lock;
-  HC_STOCK stock;              /* LOCK: segments_lock */
+  HC_SPARES spares;            /* LOCK: segments_lock */
   hostcache_index index;       /* LOCK: segments_lock to write. Blocks by first byte */
   hostcache_node *by_address;  /* LOCK: segments_lock. Segments by first byte */
   hostcache_heap heaps[HOSTCACHE_KIND_COUNT]; /* LOCK: segments_lock. The ready ranges */
+  HC_BLOCK *batches[HC_BINS];  /* LOCK: segments_lock. Of ready blocks, by class; linked by next */
+  size_t binned_bytes;         /* LOCK: segments_lock. In the batches */
+  size_t binned_peak;          /* LOCK: segments_lock */
   HC_SEGMENT *idle_first, *idle_last; /* LOCK: segments_lock. Longest idle first */
   size_t idle_count;   /* LOCK: segments_lock */
   size_t claimed;      /* LOCK: segments_lock. Bytes that are held, or being asked for */
@@ -2539,19 +3170,15 @@ HC_CACHE {
   size_t returning;    /* LOCK: segments_lock. Bytes of `claimed` that HC_MEM_FREE is being given */
   uint64_t gains;      /* LOCK: segments_lock. How often a range got ready, or memory went back */
   size_t wanted;       /* LOCK: segments_lock. The most that was held when something was reserved */
-  uint32_t excess;     /* LOCK: segments_lock to write; peeked at, relaxed: one of them is passed */
   void *slabs; /* HC_SLAB *. Grows at the head: under segments_lock with release; read: acquire */
-
-  hostcache_mutex block_locks[HC_BLOCK_LOCKS];
-
-  void *deferred; /* HC_BLOCK *, a stack: pushed to with release, taken whole with acquire */
-
-  hostcache_mutex stats_lock;
-  hostcache_stats stats; /* LOCK: stats_lock; of cached_bytes and inactive_split*: segments_lock */
-  int64_t peak_held, peak_used; /* LOCK: stats_lock. Of reserved_bytes and of active_bytes; never
+  hostcache_stats stats; /* LOCK: segments_lock. What the threads do not count */
+  HC_LEVEL lent, lent_bytes; /* LOCK: segments_lock, as the next three lines. What is not in the
+                                shared lists: in use, or in a stock */
+  HC_LEVEL lent_requested, lent_wasted, lent_oversize; /* of these */
+  HC_FLOW direct, direct_requested; /* Handed out from a heap, and freed into one, without the books
+                                       of a thread */
+  int64_t peak_held, peak_used; /* LOCK: segments_lock. Of reserved_bytes and of what is lent; never
                                    reset */
-  uint64_t tickets; /* LOCK: stats_lock. Given out so far to uses that were pushed to a queue */
-  uint64_t changes; /* LOCK: stats_lock. Steps that changed figures, or what stands in queues */
 };
 
 /* What one pass over the queues did. */
@@ -2560,30 +3187,57 @@ HC_TALLY {
   size_t hooks; /* hooks called */
   int failed;   /* a record or a query failed */
   int no_wait;  /* a wait hook failed, or none may be called: poll, or quarantine, instead */
+  int64_t records, queries; /* of these, those of the figures that no thread has counted yet */
+  int no_malloc; /* none may be called: in a callback of the runtime */
 };
 
-/* The books. Every change of a block's state goes through HC_I(turn), which moves the figures with
-   it under one lock: so they always equal the sum over the blocks, and check can say so at any
-   time. */
+#define HC_UNKNOWN_SHIFT 30 /* in block->extra_uses */
+
+HOSTCACHE_INLINE uint32_t HC_I(use_count)(const HC_BLOCK *block) {
+  return hostcache_u32_load_relaxed(&block->extra_uses) & ((1u << HC_UNKNOWN_SHIFT) - 1);
+}
+
+HOSTCACHE_INLINE uint32_t HC_I(unknown_uses)(const HC_BLOCK *block) {
+  return hostcache_u32_load_relaxed(&block->extra_uses) >> HC_UNKNOWN_SHIFT;
+}
+
+HOSTCACHE_UNUSED static void HC_I(set_use_count)(HC_BLOCK *block, uint32_t count) {
+  hostcache_u32_store_relaxed(&block->extra_uses,
+                              count | HC_I(unknown_uses)(block) << HC_UNKNOWN_SHIFT);
+}
+
+HOSTCACHE_UNUSED static void HC_I(set_unknown_uses)(HC_BLOCK *block, uint32_t unknown) {
+  hostcache_u32_store_relaxed(&block->extra_uses,
+                              HC_I(use_count)(block) | unknown << HC_UNKNOWN_SHIFT);
+}
+
+/* The books. Every change of a block's state goes through HC_I(turn), which moves the figures of
+   the thread with it under its lock, but for the two changes of the hot path, which the bins count.
+   So the figures always equal the sum over the blocks, and check can say so at any time. */
 
 /* What only grows wraps round, without undefined behaviour, in a cache that is never reset. */
-HOSTCACHE_UNUSED static int64_t HC_I(sum)(int64_t total, int64_t amount) {
+HOSTCACHE_INLINE int64_t HC_I(sum)(int64_t total, int64_t amount) {
   return (int64_t)((uint64_t)total + (uint64_t)amount);
 }
 
-HOSTCACHE_UNUSED static void HC_I(stat_add)(hostcache_stat *stat, int64_t amount) {
+/* The same for what has come and has not gone. */
+HOSTCACHE_INLINE int64_t HC_I(rest)(int64_t in, int64_t out) {
+  return (int64_t)((uint64_t)in - (uint64_t)out);
+}
+
+HOSTCACHE_INLINE void HC_I(stat_add)(hostcache_stat *stat, int64_t amount) {
   stat->current = HC_I(sum)(stat->current, amount);
   stat->allocated = HC_I(sum)(stat->allocated, amount);
   if (stat->current > stat->peak) stat->peak = stat->current;
 }
 
-HOSTCACHE_UNUSED static void HC_I(stat_subtract)(hostcache_stat *stat, int64_t amount) {
+HOSTCACHE_INLINE void HC_I(stat_subtract)(hostcache_stat *stat, int64_t amount) {
   stat->current = HC_I(sum)(stat->current, -amount);
   stat->freed = HC_I(sum)(stat->freed, amount);
 }
 
 /* Something of this amount leaves what `stat` counts, enters it, or neither. */
-HOSTCACHE_UNUSED static void HC_I(stat_step)(hostcache_stat *stat, int from, int to,
+HOSTCACHE_INLINE void HC_I(stat_step)(hostcache_stat *stat, int from, int to,
                                              size_t amount) {
   if (from == to) return;
   if (to)
@@ -2593,7 +3247,7 @@ HOSTCACHE_UNUSED static void HC_I(stat_step)(hostcache_stat *stat, int from, int
 }
 
 /* The same for a number of things and their bytes. */
-HOSTCACHE_UNUSED static void HC_I(stat_move)(hostcache_stat *count, hostcache_stat *bytes, int from,
+HOSTCACHE_INLINE void HC_I(stat_move)(hostcache_stat *count, hostcache_stat *bytes, int from,
                                              int to, size_t size) {
   HC_I(stat_step)(count, from, to, 1);
   HC_I(stat_step)(bytes, from, to, size);
@@ -2611,43 +3265,94 @@ HOSTCACHE_UNUSED static int HC_I(is_in_use)(unsigned state) { /* "active" in the
   return HC_I(is_handed_out)(state) || HC_I(is_pending)(state) || state == HOSTCACHE_QUARANTINED;
 }
 
-/* Gives a block its next state. block->lock is held. */
-HOSTCACHE_UNUSED static void HC_I(turn)(HC_CACHE *self, HC_BLOCK *block, unsigned state) {
-  hostcache_stats *stats = &self->stats;
-  unsigned from = block->state;
-  block->state = (uint8_t)state;
-  if ((from == HOSTCACHE_ACTIVE) != (state == HOSTCACHE_ACTIVE))
-    hostcache_size_store_release(&block->life, block->life + 1);
-  if (!HC_I(is_in_use)(from) && !HC_I(is_in_use)(state) && state != HOSTCACHE_LEAKED) return;
-  hostcache_lock(&self->stats_lock);
-  self->changes++;
-  HC_I(stat_move)(&stats->allocation, &stats->allocated_bytes, HC_I(is_handed_out)(from),
-                  HC_I(is_handed_out)(state), block->size);
-  HC_I(stat_move)(&stats->pending, &stats->pending_bytes, HC_I(is_pending)(from),
-                  HC_I(is_pending)(state), block->size);
-  HC_I(stat_move)(&stats->quarantined, &stats->quarantined_bytes, from == HOSTCACHE_QUARANTINED,
-                  state == HOSTCACHE_QUARANTINED, block->size);
-  HC_I(stat_move)(&stats->active, &stats->active_bytes, HC_I(is_in_use)(from),
-                  HC_I(is_in_use)(state), block->size);
-  if (stats->active_bytes.current > self->peak_used)
-    self->peak_used = stats->active_bytes.current;
-  HC_I(stat_move)(&stats->leaked, &stats->leaked_bytes, from == HOSTCACHE_LEAKED,
-                  state == HOSTCACHE_LEAKED, block->segment->size);
-  if (block->size > self->config.max_split_size)
-    HC_I(stat_step)(&stats->oversize_allocations, HC_I(is_handed_out)(from),
-                    HC_I(is_handed_out)(state), 1);
-  HC_I(stat_step)(&stats->requested_bytes, HC_I(is_in_use)(from), HC_I(is_in_use)(state),
-                  block->requested);
-  HC_I(stat_step)(&stats->wasted_bytes, HC_I(is_in_use)(from), HC_I(is_in_use)(state),
-                  block->size - block->requested);
-  hostcache_unlock(&self->stats_lock);
+HOSTCACHE_UNUSED static unsigned HC_I(state_of)(const HC_BLOCK *block) {
+  return (unsigned)(hostcache_size_load_acquire(&block->life) & HOSTCACHE_STATE_MASK);
+}
+
+/* Gives a block its next state. The caller owns it, or holds the lock that guards it. */
+HOSTCACHE_UNUSED static void HC_I(set_state)(HC_BLOCK *block, unsigned state) {
+  size_t life = (block->life & ~(size_t)HOSTCACHE_STATE_MASK) | state;
+  if (state == HOSTCACHE_ACTIVE) life += HOSTCACHE_STATE_MASK + 1;
+  hostcache_size_store_release(&block->life, life);
+}
+
+/* What the figures count a block in some state as. */
+#define HC_COUNTS_HANDED 1u
+#define HC_COUNTS_PENDING 2u
+#define HC_COUNTS_QUARANTINED 4u
+#define HC_COUNTS_USED 8u
+
+HOSTCACHE_INLINE unsigned HC_I(counts_of)(unsigned state) {
+  if (HC_I(is_handed_out)(state)) return HC_COUNTS_HANDED | HC_COUNTS_USED;
+  if (HC_I(is_pending)(state)) return HC_COUNTS_PENDING | HC_COUNTS_USED;
+  return state == HOSTCACHE_QUARANTINED ? HC_COUNTS_QUARANTINED | HC_COUNTS_USED : 0u;
+}
+
+/* Something of this size enters what a flow counts, or leaves it. */
+HOSTCACHE_INLINE void HC_I(flow_step)(HC_FLOW *flow, unsigned enters, size_t size) {
+  const int64_t bytes = (int64_t)size;
+  if (!enters) {
+    flow->out++;
+    flow->out_bytes = HC_I(sum)(flow->out_bytes, bytes);
+    return;
+  }
+  flow->in++;
+  flow->in_bytes = HC_I(sum)(flow->in_bytes, bytes);
+  if (flow->in - flow->out > flow->peak) flow->peak = flow->in - flow->out;
+  if (HC_I(rest)(flow->in_bytes, flow->out_bytes) > flow->peak_bytes)
+    flow->peak_bytes = HC_I(rest)(flow->in_bytes, flow->out_bytes);
+}
+
+/* More of something is there (is = 1), or less. */
+HOSTCACHE_INLINE void HC_I(level_step)(HC_LEVEL *level, int is, size_t amount) {
+  level->now += is ? (int64_t)amount : -(int64_t)amount;
+  if (is && level->now > level->peak) level->peak = level->now;
+}
+
+/* The pending are at their most before one of them completes. The thread is held. */
+HOSTCACHE_UNUSED static void HC_I(note_pending)(HC_THREAD *thread) {
+  HC_FLOW *flow = &thread->pending;
+  const int64_t count = HC_I(rest)(flow->in, flow->out);
+  const int64_t bytes = HC_I(rest)(flow->in_bytes, flow->out_bytes);
+  if (count > flow->peak) flow->peak = count;
+  if (bytes > flow->peak_bytes) flow->peak_bytes = bytes;
+}
+
+/* What is in use of this thread's blocks, and was not asked for. The thread is held. */
+HOSTCACHE_UNUSED static int64_t HC_I(wasted)(const HC_THREAD *thread) {
+  return HC_I(rest)(HC_I(rest)(thread->used.in_bytes, thread->used.out_bytes),
+                    HC_I(rest)(thread->requested.in_bytes, thread->requested.out_bytes));
+}
+
+/* Gives a block its next state, where the one or the other is in use. The thread is held. */
+HOSTCACHE_UNUSED static void HC_I(turn)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block,
+                                        unsigned state) {
+  const unsigned from = HC_I(counts_of)(HC_I(state_of)(block)), to = HC_I(counts_of)(state);
+  const unsigned changed = from ^ to;
+  int64_t wasted;
+  if (changed & HC_COUNTS_PENDING) HC_I(note_pending)(thread);
+  HC_I(set_state)(block, state);
+  if (changed & HC_COUNTS_HANDED) {
+    HC_I(flow_step)(&thread->handed, to & HC_COUNTS_HANDED, block->size);
+    if (HOSTCACHE_RARELY(block->size > self->config.max_split_size))
+      HC_I(flow_step)(&thread->oversize, to & HC_COUNTS_HANDED, 0);
+  }
+  if (changed & HC_COUNTS_PENDING)
+    HC_I(flow_step)(&thread->pending, to & HC_COUNTS_PENDING, block->size);
+  if (HOSTCACHE_RARELY(changed & HC_COUNTS_QUARANTINED))
+    HC_I(flow_step)(&thread->quarantined, to & HC_COUNTS_QUARANTINED, block->size);
+  if (!(changed & HC_COUNTS_USED)) return;
+  HC_I(flow_step)(&thread->used, to & HC_COUNTS_USED, block->size);
+  HC_I(flow_step)(&thread->requested, to & HC_COUNTS_USED, block->requested);
+  wasted = HC_I(wasted)(thread);
+  if (wasted > thread->wasted_peak) thread->wasted_peak = wasted;
 }
 
 /* One more of a figure of cache->stats that only counts. */
 HOSTCACHE_UNUSED static void HC_I(count)(HC_CACHE *self, int64_t *figure) {
-  hostcache_lock(&self->stats_lock);
+  hostcache_lock(&self->segments_lock);
   (*figure)++;
-  hostcache_unlock(&self->stats_lock);
+  hostcache_unlock(&self->segments_lock);
 }
 
 /* One more call of a memory hook, and how long it took. */
@@ -2655,33 +3360,68 @@ HOSTCACHE_UNUSED static void HC_I(count_call)(HC_CACHE *self, int64_t *calls,
                                               hostcache_duration *duration, uint64_t began_ns) {
   int64_t ns = (int64_t)(hostcache_now_ns() - began_ns);
   if (ns < 0) ns = 0; /* a clock that was given went back */
-  hostcache_lock(&self->stats_lock);
+  hostcache_lock(&self->segments_lock);
   (*calls)++;
   if (duration->count == 0 || ns < duration->min) duration->min = ns;
   if (ns > duration->max) duration->max = ns;
   duration->total = HC_I(sum)(duration->total, ns);
   duration->count++;
-  hostcache_unlock(&self->stats_lock);
+  hostcache_unlock(&self->segments_lock);
 }
 
-/* A segment comes (got = 1) or goes. */
+/* A segment comes (got = 1) or goes. segments_lock is held. */
 HOSTCACHE_UNUSED static void HC_I(count_segment)(HC_CACHE *self, size_t size, int got) {
-  hostcache_lock(&self->stats_lock);
-  self->changes++;
   HC_I(stat_move)(&self->stats.segment, &self->stats.reserved_bytes, !got, got, size);
   if (self->stats.reserved_bytes.current > self->peak_held)
     self->peak_held = self->stats.reserved_bytes.current;
   if (size > self->config.max_split_size)
     HC_I(stat_step)(&self->stats.oversize_segments, !got, got, 1);
-  hostcache_unlock(&self->stats_lock);
 }
 
 /* A range is ready from now on (is = 1), or is so no more. segments_lock is held. */
-HOSTCACHE_UNUSED static void HC_I(count_ready)(HC_CACHE *self, const HC_BLOCK *range, int is) {
+HOSTCACHE_INLINE void HC_I(count_ready)(HC_CACHE *self, const HC_BLOCK *range, int is) {
   HC_I(stat_step)(&self->stats.cached_bytes, !is, is, range->size);
   if (range->left || range->right)
     HC_I(stat_move)(&self->stats.inactive_split, &self->stats.inactive_split_bytes, !is, is,
                     range->size);
+}
+
+/* So many blocks of the size of this one, and of its bin, leave the shared lists (is = 1), to be in
+   use or in a stock, or come back. What a stock has is counted as if it were in use for any request
+   that it may serve: so that no peak is too low, whatever its thread does until it trades again.
+   segments_lock is held. */
+HOSTCACHE_INLINE void HC_I(count_lent)(HC_CACHE *self, const HC_BLOCK *block, unsigned count,
+                                       int is) {
+  size_t least = block->requested, most = block->requested;
+  if (block->bin != HC_NO_BIN) {
+    least = block->bin == 0 ? 1 : self->class_size[block->bin - 1] + 1;
+    most = block->size;
+  }
+  HC_I(level_step)(&self->lent, is, count);
+  HC_I(level_step)(&self->lent_bytes, is, count * block->size);
+  HC_I(level_step)(&self->lent_requested, is, count * most);
+  HC_I(level_step)(&self->lent_wasted, is, count * (block->size - least));
+  if (HOSTCACHE_RARELY(block->size > self->config.max_split_size))
+    HC_I(level_step)(&self->lent_oversize, is, count);
+  if (self->lent_bytes.now > self->peak_used) self->peak_used = self->lent_bytes.now;
+}
+
+/* A block is handed out straight from a heap (is = 1), or freed straight into it, by a thread that
+   has a record of its own: what HC_I(turn) would count, of what it has no peak. segments_lock is
+   held. */
+HOSTCACHE_INLINE void HC_I(count_direct)(HC_CACHE *self, const HC_BLOCK *block, int is) {
+  const int64_t size = (int64_t)block->size, requested = (int64_t)block->requested;
+  HC_FLOW *flow = &self->direct, *asked = &self->direct_requested;
+  if (is) {
+    flow->in++;
+    flow->in_bytes = HC_I(sum)(flow->in_bytes, size);
+    asked->in_bytes = HC_I(sum)(asked->in_bytes, requested);
+  } else {
+    flow->out++;
+    flow->out_bytes = HC_I(sum)(flow->out_bytes, size);
+    asked->out_bytes = HC_I(sum)(asked->out_bytes, requested);
+  }
+  HC_I(count_lent)(self, block, 1, is);
 }
 
 /* Tells on_error what failed. `what` names the hook or function and says what became of the block.
@@ -2706,6 +3446,15 @@ HOSTCACHE_UNUSED static void HC_I(tell)(HC_CACHE *self, hostcache_result result,
 #else
 #define HC_TRY
 #define HC_CATCH(status)
+#endif
+
+/* Those that are called for every free with a use and every poll. */
+#ifdef HC_EVENTS_DO_NOT_CANCEL
+#define HC_EVENT_HOOK_BEGIN() hostcache_hook_begin_plain()
+#define HC_EVENT_HOOK_END(cancel) (void)(cancel)
+#else
+#define HC_EVENT_HOOK_BEGIN() hostcache_hook_begin()
+#define HC_EVENT_HOOK_END(cancel) hostcache_hook_end(cancel)
 #endif
 
 HOSTCACHE_UNUSED static hostcache_status HC_I(call_mem_alloc)(HC_CACHE *hc_cache, size_t hc_size,
@@ -2791,39 +3540,37 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_event_destroy)(HC_CACHE *hc_c
 #endif
 
 #ifdef HC_EVENT_RECORD
-HOSTCACHE_UNUSED static hostcache_status HC_I(call_event_record)(HC_CACHE *hc_cache,
+HOSTCACHE_INLINE hostcache_status HC_I(call_event_record)(HC_CACHE *hc_cache,
                                                                  HC_EVENT *hc_event,
                                                                  HC_STREAM hc_stream) {
   HC_CTX hc_ctx = hc_cache->ctx;
   hostcache_status hc_status = hostcache_failed(0);
-  int hc_cancel = hostcache_hook_begin();
+  int hc_cancel = HC_EVENT_HOOK_BEGIN();
   (void)hc_ctx;
   (void)hc_event;
   (void)hc_stream;
-  HC_I(count)(hc_cache, &hc_cache->stats.num_event_record);
   HC_TRY {
     hc_status = HC_EVENT_RECORD(hc_ctx, hc_event, hc_stream);
   }
   HC_CATCH(hc_status)
-  hostcache_hook_end(hc_cancel);
+  HC_EVENT_HOOK_END(hc_cancel);
   return hc_status;
 }
 #endif
 
 #ifdef HC_EVENT_QUERY
-HOSTCACHE_UNUSED static hostcache_status HC_I(call_event_query)(HC_CACHE *hc_cache,
+HOSTCACHE_INLINE hostcache_status HC_I(call_event_query)(HC_CACHE *hc_cache,
                                                                 HC_EVENT *hc_event) {
   HC_CTX hc_ctx = hc_cache->ctx;
   hostcache_status hc_status = hostcache_failed(0);
-  int hc_cancel = hostcache_hook_begin();
+  int hc_cancel = HC_EVENT_HOOK_BEGIN();
   (void)hc_ctx;
   (void)hc_event;
-  HC_I(count)(hc_cache, &hc_cache->stats.num_event_query);
   HC_TRY {
     hc_status = HC_EVENT_QUERY(hc_ctx, hc_event);
   }
   HC_CATCH(hc_status)
-  hostcache_hook_end(hc_cancel);
+  HC_EVENT_HOOK_END(hc_cancel);
   return hc_status;
 }
 #endif
@@ -2863,41 +3610,39 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_stream_wait)(HC_CACHE *hc_cac
 #endif
 
 #ifdef HC_TIMELINE_RECORD
-HOSTCACHE_UNUSED static hostcache_status HC_I(call_timeline_record)(HC_CACHE *hc_cache,
+HOSTCACHE_INLINE hostcache_status HC_I(call_timeline_record)(HC_CACHE *hc_cache,
                                                                     HC_STREAM hc_stream,
                                                                     uint64_t *hc_value) {
   HC_CTX hc_ctx = hc_cache->ctx;
   hostcache_status hc_status = hostcache_failed(0);
-  int hc_cancel = hostcache_hook_begin();
+  int hc_cancel = HC_EVENT_HOOK_BEGIN();
   (void)hc_ctx;
   (void)hc_stream;
   (void)hc_value;
-  HC_I(count)(hc_cache, &hc_cache->stats.num_event_record);
   HC_TRY {
     hc_status = HC_TIMELINE_RECORD(hc_ctx, hc_stream, hc_value);
   }
   HC_CATCH(hc_status)
-  hostcache_hook_end(hc_cancel);
+  HC_EVENT_HOOK_END(hc_cancel);
   return hc_status;
 }
 #endif
 
 #ifdef HC_TIMELINE_QUERY
-HOSTCACHE_UNUSED static hostcache_status HC_I(call_timeline_query)(HC_CACHE *hc_cache,
+HOSTCACHE_INLINE hostcache_status HC_I(call_timeline_query)(HC_CACHE *hc_cache,
                                                                    HC_STREAM hc_stream,
                                                                    uint64_t *hc_value) {
   HC_CTX hc_ctx = hc_cache->ctx;
   hostcache_status hc_status = hostcache_failed(0);
-  int hc_cancel = hostcache_hook_begin();
+  int hc_cancel = HC_EVENT_HOOK_BEGIN();
   (void)hc_ctx;
   (void)hc_stream;
   (void)hc_value;
-  HC_I(count)(hc_cache, &hc_cache->stats.num_event_query);
   HC_TRY {
     hc_status = HC_TIMELINE_QUERY(hc_ctx, hc_stream, hc_value);
   }
   HC_CATCH(hc_status)
-  hostcache_hook_end(hc_cancel);
+  HC_EVENT_HOOK_END(hc_cancel);
   return hc_status;
 }
 #endif
@@ -2935,19 +3680,27 @@ HOSTCACHE_UNUSED static int HC_I(same_stream)(HC_STREAM hc_a, HC_STREAM hc_b) {
 #endif
 }
 
-HOSTCACHE_UNUSED static size_t HC_I(stream_bucket)(HC_STREAM hc_stream) {
+HOSTCACHE_INLINE uint64_t HC_I(stream_hash)(HC_STREAM hc_stream) {
 #ifdef HC_STREAM_HASH
   uint64_t hc_hash = (uint64_t)(HC_STREAM_HASH(hc_stream));
 #else
-  uint64_t hc_hash =
-      0; /* of the bytes: the type is a number, a pointer or an enum here, as == takes it */
+  uint64_t hc_hash = 0; /* of the bytes: the type is a number, a pointer or an enum here, as ==
+                           takes it */
   unsigned char hc_bytes[sizeof(HC_STREAM)];
   size_t hc_i;
-  memcpy(hc_bytes, &hc_stream, sizeof hc_bytes);
-  for (hc_i = 0; hc_i < sizeof hc_bytes; hc_i++)
-    hc_hash = ((hc_hash << 8) | (hc_hash >> 56)) ^ hc_bytes[hc_i];
+  if (sizeof hc_bytes <= sizeof hc_hash) {
+    memcpy(&hc_hash, &hc_stream, sizeof hc_bytes);
+  } else {
+    memcpy(hc_bytes, &hc_stream, sizeof hc_bytes);
+    for (hc_i = 0; hc_i < sizeof hc_bytes; hc_i++)
+      hc_hash = ((hc_hash << 8) | (hc_hash >> 56)) ^ hc_bytes[hc_i];
+  }
 #endif
-  return (size_t)(hostcache_scramble(hc_hash) % HC_STREAM_BUCKETS);
+  return hc_hash * UINT64_C(0x9e3779b97f4a7c15); /* 2^64 over the golden ratio: look at the top */
+}
+
+HOSTCACHE_UNUSED static size_t HC_I(stream_bucket)(HC_STREAM hc_stream) {
+  return (size_t)(HC_I(stream_hash)(hc_stream) >> 32) % HC_STREAM_BUCKETS;
 }
 
 #endif
@@ -3003,6 +3756,42 @@ HOSTCACHE_UNUSED static int HC_I(is_oversize)(const HC_CACHE *self, size_t size)
   return size > self->config.max_split_size;
 }
 
+/* The number of the class of so many units, less one: the first has the number 0. The same sum as
+   class_units, without a division. */
+HOSTCACHE_UNUSED static size_t HC_I(class_of_units)(const HC_CACHE *self, size_t before) {
+  unsigned log;
+  if (before < self->config.class_steps) return before;
+  log = hostcache_log2(before) - self->steps_shift;
+  return ((size_t)log << self->steps_shift) + (before >> log);
+}
+
+/* The number of the class of a request of at least one byte. The hot path looks it up, where the
+   alignment is the usual one or larger. */
+HOSTCACHE_INLINE size_t HC_I(class_of)(const HC_CACHE *self, size_t size) {
+  const size_t before = (size - 1) >> self->unit_shift;
+  if (!HOSTCACHE_RARELY(before >= HC_CLASS_UNITS)) return self->class_by_units[before];
+  return HC_I(class_of_units)(self, before);
+}
+
+/* The sizes of the bins, and up to where they serve requests: small blocks, if their sizes are
+   classes and all of them may be split. */
+HOSTCACHE_RARE static void HC_I(size_bins)(HC_CACHE *self) {
+  const hostcache_config *config = &self->config;
+  size_t size = 0, bin;
+  for (bin = 0; bin < HC_CLASS_UNITS; bin++) {
+    const size_t number = HC_I(class_of_units)(self, bin);
+    self->class_by_units[bin] = (uint8_t)(number < HC_NO_BIN ? number : HC_NO_BIN);
+  }
+  for (bin = 0; bin < HC_BINS; bin++) {
+    size = HC_I(block_size_for)(self, size + 1);
+    if (size == 0 || size > config->class_max_bytes || !HC_I(is_small)(self, size) ||
+        HC_I(is_oversize)(self, size) || HC_I(class_of)(self, size) != bin)
+      break;
+    self->class_size[bin] = size;
+    self->binned_max = size;
+  }
+}
+
 /* ---- 9. SEGMENTS --------------------------------------------------------------------------------
    Gets segments from the runtime and gives them back; carves blocks out of them, and makes what is
    freed whole again; finds a block by address.
@@ -3015,22 +3804,26 @@ HOSTCACHE_UNUSED static int HC_I(is_oversize)(const HC_CACHE *self, size_t size)
 
 /* Records. */
 
-/* Among the spare blocks of a stock. */
-HOSTCACHE_UNUSED static void HC_I(spare_append)(HC_STOCK *stock, HC_BLOCK *block) {
+/* Among the spare blocks. */
+HOSTCACHE_UNUSED static void HC_I(spare_append)(HC_SPARES *spares, HC_BLOCK *block) {
   block->next = NULL;
-  if (stock->blocks)
-    stock->last_block->next = block;
+  if (spares->blocks)
+    spares->last_block->next = block;
   else
-    stock->blocks = block;
-  stock->last_block = block;
-  stock->block_count++;
+    spares->blocks = block;
+  spares->last_block = block;
+  spares->block_count++;
 }
 
-HOSTCACHE_UNUSED static HC_BLOCK *HC_I(spare_take)(HC_STOCK *stock) {
-  HC_BLOCK *block = stock->blocks;
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(spare_take)(HC_SPARES *spares) {
+  HC_BLOCK *block = spares->blocks;
   HOSTCACHE_ASSERT(block);
-  stock->blocks = block->next;
-  stock->block_count--;
+  spares->blocks = block->next;
+  if (spares->blocks) { /* the next one was not touched for long */
+    hostcache_prefetch(spares->blocks);
+    hostcache_prefetch(&spares->blocks->ptr);
+  }
+  spares->block_count--;
   block->next = NULL;
   return block;
 }
@@ -3040,35 +3833,37 @@ HC_NEEDS {
   size_t blocks, segments, shelves[2];
 };
 
-HOSTCACHE_UNUSED static int HC_I(stock_has)(const HC_STOCK *stock, const HC_NEEDS *needs) {
-  return stock->block_count >= needs->blocks && stock->segment_count >= needs->segments &&
-         stock->shelves.count[0] >= needs->shelves[0] &&
-         stock->shelves.count[1] >= needs->shelves[1];
+HOSTCACHE_UNUSED static int HC_I(spares_have)(const HC_SPARES *spares, const HC_NEEDS *needs) {
+  return spares->block_count >= needs->blocks && spares->segment_count >= needs->segments &&
+         spares->shelves.count[0] >= needs->shelves[0] &&
+         spares->shelves.count[1] >= needs->shelves[1];
 }
 
 /* More records of blocks and segments, behind those that there are. segments_lock is held. */
 HOSTCACHE_UNUSED static void HC_I(add_slab)(HC_CACHE *self, HC_SLAB *slab) {
   unsigned i;
   for (i = 0; i < HC_RECORDS; i++) {
-    slab->blocks[i].cache = self;
-    slab->blocks[i].lock = &self->block_locks[i % HC_BLOCK_LOCKS];
-    HC_I(spare_append)(&self->stock, &slab->blocks[i]);
-    slab->segments[i].next = self->stock.segments;
-    self->stock.segments = &slab->segments[i];
+    HC_BLOCK *block = HC_I(slab_block)(slab, i);
+    block->cache = self;
+    block->bin = HC_NO_BIN;
+    HC_I(spare_append)(&self->spares, block);
+    slab->segments[i].next = self->spares.segments;
+    self->spares.segments = &slab->segments[i];
   }
-  self->stock.segment_count += HC_RECORDS;
+  self->spares.segment_count += HC_RECORDS;
   slab->next = (HC_SLAB *)self->slabs;
   hostcache_ptr_store_release(&self->slabs, slab);
 }
 
-/* Sees that the cache's stock has what is needed. segments_lock is held, but let go around malloc;
-   *let_go says that it was. 0, and the lock is not held: malloc had none, and on_error was told. */
-HOSTCACHE_UNUSED static int HC_I(stock_up)(HC_CACHE *self, const HC_NEEDS *needs, int *let_go) {
+/* Sees that the cache's spares have what is needed. segments_lock is held, but let go around
+   malloc; *let_go says that it was. 0, and the lock is not held: malloc had none, and on_error was
+   told. */
+HOSTCACHE_UNUSED static int HC_I(spares_fill)(HC_CACHE *self, const HC_NEEDS *needs, int *let_go) {
   *let_go = 0;
-  while (!HC_I(stock_has)(&self->stock, needs)) {
-    int low = self->stock.shelves.count[0] >= needs->shelves[0];
+  while (!HC_I(spares_have)(&self->spares, needs)) {
+    int low = self->spares.shelves.count[0] >= needs->shelves[0];
     int wants_slab =
-        self->stock.block_count < needs->blocks || self->stock.segment_count < needs->segments;
+        self->spares.block_count < needs->blocks || self->spares.segment_count < needs->segments;
     hostcache_shelf *shelf = NULL;
     HC_SLAB *slab = NULL;
     *let_go = 1;
@@ -3087,13 +3882,14 @@ HOSTCACHE_UNUSED static int HC_I(stock_up)(HC_CACHE *self, const HC_NEEDS *needs
     if (slab)
       HC_I(add_slab)(self, slab);
     else
-      hostcache_shelf_put(&self->stock.shelves, low, shelf);
+      hostcache_shelf_put(&self->spares.shelves, low, shelf);
   }
   return 1;
 }
 
-/* Moves what is needed out of the cache's stock. segments_lock is held. */
-HOSTCACHE_UNUSED static void HC_I(stock_move)(HC_STOCK *from, HC_STOCK *to, const HC_NEEDS *moved) {
+/* Moves what is needed from one place to the other. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(spares_move)(HC_SPARES *from, HC_SPARES *to,
+                                               const HC_NEEDS *moved) {
   size_t i;
   int low;
   for (i = 0; i < moved->blocks; i++) HC_I(spare_append)(to, HC_I(spare_take)(from));
@@ -3110,17 +3906,17 @@ HOSTCACHE_UNUSED static void HC_I(stock_move)(HC_STOCK *from, HC_STOCK *to, cons
       hostcache_shelf_put(&to->shelves, low, hostcache_shelf_take(&from->shelves, low));
 }
 
-/* Moves all that is left of a stock back. segments_lock is held. */
-HOSTCACHE_UNUSED static void HC_I(stock_return)(HC_CACHE *self, HC_STOCK *from) {
+/* Moves all that is left back. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(spares_return)(HC_CACHE *self, HC_SPARES *from) {
   HC_NEEDS all;
   all.blocks = from->block_count;
   all.segments = from->segment_count;
   all.shelves[0] = from->shelves.count[0];
   all.shelves[1] = from->shelves.count[1];
-  HC_I(stock_move)(from, &self->stock, &all);
+  HC_I(spares_move)(from, &self->spares, &all);
 }
 
-/* Says which memory a range is. Not while it is ACTIVE. range->lock, segments_lock are held. */
+/* Says which memory a range is. Not while it is handed out. segments_lock is held. */
 HOSTCACHE_UNUSED static void HC_I(place)(HC_BLOCK *range, void *ptr, size_t size) {
   hostcache_ptr_store_release(&range->ptr, ptr);
   hostcache_size_store_release(&range->size, size);
@@ -3129,27 +3925,26 @@ HOSTCACHE_UNUSED static void HC_I(place)(HC_BLOCK *range, void *ptr, size_t size
 /* A range is a spare record from now on: its memory has gone back, or it is `merged` with its
    neighbour. segments_lock is held. */
 HOSTCACHE_UNUSED static void HC_I(retire)(HC_CACHE *self, HC_BLOCK *range, int merged) {
-  hostcache_lock(range->lock);
-  HC_I(turn)(self, range, HOSTCACHE_SPARE);
+  HC_I(set_state)(range, HOSTCACHE_SPARE);
   range->segment = NULL;
   HC_I(place)(range, NULL, 0);
   range->left = NULL;
   range->right = NULL;
   range->merged = (uint8_t)merged;
-  hostcache_unlock(range->lock);
-  HC_I(spare_append)(&self->stock, range);
+  range->is_indexed = 0;
+  HC_I(spare_append)(&self->spares, range);
 }
 
 /* Heaps: the ready ranges. */
 
 /* May this ready range be split? What was got at creation always may. */
 HOSTCACHE_UNUSED static int HC_I(may_split)(const HC_CACHE *self, const HC_BLOCK *range) {
-  return range->segment->kind == HOSTCACHE_KIND_RESERVE || !HC_I(is_oversize)(self, range->size);
+  return range->kind == HOSTCACHE_KIND_RESERVE || !HC_I(is_oversize)(self, range->size);
 }
 
-/* Bytes that are ready. segments_lock is held. */
+/* Bytes that are ready and shared. segments_lock is held. */
 HOSTCACHE_UNUSED static size_t HC_I(cached)(const HC_CACHE *self) {
-  return (size_t)self->stats.cached_bytes.current;
+  return (size_t)self->stats.cached_bytes.current + self->binned_bytes;
 }
 
 /* Is more held, or ready, than the bounds allow? segments_lock is held. */
@@ -3162,7 +3957,7 @@ HOSTCACHE_UNUSED static void HC_I(heap_add)(HC_CACHE *self, HC_BLOCK *range) {
   HC_SEGMENT *segment = range->segment;
   range->is_ready = 1;
   self->gains++;
-  hostcache_heap_add(&self->heaps[segment->kind], &range->by_size, range->size,
+  hostcache_heap_add(&self->heaps[range->kind], &range->by_size, range->size,
                      (size_t)range->ptr, range);
   if (!range->left && !range->right) {
     segment->idle_since = hostcache_now_ns();
@@ -3182,7 +3977,7 @@ HOSTCACHE_UNUSED static void HC_I(heap_add)(HC_CACHE *self, HC_BLOCK *range) {
 HOSTCACHE_UNUSED static void HC_I(heap_remove)(HC_CACHE *self, HC_BLOCK *range) {
   HC_SEGMENT *segment = range->segment;
   range->is_ready = 0;
-  hostcache_heap_remove(&self->heaps[segment->kind], &range->by_size);
+  hostcache_heap_remove(&self->heaps[range->kind], &range->by_size);
   if (!range->left && !range->right) {
     if (segment->idle_previous)
       segment->idle_previous->idle_next = segment->idle_next;
@@ -3209,7 +4004,8 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(heap_best)(HC_CACHE *self, size_t size,
     const int kind = i == 0               ? HOSTCACHE_KIND_RESERVE
                      : (i == 1) == small ? HOSTCACHE_KIND_SMALL
                                          : HOSTCACHE_KIND_LARGE;
-    const hostcache_node *node = hostcache_heap_first(&self->heaps[kind], size, 0);
+    const hostcache_heap *heap = &self->heaps[kind];
+    const hostcache_node *node = heap->words ? hostcache_heap_first(heap, size, 0) : NULL;
     HC_BLOCK *range = node ? (HC_BLOCK *)node->owner : NULL;
     if (range && (HC_I(may_split)(self, range) || range->size == HC_I(own_size)(self, size) ||
                   range->size - requested <= requested / 8))
@@ -3220,53 +4016,39 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(heap_best)(HC_CACHE *self, size_t size,
 
 /* Carving and coalescing. */
 
-/* Makes a block that the caller owns CACHED. To be followed by coalesce, when its lock has been
-   released; segments_lock and block->lock are held. */
-HOSTCACHE_UNUSED static void HC_I(block_ready)(HC_CACHE *self, HC_BLOCK *block) {
-  block->use_count = 0;
-  block->unknown_uses = 0;
-  block->unknown_over = 0;
-  HC_I(turn)(self, block, HOSTCACHE_CACHED);
-}
-
 /* Divides a range, which is in no heap, after `size` bytes. Returns the rest, CACHED and in no heap
-   either. The stock has a block, and the shelves for where the rest begins. segments_lock is held.
-   */
-HOSTCACHE_UNUSED static HC_BLOCK *HC_I(carve)(HC_CACHE *self, HC_STOCK *stock, HC_BLOCK *range,
-                                              size_t size) {
-  HC_BLOCK *rest = HC_I(spare_take)(stock);
-  hostcache_lock(rest->lock);
+   either; it is not in the index before it is handed out, as it may be one with its neighbour again
+   by then. The spares have a block. segments_lock is held. */
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(carve)(HC_SPARES *spares, HC_BLOCK *range, size_t size) {
+  HC_BLOCK *rest = HC_I(spare_take)(spares);
   rest->segment = range->segment;
+  rest->kind = range->kind;
   HC_I(place)(rest, (char *)range->ptr + size, range->size - size);
   rest->left = range;
   rest->right = range->right;
-  HC_I(block_ready)(self, rest);
-  hostcache_unlock(rest->lock);
+  HC_I(set_state)(rest, HOSTCACHE_CACHED);
   if (range->right) range->right->left = rest;
   range->right = rest;
-  hostcache_lock(range->lock);
   HC_I(place)(range, range->ptr, size);
-  hostcache_unlock(range->lock);
-  hostcache_index_add(&self->index, (size_t)rest->ptr, rest, &stock->shelves);
   return rest;
 }
 
 /* Makes the right neighbour of a range part of it. Neither is in a heap. segments_lock is held. */
 HOSTCACHE_UNUSED static void HC_I(absorb)(HC_CACHE *self, HC_BLOCK *range, HC_BLOCK *gone) {
-  size_t size = gone->size;
-  hostcache_index_remove(&self->index, (size_t)gone->ptr);
+  const size_t size = gone->size;
+  if (gone->is_indexed) hostcache_index_remove(&self->index, (size_t)gone->ptr);
   range->right = gone->right;
   if (gone->right) gone->right->left = range;
   HC_I(retire)(self, gone, 1);
-  hostcache_lock(range->lock);
   HC_I(place)(range, range->ptr, range->size + size);
-  hostcache_unlock(range->lock);
 }
 
-/* A range that has just become CACHED, with segments_lock held since: makes it one with its ready
-   neighbours, and puts it into the heap. */
-HOSTCACHE_UNUSED static void HC_I(coalesce)(HC_CACHE *self, HC_BLOCK *range) {
+/* Makes a block ready that is out of the shared lists and that the caller owns: one with its ready
+   neighbours, and in the heap. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(make_ready)(HC_CACHE *self, HC_BLOCK *range) {
   HC_BLOCK *left = range->left;
+  range->bin = HC_NO_BIN;
+  HC_I(set_state)(range, HOSTCACHE_CACHED);
   if (left && left->is_ready) {
     HC_I(heap_remove)(self, left);
     HC_I(absorb)(self, left, range);
@@ -3309,38 +4091,40 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(segment_evict)(HC_CACHE *self, HC_SEGMENT
   HC_BLOCK *range = segment->first;
   HC_I(heap_remove)(self, range);
   hostcache_tree_remove(&self->by_address, &segment->by_address);
-  hostcache_index_remove(&self->index, (size_t)range->ptr);
+  if (range->is_indexed) hostcache_index_remove(&self->index, (size_t)range->ptr);
+  range->is_indexed = 0;
   self->returning += segment->size;
-  hostcache_lock(range->lock);
-  HC_I(turn)(self, range, HOSTCACHE_LEAVING);
-  hostcache_unlock(range->lock);
+  HC_I(set_state)(range, HOSTCACHE_LEAVING);
   return range;
+}
+
+/* A range is LEAKED from now on. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(leak)(HC_CACHE *self, HC_BLOCK *range) {
+  HC_I(set_state)(range, HOSTCACHE_LEAKED);
+  HC_I(stat_move)(&self->stats.leaked, &self->stats.leaked_bytes, 0, 1, range->size);
 }
 
 /* Gives an evicted segment's memory to the runtime. 0, or -1 if the free hook failed. */
 HOSTCACHE_UNUSED static int HC_I(segment_give_back)(HC_CACHE *self, HC_BLOCK *range) {
   HC_SEGMENT *segment = range->segment;
-  if (HC_I(memory_give_back)(self, segment->ptr, segment->size, &segment->runtime)) {
-    hostcache_lock(&self->segments_lock);
-    self->returning -= segment->size;
-    hostcache_lock(range->lock);
-    HC_I(turn)(self, range, HOSTCACHE_LEAKED);
-    hostcache_unlock(range->lock);
-    hostcache_unlock(&self->segments_lock);
-    return -1;
-  }
+  const int failed =
+      HC_I(memory_give_back)(self, segment->ptr, segment->size, &segment->runtime);
   hostcache_lock(&self->segments_lock);
-  HC_I(retire)(self, range, 0);
-  HC_I(count_segment)(self, segment->size, 0);
-  self->claimed -= segment->size;
   self->returning -= segment->size;
-  self->gains++;
-  segment->first = NULL;
-  segment->next = self->stock.segments;
-  self->stock.segments = segment;
-  self->stock.segment_count++;
+  if (failed) {
+    HC_I(leak)(self, range);
+  } else {
+    HC_I(retire)(self, range, 0);
+    HC_I(count_segment)(self, segment->size, 0);
+    self->claimed -= segment->size;
+    self->gains++;
+    segment->first = NULL;
+    segment->next = self->spares.segments;
+    self->spares.segments = segment;
+    self->spares.segment_count++;
+  }
   hostcache_unlock(&self->segments_lock);
-  return 0;
+  return failed;
 }
 
 /* Gives the segment back that has been idle for longest. segments_lock is held, but let go around
@@ -3357,7 +4141,7 @@ HOSTCACHE_UNUSED static int HC_I(give_back_oldest)(HC_CACHE *self, int *leaked) 
 
 /* What is wrong with memory that HC_MEM_ALLOC gave, or NULL. *give_back: it is wrong, but is not in
    use, so that it can go back. segments_lock is held. */
-HOSTCACHE_UNUSED static const char *HC_I(memory_fault)(HC_CACHE *self, const void *ptr,
+HOSTCACHE_RARE static const char *HC_I(memory_fault)(HC_CACHE *self, const void *ptr,
                                                        size_t size, int *give_back) {
   *give_back = 0;
   if (!ptr) return "HC_MEM_ALLOC said done and gave NULL";
@@ -3402,24 +4186,24 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(memory_get)(HC_CACHE *self, size_t
    shelves for two addresses anywhere. Before anything is given back or asked for, so that nothing
    can fail for want of them later. segments_lock is held, but let go around malloc. 0, and the lock
    is not held: there was no memory, and on_error was told. */
-HOSTCACHE_UNUSED static int HC_I(stock_for_segment)(HC_CACHE *self, HC_STOCK *stock) {
+HOSTCACHE_UNUSED static int HC_I(spares_for_segment)(HC_CACHE *self, HC_SPARES *spares) {
   const size_t low = self->index.shift < HOSTCACHE_PAGE_SHIFT ? 2 : 0;
   const HC_NEEDS needs = {2, 1, {2 * HOSTCACHE_DEPTH_MAX - 3, low}};
   int let_go;
-  memset((void *)stock, 0, sizeof *stock);
-  if (!HC_I(stock_up)(self, &needs, &let_go)) return 0;
-  HC_I(stock_move)(&self->stock, stock, &needs);
+  memset((void *)spares, 0, sizeof *spares);
+  if (!HC_I(spares_fill)(self, &needs, &let_go)) return 0;
+  HC_I(spares_move)(&self->spares, spares, &needs);
   return 1;
 }
 
 /* Gets a segment of `size` bytes, which the caller has claimed: its one range is LEAVING, and the
    caller's. segments_lock is held after OK, and not after an error, which gives the claim up.
    OUT_OF_MEMORY: *status is what HC_MEM_ALLOC said, and the caller tells on_error; the other errors
-   were told. `stock` has what stock_for_segment set aside. */
+   were told. `spares` has what spares_for_segment set aside. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_t size, int kind,
-                                                           HC_STOCK *stock, HC_BLOCK **out,
+                                                           HC_SPARES *spares, HC_BLOCK **out,
                                                            hostcache_status *status) {
-  HC_SEGMENT *segment = stock->segments;
+  HC_SEGMENT *segment = spares->segments;
   hostcache_result result;
   HC_BLOCK *range;
   void *ptr;
@@ -3432,54 +4216,32 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_
     hostcache_unlock(&self->segments_lock);
     return result;
   }
-  range = HC_I(spare_take)(stock);
-  stock->segments = NULL;
-  stock->segment_count = 0;
+  range = HC_I(spare_take)(spares);
+  spares->segments = NULL;
+  spares->segment_count = 0;
   segment->next = NULL;
   segment->ptr = ptr;
   segment->size = size;
   segment->kind = kind;
   segment->first = range;
   HC_I(count_segment)(self, size, 1);
-  hostcache_lock(range->lock);
   range->segment = segment;
+  range->kind = (uint8_t)kind;
   HC_I(place)(range, ptr, size);
   range->left = NULL;
   range->right = NULL;
-  HC_I(turn)(self, range, left ? HOSTCACHE_LEAKED : HOSTCACHE_LEAVING);
-  hostcache_unlock(range->lock);
+  HC_I(set_state)(range, HOSTCACHE_LEAVING);
   if (left) {
+    HC_I(leak)(self, range);
     hostcache_unlock(&self->segments_lock);
     return result;
   }
   hostcache_tree_add(&self->by_address, &segment->by_address, (size_t)ptr, 0, segment);
-  hostcache_index_add(&self->index, (size_t)ptr, range, &stock->shelves);
   *out = range;
   return HOSTCACHE_OK;
 }
 
 /* Finding. */
-
-/* The block, whatever its state, whose range `ptr` lies in, with its lock held; NULL, and no lock,
-   if there is none. An active block is always found, whatever other threads do meanwhile: see
-   hostcache_index. Never dereferences `ptr`. O(1). */
-HOSTCACHE_UNUSED static HC_BLOCK *HC_I(lock_at)(HC_CACHE *self, const void *ptr) {
-  HC_BLOCK *block = (HC_BLOCK *)hostcache_index_floor(&self->index, (size_t)ptr);
-  if (!block) return NULL;
-  hostcache_lock(block->lock);
-  if (block->segment && block->state != HOSTCACHE_LEAKED && (size_t)ptr >= (size_t)block->ptr &&
-      (size_t)ptr - (size_t)block->ptr < block->size)
-    return block;
-  hostcache_unlock(block->lock); /* not ours, or its record is another's by now */
-  return NULL;
-}
-
-/* The same for a handle: NULL if it is of another cache. */
-HOSTCACHE_UNUSED static HC_BLOCK *HC_I(lock_handle)(HC_CACHE *self, HC_BLOCK *block) {
-  if (!block || block->cache != self) return NULL;
-  hostcache_lock(block->lock);
-  return block;
-}
 
 /* The active block that `ptr` lies in, without a lock. If what is found gets another place while it
    is looked at, its life has changed before: it was freed meanwhile. What lies in a block that
@@ -3491,8 +4253,18 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(active_at)(const HC_CACHE *self, const vo
   life = hostcache_size_load_acquire(&block->life);
   start = (size_t)hostcache_ptr_load_acquire(&block->ptr);
   size = hostcache_size_load_acquire(&block->size);
-  if (life % 2 == 0 || (size_t)ptr < start || (size_t)ptr - start >= size) return NULL;
+  if ((life & HOSTCACHE_STATE_MASK) != HOSTCACHE_ACTIVE) return NULL;
+  if ((size_t)ptr < start || (size_t)ptr - start >= size) return NULL;
   return hostcache_size_load_acquire(&block->life) == life ? block : NULL;
+}
+
+/* The block that begins at `ptr` and is active, or NULL; as this thread knows it, or active_at. A
+   pointer that the caller may free is in no other state, and its block has no other place. */
+HOSTCACHE_INLINE HC_BLOCK *HC_I(active_start)(HC_CACHE *self, hostcache_leaves *leaves,
+                                              const void *ptr) {
+  HC_BLOCK *block = (HC_BLOCK *)hostcache_index_start(&self->index, leaves, (size_t)ptr);
+  if (!block || hostcache_ptr_load_acquire(&block->ptr) != ptr) return NULL;
+  return block;
 }
 
 /* Visits the records of all blocks, also spare ones, without a lock: start with *slab and *i of 0.
@@ -3505,31 +4277,541 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(next_block)(HC_CACHE *self, HC_SLAB **sla
     *i = 0;
   }
   if (!*slab) return NULL;
-  return &(*slab)->blocks[(*i)++];
+  return HC_I(slab_block)(*slab, (*i)++);
 }
 
 /* ---- 10. BINS -----------------------------------------------------------------------------------
-   Takes blocks out of what is ready, makes blocks ready, and keeps what is held within its bounds:
-   the cap, the bound on what is idle, and, before more is asked for, what was held before. */
+   Lists of ready blocks that are not made one with their neighbours, by class: the stock of each
+   thread, which it takes from and puts into without a lock, and the shared bins, with which the
+   stocks trade in batches. A thread that frees blocks of a class and gets none passes them on as
+   soon as they are a batch; and in smaller batches, if others had to gather them nevertheless. Then
+   what takes from the shared lists, and keeps what is held within its bounds: the cap, the bound on
+   what is idle, and, before more is asked for, what was held before.
+   */
 
-/* Hands out a range, which is in no heap, as a block of `size` bytes, in the given state. What is
-   over becomes ready; `stock` has the records for that. segments_lock is held. */
-HOSTCACHE_UNUSED static void HC_I(hand_out)(HC_CACHE *self, HC_STOCK *stock, HC_BLOCK *range,
-                                            size_t size, size_t requested, unsigned state) {
-  if (range->size > size && HC_I(may_split)(self, range)) {
-    HC_I(heap_add)(self, HC_I(carve)(self, stock, range, size));
-  }
-  hostcache_lock(range->lock);
-  range->requested = requested;
-  if (range->state != state) HC_I(turn)(self, range, state);
-  hostcache_unlock(range->lock);
+/* Holding threads. */
+
+/* All records but the common one. They are never unlinked, so whoever has one can go on from it. */
+HOSTCACHE_UNUSED static HC_THREAD *HC_I(threads)(const HC_CACHE *self) {
+  return (HC_THREAD *)hostcache_ptr_load_acquire(&self->threads);
 }
 
-/* Takes the ready range that fits best, ACTIVE or, for the cache's own ends, LEAVING. *out is NULL
-   if there is none. NO_METADATA: no record for what is over; on_error was told. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(bin_take)(HC_CACHE *self, size_t size,
-                                                        size_t requested, unsigned state,
-                                                        HC_BLOCK **out) {
+/* This thread's own record, if the table knows it; else NULL. */
+HOSTCACHE_INLINE HC_THREAD *HC_I(own)(const HC_CACHE *self) {
+  const hostcache_here *here = hostcache_here_at(self->here_place);
+  return here->cache == self->number ? (HC_THREAD *)here->thread : NULL;
+}
+
+/* The same, or the common record. Gets no memory. */
+HOSTCACHE_UNUSED static HC_THREAD *HC_I(here_already)(HC_CACHE *self) {
+  HC_THREAD *own = HC_I(own)(self);
+  return own ? own : &self->common;
+}
+
+/* Goes outside again. */
+HOSTCACHE_INLINE void HC_I(lower)(HC_THREAD *thread) {
+  hostcache_note_unlock(HOSTCACHE_RANK_THREAD);
+  hostcache_u32_store_release(&thread->inside, 0);
+}
+
+/* The rest of going inside, where not all is clear: a fence is missing, or another thread says
+   stop. */
+HOSTCACHE_APART int HC_I(raise_apart)(HC_THREAD *thread) {
+  if (hostcache_u32_load_acquire(&thread->stop) == HC_STOP_FENCE) {
+    hostcache_raise_with_fence(&thread->inside);
+    if (hostcache_u32_load_acquire(&thread->stop) == HC_STOP_FENCE) return 1;
+  }
+  HC_I(lower)(thread);
+  return 0;
+}
+
+/* Goes inside of this thread's own record. 0 if another thread says stop: then it is outside. */
+HOSTCACHE_INLINE int HC_I(raise)(HC_THREAD *thread) {
+  hostcache_note_lock(HOSTCACHE_RANK_THREAD);
+  hostcache_raise(&thread->inside);
+  if (!HOSTCACHE_RARELY(hostcache_u32_load_acquire(&thread->stop))) return 1;
+  return HC_I(raise_apart)(thread);
+}
+
+/* Goes inside of this thread's own record, *thread: the way in of the hot path. 0 if the table does
+   not know it, or another thread says stop. */
+HOSTCACHE_INLINE int HC_I(raise_own)(const HC_CACHE *self, HC_THREAD **thread) {
+  const hostcache_here *here = hostcache_here_at(self->here_place);
+  if (HOSTCACHE_RARELY(here->cache != self->number)) return 0;
+  *thread = (HC_THREAD *)here->thread;
+  return HC_I(raise)(*thread);
+}
+
+/* Holds this thread's own record, or the common one. */
+HOSTCACHE_APART void HC_I(begin)(const HC_CACHE *self, HC_THREAD *thread) {
+  (void)self;
+  if (thread->shared || !HC_I(raise)(thread)) hostcache_lock(&thread->lock);
+}
+
+HOSTCACHE_UNUSED static void HC_I(end)(HC_THREAD *thread) {
+  if (hostcache_u32_load_relaxed(&thread->inside)) /* this thread's own: else it has the lock */
+    HC_I(lower)(thread);
+  else
+    hostcache_unlock(&thread->lock);
+}
+
+/* Waits until a thread that was told to stop is not inside. It calls no hook there. */
+HOSTCACHE_UNUSED static void HC_I(await)(HC_THREAD *thread) {
+  unsigned attempt;
+  for (attempt = 0; hostcache_u32_load_acquire(&thread->inside); attempt++)
+    hostcache_pause(attempt);
+}
+
+/* Holds a thread's record, whosever it is. 0, or -1 if the system refuses the barrier: then it is
+   not held. */
+HOSTCACHE_UNUSED static int HC_I(seize)(HC_CACHE *self, HC_THREAD *thread) {
+  hostcache_lock(&thread->lock);
+  if (!thread->owned) return 0;
+  hostcache_u32_store_relaxed(&thread->stop, thread->fence | HC_STOP);
+  if (hostcache_heavy_barrier(self->asymmetric)) {
+    hostcache_u32_store_release(&thread->stop, thread->fence);
+    hostcache_unlock(&thread->lock);
+    HC_I(count)(self, &self->stats.num_barriers_refused);
+    return -1;
+  }
+  HC_I(await)(thread);
+  return 0;
+}
+
+HOSTCACHE_UNUSED static void HC_I(release)(HC_THREAD *thread) {
+  if (thread->owned) hostcache_u32_store_release(&thread->stop, thread->fence);
+  hostcache_unlock(&thread->lock);
+}
+
+/* Either of them: `own` is this thread's. */
+HOSTCACHE_UNUSED static int HC_I(hold)(HC_CACHE *self, HC_THREAD *thread, HC_THREAD *own) {
+  if (thread != own) return HC_I(seize)(self, thread);
+  HC_I(begin)(self, thread);
+  return 0;
+}
+
+HOSTCACHE_UNUSED static void HC_I(let_go)(HC_THREAD *thread, HC_THREAD *own) {
+  if (thread != own)
+    HC_I(release)(thread);
+  else
+    HC_I(end)(thread);
+}
+
+HOSTCACHE_UNUSED static void HC_I(go_on)(HC_CACHE *self) {
+  HC_THREAD *thread;
+  hostcache_unlock(&self->common.lock);
+  for (thread = HC_I(threads)(self); thread; thread = thread->next) HC_I(release)(thread);
+  hostcache_unlock(&self->threads_lock);
+}
+
+/* Holds all records at once, at the cost of one barrier. 0, or -1 if the system refuses that: then
+   none is held. The caller is not inside of its own. */
+HOSTCACHE_UNUSED static int HC_I(stop)(HC_CACHE *self) {
+  const HC_THREAD *own = HC_I(here_already)(self);
+  HC_THREAD *thread;
+  int others = 0, refused;
+  hostcache_lock(&self->threads_lock);
+  for (thread = HC_I(threads)(self); thread; thread = thread->next) {
+    hostcache_lock_one_more(&thread->lock);
+    if (!thread->owned) continue;
+    hostcache_u32_store_relaxed(&thread->stop, thread->fence | HC_STOP);
+    others |= thread != own;
+  }
+  refused = others && hostcache_heavy_barrier(self->asymmetric);
+  for (thread = HC_I(threads)(self); thread && !refused; thread = thread->next)
+    if (thread->owned) HC_I(await)(thread);
+  hostcache_lock(&self->common.lock);
+  if (!refused) return 0;
+  HC_I(go_on)(self);
+  HC_I(count)(self, &self->stats.num_barriers_refused);
+  return -1;
+}
+
+/* The record that a block calls its home, held; NULL if the barrier was refused. */
+HOSTCACHE_UNUSED static HC_THREAD *HC_I(hold_home)(HC_CACHE *self, HC_BLOCK *block,
+                                                   HC_THREAD *own) {
+  for (;;) {
+    HC_THREAD *home = (HC_THREAD *)hostcache_ptr_load_acquire(&block->home);
+    if (!home || HC_I(hold)(self, home, own)) return NULL;
+    if (hostcache_ptr_load_acquire(&block->home) == (void *)home) return home;
+    HC_I(let_go)(home, own);
+  }
+}
+
+/* Trading. */
+
+/* How much a thread may have in stock. Nothing where what is kept idle is bounded, as that bound is
+   for all of it, or more is held than may be. segments_lock is held. */
+HOSTCACHE_UNUSED static size_t HC_I(stock_limit)(const HC_CACHE *self) {
+  const size_t given = self->config.thread_cache_bytes, part = self->claimed / HC_STOCK_PART;
+  if (self->binned_max == 0 || self->max_cached != SIZE_MAX) return 0;
+  if (self->claimed > self->max_reserved) return 0;
+  if (given) return given;
+  if (part < HC_STOCK_LEAST) return HC_STOCK_LEAST;
+  return part < HC_STOCK_MOST ? part : HC_STOCK_MOST;
+}
+
+/* Puts a ready block into the stock of a thread. The thread is held. */
+HOSTCACHE_INLINE void HC_I(stock_put)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block) {
+  HC_BIN *bin = &thread->bins[block->bin];
+  block->next = bin->top;
+  bin->top = block;
+  bin->put++;
+  thread->stock_bytes += self->class_size[block->bin];
+}
+
+/* Takes a ready block of a class out of it, and hands it out. NULL if there is none. The thread is
+   held. */
+HOSTCACHE_INLINE HC_BLOCK *HC_I(stock_take)(HC_CACHE *self, HC_THREAD *thread, size_t class_number,
+                                            size_t requested) {
+  HC_BIN *bin = &thread->bins[class_number];
+  HC_BLOCK *block = bin->top;
+  if (!block) return NULL;
+  bin->top = block->next;
+  bin->got++;
+  thread->stock_bytes -= self->class_size[class_number];
+  thread->requested.in_bytes = HC_I(sum)(thread->requested.in_bytes, (int64_t)requested);
+  block->requested = requested;
+  hostcache_size_store_release(&block->life, block->life + (HOSTCACHE_STATE_MASK + 1) +
+                                                 HOSTCACHE_ACTIVE - HOSTCACHE_STOCKED);
+  return block;
+}
+
+/* Takes up to a batch of a class out of a stock, linked by next. *count: how many. The thread is
+   held. */
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(stock_pull)(HC_CACHE *self, HC_THREAD *thread,
+                                                   size_t class_number, unsigned *count) {
+  HC_BIN *bin = &thread->bins[class_number];
+  HC_BLOCK *chain = bin->top, *last = chain;
+  *count = 0;
+  if (!chain) return NULL;
+  for (*count = 1; *count < HC_BATCH && last->next; ++*count) last = last->next;
+  bin->top = last->next;
+  bin->traded -= *count;
+  thread->stock_bytes -= *count * self->class_size[class_number];
+  last->next = NULL;
+  return chain;
+}
+
+/* Makes the blocks of a chain ready for all sizes. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(chain_ready)(HC_CACHE *self, HC_BLOCK *chain, int was_lent) {
+  HC_BLOCK *next;
+  for (; chain; chain = next) {
+    next = chain->next;
+    chain->next = NULL;
+    if (was_lent) HC_I(count_lent)(self, chain, 1, 0);
+    HC_I(make_ready)(self, chain);
+  }
+}
+
+/* Gives up to a batch of a class from a stock to the shared lists: to the bin, if there are `least`
+   of them and the bins do not hold much as it is. The thread and segments_lock are held. */
+HOSTCACHE_UNUSED static void HC_I(stock_give)(HC_CACHE *self, HC_THREAD *thread,
+                                              size_t class_number, unsigned least) {
+  unsigned count, i;
+  HC_BLOCK *batch = HC_I(stock_pull)(self, thread, class_number, &count), *block = batch, *next;
+  const size_t bytes = count * self->class_size[class_number];
+  if (count < least || self->binned_bytes + bytes > self->claimed / HC_BINNED_PART ||
+      HC_I(stock_limit)(self) == 0) {
+    HC_I(chain_ready)(self, batch, 1);
+    return;
+  }
+  HC_I(count_lent)(self, batch, count, 0);
+  for (i = 0; i < count; block = next, i++) {
+    next = block->next; /* the first one's is about to be the next batch */
+    batch->in.batch.blocks[i] = block;
+  }
+  batch->in.batch.count = count;
+  batch->next = self->batches[class_number];
+  self->batches[class_number] = batch;
+  self->binned_bytes += bytes;
+  if (self->binned_bytes > self->binned_peak) self->binned_peak = self->binned_bytes;
+}
+
+/* Takes a batch out of a shared bin, linked by next; NULL if there is none. segments_lock is
+   held. */
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(batch_take)(HC_CACHE *self, size_t class_number) {
+  HC_BLOCK *batch = self->batches[class_number];
+  unsigned i, count;
+  if (!batch) return NULL;
+  count = batch->in.batch.count;
+  self->batches[class_number] = batch->next;
+  self->binned_bytes -= count * self->class_size[class_number];
+  for (i = 0; i < count; i++)
+    batch->in.batch.blocks[i]->next = i + 1 < count ? batch->in.batch.blocks[i + 1] : NULL;
+  return batch;
+}
+
+/* Looks anew how much a thread may have in stock. The thread and segments_lock are held. */
+HOSTCACHE_UNUSED static void HC_I(stock_bound)(HC_CACHE *self, HC_THREAD *thread) {
+  if (thread->mark > thread->most) thread->most = thread->mark;
+  thread->limit = HC_I(stock_limit)(self);
+  if (thread->mark > thread->limit) thread->mark = thread->limit;
+}
+
+/* Gives batches away, of all classes in turn, until there is room for so many bytes. The thread and
+   segments_lock are held. */
+HOSTCACHE_UNUSED static void HC_I(stock_sweep)(HC_CACHE *self, HC_THREAD *thread, size_t room) {
+  for (; thread->stock_bytes > thread->limit - room; thread->sweep = (thread->sweep + 1) % HC_BINS)
+    if (thread->bins[thread->sweep].top)
+      HC_I(stock_give)(self, thread, thread->sweep, HC_BATCH);
+}
+
+/* Does this thread only free blocks of this class, and has a batch of them? Where it got some since
+   this was last asked, the class may first grow by four batches. The thread is held. */
+HOSTCACHE_UNUSED static int HC_I(only_frees)(HC_BIN *bin) {
+  const int64_t count = bin->put + bin->traded - bin->got;
+  if (bin->got == bin->got_seen) return count >= HC_BATCH + bin->extra;
+  bin->got_seen = bin->got;
+  bin->extra = count + 3 * HC_BATCH;
+  return 0;
+}
+
+/* The stock is larger than it ever was. If that is by a block of a class (not HC_NO_BIN) that this
+   thread only frees, it gives a batch of them to those that get them. Else it is noted, or, above
+   the limit, batches are given away. The thread is held. */
+HOSTCACHE_APART void HC_I(stock_over)(HC_CACHE *self, HC_THREAD *thread, size_t class_number) {
+  const int gives = class_number != HC_NO_BIN && HC_I(only_frees)(&thread->bins[class_number]);
+  if (!gives && thread->stock_bytes <= thread->limit) {
+    thread->mark = thread->stock_bytes;
+    return;
+  }
+  hostcache_lock(&self->segments_lock);
+  HC_I(stock_bound)(self, thread);
+  if (gives) HC_I(stock_give)(self, thread, class_number, 1);
+  if (thread->stock_bytes > thread->limit) thread->mark = thread->limit;
+  HC_I(stock_sweep)(self, thread, 0);
+  if (thread->stock_bytes > thread->mark) thread->mark = thread->stock_bytes; /* a new limit */
+  hostcache_unlock(&self->segments_lock);
+}
+
+/* Takes a batch from the shared bins into a stock. 0 if there is none. The thread is held. */
+HOSTCACHE_UNUSED static int HC_I(stock_fill)(HC_CACHE *self, HC_THREAD *thread,
+                                             size_t class_number) {
+  const size_t bytes = HC_BATCH * self->class_size[class_number];
+  HC_BIN *bin = &thread->bins[class_number];
+  HC_BLOCK *block, *next;
+  if (bytes > thread->limit) return 0;
+  hostcache_lock(&self->segments_lock);
+  block = HC_I(batch_take)(self, class_number);
+  if (block) {
+    HC_I(count_lent)(self, block, block->in.batch.count, 1);
+    HC_I(stock_sweep)(self, thread, bytes);
+  }
+  hostcache_unlock(&self->segments_lock);
+  if (!block) return 0;
+  for (; block; block = next) {
+    next = block->next;
+    hostcache_ptr_store_release(&block->home, thread); /* as of all that a stock has */
+    block->next = bin->top;
+    bin->top = block;
+    bin->traded++;
+    thread->stock_bytes += self->class_size[class_number];
+  }
+  if (thread->stock_bytes > thread->mark) thread->mark = thread->stock_bytes;
+  return 1;
+}
+
+/* Makes all that a thread has in stock ready for all sizes. The thread and segments_lock are
+   held. */
+HOSTCACHE_UNUSED static void HC_I(stock_empty)(HC_CACHE *self, HC_THREAD *thread) {
+  size_t bin;
+  unsigned count;
+  for (bin = 0; bin < HC_BINS && thread->stock_bytes > 0; bin++)
+    while (thread->bins[bin].top)
+      HC_I(chain_ready)(self, HC_I(stock_pull)(self, thread, bin, &count), 1);
+}
+
+/* The same for the shared bins. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(bins_empty)(HC_CACHE *self) {
+  size_t bin;
+  for (bin = 0; bin < HC_BINS && self->binned_bytes > 0; bin++)
+    while (self->batches[bin]) HC_I(chain_ready)(self, HC_I(batch_take)(self, bin), 0);
+}
+
+/* All stocks and bins. segments_lock is held, and all threads are, or nobody else uses the cache.
+   */
+HOSTCACHE_UNUSED static void HC_I(all_empty)(HC_CACHE *self) {
+  HC_THREAD *thread = HC_I(threads)(self);
+  HC_I(bins_empty)(self);
+  for (; thread; thread = thread->next) HC_I(stock_empty)(self, thread);
+  HC_I(stock_empty)(self, &self->common);
+}
+
+/* Another thread wants what this one has in stock. Of the classes that it only frees it gives away
+   half as many at a time from now on, down to each block at once: else, where just as many are
+   freed as are wanted until the next gather, each of them would be gathered. The thread is held. */
+HOSTCACHE_UNUSED static void HC_I(stock_stint)(HC_THREAD *thread) {
+  size_t i;
+  for (i = 0; i < HC_BINS; i++) {
+    HC_BIN *bin = &thread->bins[i];
+    if (!bin->top || bin->got != bin->got_seen || HC_BATCH + bin->extra <= 1) continue;
+    bin->extra = (HC_BATCH + bin->extra) / 2 - HC_BATCH;
+    if (thread->mark > thread->most) thread->most = thread->mark;
+    thread->mark = 0; /* so that the next block is looked at */
+  }
+}
+
+/* Makes all ready blocks ready for all sizes, wherever they are: also those of threads that sleep.
+   If the system refuses the barrier, the stocks of other threads stay, and a counter says so. */
+HOSTCACHE_UNUSED static void HC_I(gather)(HC_CACHE *self) {
+  const HC_THREAD *own = HC_I(here_already)(self);
+  HC_THREAD *thread;
+  const int refused = HC_I(stop)(self);
+  hostcache_lock(&self->segments_lock);
+  for (thread = HC_I(threads)(self); thread && !refused; thread = thread->next)
+    if (thread != own) HC_I(stock_stint)(thread);
+  if (refused)
+    HC_I(bins_empty)(self);
+  else
+    HC_I(all_empty)(self);
+  for (thread = HC_I(threads)(self); thread && !refused; thread = thread->next)
+    HC_I(stock_bound)(self, thread);
+  if (!self->common.shared && !refused) HC_I(stock_bound)(self, &self->common);
+  hostcache_unlock(&self->segments_lock);
+  if (!refused) HC_I(go_on)(self);
+}
+
+/* Coming and going. */
+
+/* A thread ends: what it has in stock is everybody's. Its queues go on, and are polled by others.
+   */
+HOSTCACHE_UNUSED static void HC_I(leave)(hostcache_guest *guest) {
+  HC_THREAD *thread = (HC_THREAD *)(void *)guest;
+  HC_CACHE *self = thread->cache;
+  hostcache_lock(&thread->lock);
+  hostcache_lock(&self->segments_lock);
+  HC_I(stock_empty)(self, thread);
+  hostcache_unlock(&self->segments_lock);
+  thread->owned = 0;
+  hostcache_unlock(&thread->lock);
+}
+
+/* The record of a thread that has ended, now this thread's, or NULL. */
+HOSTCACHE_UNUSED static HC_THREAD *HC_I(thread_reuse)(HC_CACHE *self) {
+  HC_THREAD *thread, *found = NULL;
+  hostcache_lock(&self->threads_lock);
+  for (thread = HC_I(threads)(self); thread && !found; thread = thread->next) {
+    hostcache_lock(&thread->lock);
+    if (!thread->owned) {
+      thread->owned = 1;
+      found = thread;
+    }
+    hostcache_unlock(&thread->lock);
+  }
+  hostcache_unlock(&self->threads_lock);
+  return found;
+}
+
+/* A new record, or NULL if there is no memory for one. */
+HOSTCACHE_UNUSED static HC_THREAD *HC_I(thread_new)(HC_CACHE *self) {
+  HC_THREAD *thread = (HC_THREAD *)HOSTCACHE_MALLOC(sizeof *thread);
+  if (!thread) return NULL;
+  memset((void *)thread, 0, sizeof *thread);
+  if (hostcache_mutex_init(&thread->lock, HOSTCACHE_RANK_THREAD)) {
+    HOSTCACHE_FREE(thread);
+    return NULL;
+  }
+  thread->cache = self;
+  thread->owned = 1;
+  thread->guest.cache = self->number;
+  thread->guest.leave = HC_I(leave);
+  thread->fence = self->asymmetric ? 0 : HC_STOP_FENCE;
+  thread->stop = thread->fence;
+  hostcache_lock(&self->threads_lock);
+  hostcache_lock(&self->segments_lock); /* so that a bound that changes now finds the record */
+  thread->limit = HC_I(stock_limit)(self);
+  hostcache_unlock(&self->segments_lock);
+  thread->next = HC_I(threads)(self);
+  hostcache_ptr_store_release(&self->threads, thread);
+  hostcache_unlock(&self->threads_lock);
+  return thread;
+}
+
+/* This thread's record, where the table does not know it. The common one, if there are no stocks or
+   it cannot have one: so a failure is none. */
+HOSTCACHE_APART HC_THREAD *HC_I(settle_in)(HC_CACHE *self) {
+  hostcache_here *here = hostcache_here_at(self->here_place);
+  HC_THREAD *thread;
+  if (self->binned_max == 0) return &self->common;
+  if (HOSTCACHE_THREADS == HOSTCACHE_THREADS_NONE) {
+    thread = &self->common; /* as good as this thread's own */
+  } else {
+    thread = (HC_THREAD *)(void *)hostcache_guest_find(self->number);
+    if (!thread && hostcache_guests_can_be_told()) {
+      thread = HC_I(thread_reuse)(self);
+      if (!thread) thread = HC_I(thread_new)(self);
+      if (thread && hostcache_guest_add(&thread->guest)) {
+        hostcache_lock(&thread->lock);
+        thread->owned = 0;
+        hostcache_unlock(&thread->lock);
+        thread = NULL;
+      }
+    }
+    if (!thread) return &self->common;
+  }
+  here->cache = self->number;
+  here->thread = thread;
+  return thread;
+}
+
+/* This thread's record. */
+HOSTCACHE_INLINE HC_THREAD *HC_I(here)(HC_CACHE *self) {
+  HC_THREAD *own = HC_I(own)(self);
+  return HOSTCACHE_RARELY(!own) ? HC_I(settle_in)(self) : own;
+}
+
+/* The shared lists. */
+
+/* The bin that a block goes to when it is free again: one of a class, if it is a part of a segment.
+   What is a segment of its own goes back to the heaps, so that it can go further. segments_lock is
+   held. */
+HOSTCACHE_UNUSED static uint8_t HC_I(bin_of)(const HC_CACHE *self, const HC_BLOCK *range) {
+  size_t number;
+  if (range->size > self->binned_max || (!range->left && !range->right)) return HC_NO_BIN;
+  number = HC_I(class_of)(self, range->size);
+  return self->class_size[number] == range->size ? (uint8_t)number : HC_NO_BIN;
+}
+
+/* Makes a range, which is in no heap, one of `size` bytes that the index knows. What is over
+   becomes ready; `spares` has the records for that. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(cut)(HC_CACHE *self, HC_SPARES *spares, HC_BLOCK *range,
+                                       size_t size, size_t requested) {
+  if (range->size > size && HC_I(may_split)(self, range))
+    HC_I(heap_add)(self, HC_I(carve)(spares, range, size));
+  if (!range->is_indexed) {
+    hostcache_index_add(&self->index, (size_t)range->ptr, range, &spares->shelves);
+    range->is_indexed = 1;
+  }
+  range->requested = requested;
+}
+
+/* Hands a range, which is in no heap, to this thread as a block of `size` bytes, LEAVING; with the
+   rest as by cut. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(hand_out)(HC_CACHE *self, HC_SPARES *spares, HC_BLOCK *range,
+                                            size_t size, size_t requested, unsigned state) {
+  HC_I(cut)(self, spares, range, size, requested);
+  if (state == HOSTCACHE_ACTIVE) {
+    range->bin = HC_I(bin_of)(self, range);
+    HC_I(count_lent)(self, range, 1, 1);
+  }
+  HC_I(set_state)(range, HOSTCACHE_LEAVING);
+}
+
+/* A block that was handed to this thread is the user's from now on. */
+HOSTCACHE_UNUSED static void HC_I(activate)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block) {
+  HC_I(begin)(self, thread);
+  hostcache_ptr_store_release(&block->home, thread);
+  HC_I(turn)(self, thread, block, HOSTCACHE_ACTIVE);
+  HC_I(end)(thread);
+}
+
+/* Takes the ready range that fits best, for the user (ACTIVE) or for the cache's own ends; it is
+   LEAVING. *out is NULL if there is none. NO_METADATA: no record for what is over; on_error was
+   told. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(heap_take)(HC_CACHE *self, size_t size,
+                                                         size_t requested, unsigned state,
+                                                         HC_BLOCK **out) {
   HC_BLOCK *range;
   HC_NEEDS needs;
   int let_go;
@@ -3539,28 +4821,107 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(bin_take)(HC_CACHE *self, size_t s
   do {
     let_go = 0;
     range = HC_I(heap_best)(self, size, requested);
-    if (range && range->size > size && HC_I(may_split)(self, range)) {
-      needs.blocks = 1;
-      hostcache_index_missing(&self->index, (size_t)range->ptr + size, needs.shelves);
-      if (!HC_I(stock_up)(self, &needs, &let_go)) return HOSTCACHE_ERR_NO_METADATA;
-    }
+    if (!range) break;
+    needs.blocks = 1;
+    needs.shelves[0] = needs.shelves[1] = 0;
+    if (!range->is_indexed)
+      hostcache_index_missing(&self->index, (size_t)range->ptr, needs.shelves);
+    if (!HC_I(spares_fill)(self, &needs, &let_go)) return HOSTCACHE_ERR_NO_METADATA;
   } while (let_go); /* another thread may have taken it */
   if (range) {
     HC_I(heap_remove)(self, range);
-    HC_I(hand_out)(self, &self->stock, range, size, requested, state);
+    HC_I(hand_out)(self, &self->spares, range, size, requested, state);
   }
   hostcache_unlock(&self->segments_lock);
   *out = range;
   return HOSTCACHE_OK;
 }
 
-/* Makes a block ready that the caller owns. */
-HOSTCACHE_UNUSED static void HC_I(make_ready)(HC_CACHE *self, HC_BLOCK *block) {
+/* Hands out the ready range that fits best, if that takes no more than a record of what is over and
+   one entry of the index that has its place: as heap_take does, and HC_I(activate), in fewer steps.
+   NULL if not. The thread is held, and its own. */
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(heap_hit)(HC_CACHE *self, HC_THREAD *thread, size_t size,
+                                                 size_t requested) {
+  size_t missing[2] = {0, 0};
+  HC_BLOCK *range;
+  if (thread->limit == 0 || HC_I(is_oversize)(self, size)) return NULL;
   hostcache_lock(&self->segments_lock);
-  hostcache_lock(block->lock);
-  HC_I(block_ready)(self, block);
-  hostcache_unlock(block->lock);
-  HC_I(coalesce)(self, block);
+  range = self->spares.blocks ? HC_I(heap_best)(self, size, requested) : NULL;
+  if (range && !range->is_indexed)
+    hostcache_index_missing(&self->index, (size_t)range->ptr, missing);
+  if (missing[0] + missing[1] > 0 || (range && !HC_I(may_split)(self, range))) range = NULL;
+  if (range) {
+    HC_I(heap_remove)(self, range);
+    HC_I(cut)(self, &self->spares, range, size, requested);
+    range->bin = HC_I(bin_of)(self, range);
+    HC_I(count_direct)(self, range, 1);
+    hostcache_ptr_store_release(&range->home, thread);
+    HC_I(set_state)(range, HOSTCACHE_ACTIVE);
+  }
+  hostcache_unlock(&self->segments_lock);
+  return range;
+}
+
+/* Takes what is ready: from this thread's stock, a shared bin, or a heap. `state` ACTIVE: for the
+   user, and the block is ACTIVE; else for the cache's own ends, from a heap alone, and LEAVING. As
+   heap_take. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(bin_take)(HC_CACHE *self, HC_THREAD *thread,
+                                                        size_t size, size_t requested,
+                                                        unsigned state, HC_BLOCK **out) {
+  hostcache_result result;
+  if (state == HOSTCACHE_ACTIVE && !thread->shared) {
+    HC_I(begin)(self, thread);
+    if (requested <= self->binned_max) {
+      const size_t number = HC_I(class_of)(self, requested);
+      *out = HC_I(stock_take)(self, thread, number, requested);
+      if (!*out && HC_I(stock_fill)(self, thread, number))
+        *out = HC_I(stock_take)(self, thread, number, requested);
+      if (!*out) thread->bins[number].got_seen = -1; /* it gets what it does not have */
+    }
+    if (!*out) *out = HC_I(heap_hit)(self, thread, size, requested);
+    HC_I(end)(thread);
+    if (*out) return HOSTCACHE_OK;
+  }
+  result = HC_I(heap_take)(self, size, requested, state, out);
+  if (*out && state == HOSTCACHE_ACTIVE) HC_I(activate)(self, thread, *out);
+  return result;
+}
+
+/* A pending block goes into the stock of the thread that is its home: what HC_I(turn) would count,
+   in fewer steps, for the hot path. The thread is held. */
+HOSTCACHE_INLINE void HC_I(stock_completed)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block) {
+  const int64_t size = (int64_t)self->class_size[block->bin];
+  hostcache_u32_store_relaxed(&block->extra_uses, 0);
+  hostcache_size_store_release(&block->life,
+                               block->life + HOSTCACHE_STOCKED - HOSTCACHE_WAITING);
+  thread->pending.out++;
+  thread->pending.out_bytes = HC_I(sum)(thread->pending.out_bytes, size);
+  thread->used.out++;
+  thread->used.out_bytes = HC_I(sum)(thread->used.out_bytes, size);
+  thread->requested.out_bytes =
+      HC_I(sum)(thread->requested.out_bytes, (int64_t)block->requested);
+  HC_I(stock_put)(self, thread, block);
+  thread->bins[block->bin].completed++;
+}
+
+/* Makes a block ready that the caller has freed and owns, and that is in use no more: it goes into
+   the stock of the thread, or a heap. The thread is held. */
+HOSTCACHE_UNUSED static void HC_I(block_ready)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block,
+                                               int is_own) {
+  HC_I(set_use_count)(block, 0);
+  HC_I(set_unknown_uses)(block, 0);
+  block->unknown_over = 0;
+  if (is_own && block->bin != HC_NO_BIN && thread->limit > 0) {
+    HC_I(turn)(self, thread, block, HOSTCACHE_STOCKED);
+    HC_I(stock_put)(self, thread, block);
+    thread->bins[block->bin].completed++;
+    if (thread->stock_bytes > thread->mark) HC_I(stock_over)(self, thread, HC_NO_BIN);
+    return;
+  }
+  HC_I(turn)(self, thread, block, HOSTCACHE_LEAVING);
+  hostcache_lock(&self->segments_lock);
+  HC_I(count_lent)(self, block, 1, 0);
+  HC_I(make_ready)(self, block);
   hostcache_unlock(&self->segments_lock);
 }
 
@@ -3582,7 +4943,7 @@ HOSTCACHE_UNUSED static int HC_I(bins_trim)(HC_CACHE *self, size_t keep, uint64_
 
 /* Gives back what is above the cap, which may have been lowered, or above what may be idle. 0, or
    -1 if a free hook failed. */
-HOSTCACHE_UNUSED static int HC_I(bins_shed)(HC_CACHE *self) {
+HOSTCACHE_APART int HC_I(bins_shed)(HC_CACHE *self) {
   int leaked = 0;
   if (!hostcache_u32_load_relaxed(&self->excess)) return 0;
   hostcache_lock(&self->segments_lock);
@@ -3590,6 +4951,11 @@ HOSTCACHE_UNUSED static int HC_I(bins_shed)(HC_CACHE *self) {
   while (HC_I(is_in_excess)(self) && HC_I(give_back_oldest)(self, &leaked)) continue;
   hostcache_unlock(&self->segments_lock);
   return leaked ? -1 : 0;
+}
+
+/* The same, where it is rarely needed. */
+HOSTCACHE_INLINE void HC_I(shed)(HC_CACHE *self) {
+  if (HOSTCACHE_RARELY(hostcache_u32_load_relaxed(&self->excess))) (void)HC_I(bins_shed)(self);
 }
 
 /* May so many more bytes be held? segments_lock is held. */
@@ -3602,12 +4968,9 @@ HOSTCACHE_UNUSED static int HC_I(has_room)(const HC_CACHE *self, size_t size) {
    the peak of what is held is 1.2 times that of what is in use, where sizes vary much.)
    segments_lock is held. */
 HOSTCACHE_UNUSED static size_t HC_I(comfort)(HC_CACHE *self, size_t size) {
-  int64_t held, used, with;
-  hostcache_lock(&self->stats_lock);
-  held = self->peak_held;
-  used = self->peak_used;
-  with = HC_I(sum)(self->stats.active_bytes.current, (int64_t)size);
-  hostcache_unlock(&self->stats_lock);
+  const int64_t held = self->peak_held;
+  const int64_t with = self->lent_bytes.now + (int64_t)size;
+  int64_t used = self->peak_used;
   if (with > used) used = with;
   if ((int64_t)self->wanted > used) used = (int64_t)self->wanted;
   return (size_t)(held - used > used / 8 ? used + used / 8 : held); /* of which none can overflow */
@@ -3623,9 +4986,9 @@ HOSTCACHE_UNUSED static size_t HC_I(size_to_get)(const HC_CACHE *self, size_t si
   return shared;
 }
 
-/* Gets new memory for a block. OUT_OF_MEMORY: *status is what HC_MEM_ALLOC said; LIMIT: the cap
-   would be passed; of both the caller tells on_error. What is reserved (LEAVING) does not make
-   other idle memory go back, but for the cap. */
+/* Gets new memory for a block, which is LEAVING. OUT_OF_MEMORY: *status is what HC_MEM_ALLOC said;
+   LIMIT: the cap would be passed; of both the caller tells on_error. What is for the cache's own
+   ends (`state` is not ACTIVE) does not make other idle memory go back, but for the cap. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(grow)(HC_CACHE *self, size_t size, size_t requested,
                                                     unsigned state, HC_BLOCK **out,
                                                     hostcache_status *status, HC_TALLY *tally) {
@@ -3633,7 +4996,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(grow)(HC_CACHE *self, size_t size,
   const size_t own = HC_I(own_size)(self, size);
   hostcache_result result = HOSTCACHE_ERR_LIMIT;
   int leaked = 0;
-  HC_STOCK stock;
+  HC_SPARES spares;
   size_t get;
 
   *status = hostcache_done();
@@ -3642,7 +5005,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(grow)(HC_CACHE *self, size_t size,
     hostcache_unlock(&self->segments_lock);
     return HOSTCACHE_ERR_LIMIT;
   }
-  if (!HC_I(stock_for_segment)(self, &stock)) return HOSTCACHE_ERR_NO_METADATA;
+  if (!HC_I(spares_for_segment)(self, &spares)) return HOSTCACHE_ERR_NO_METADATA;
   get = HC_I(size_to_get)(self, size);
   while (!HC_I(has_room)(self, get) ||
          (state == HOSTCACHE_ACTIVE && self->claimed + get > HC_I(comfort)(self, size))) {
@@ -3653,9 +5016,9 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(grow)(HC_CACHE *self, size_t size,
     self->claimed += get; /* before the hook is called, so that the cap holds */
     hostcache_unlock(&self->segments_lock);
     tally->hooks++;
-    result = HC_I(segment_get)(self, get, kind, &stock, out, status);
+    result = HC_I(segment_get)(self, get, kind, &spares, out, status);
     if (result == HOSTCACHE_OK) {
-      HC_I(hand_out)(self, &stock, *out, size, requested, state);
+      HC_I(hand_out)(self, &spares, *out, size, requested, state);
       break;
     }
     hostcache_lock(&self->segments_lock);
@@ -3663,18 +5026,20 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(grow)(HC_CACHE *self, size_t size,
     get = own; /* too much for the runtime: only what is asked for, then */
     result = HOSTCACHE_ERR_LIMIT;
   }
-  HC_I(stock_return)(self, &stock);
+  HC_I(spares_return)(self, &spares);
   hostcache_unlock(&self->segments_lock);
   return result;
 }
 
 /* ---- 11. EVENTS ---------------------------------------------------------------------------------
    Uses, queues, poll, quarantine. A use is marked on an active block; at the free it is recorded
-   and pushed to the queue of its stream; a poll asks the head of each queue, and takes off what is
-   complete. The last use that is over makes the block ready. */
+   and pushed to the freeing thread's queue of its stream; a poll asks the head of each queue, and
+   takes off what is complete. The last use that is over makes the block ready. */
 
 HOSTCACHE_UNUSED static HC_USE *HC_I(use_at)(HC_BLOCK *block, uint32_t i) {
-  return i < HC_INLINE_USES ? &block->uses[i] : &block->more[i - HC_INLINE_USES];
+  if (i < HC_INLINE_USES) return &block->in.uses[i];
+  return i - HC_INLINE_USES < block->more_room ? &block->more[i - HC_INLINE_USES]
+                                               : &block->in.uses[HC_INLINE_USES];
 }
 
 /* Ends an event that the cache owns and does not pool. */
@@ -3689,211 +5054,313 @@ HOSTCACHE_UNUSED static void HC_I(event_destroy)(HC_CACHE *self, HC_EVENT *event
   (void)event;
 #endif
 }
-
 #if HC_HAS_STREAMS
 
-/* The live queue of a stream, or NULL. streams_lock is held. */
-HOSTCACHE_UNUSED static HC_QUEUE *HC_I(queue_find)(HC_CACHE *self, HC_STREAM stream) {
-  HC_QUEUE *queue = self->buckets[HC_I(stream_bucket)(stream)];
-  while (queue && !HC_I(same_stream)(queue->stream, stream)) queue = queue->bucket_next;
-  return queue;
+/* Lanes. */
+
+/* The live lane of a stream, or NULL. streams_lock is held. */
+HOSTCACHE_UNUSED static HC_LANE *HC_I(lane_find)(HC_CACHE *self, HC_STREAM stream) {
+  HC_LANE *lane = self->buckets[HC_I(stream_bucket)(stream)];
+  while (lane && !HC_I(same_stream)(lane->stream, stream)) lane = lane->next;
+  return lane;
 }
 
-/* The same, and it will not be used for another stream before it is unpinned. */
-HOSTCACHE_UNUSED static HC_QUEUE *HC_I(queue_pin)(HC_CACHE *self, HC_STREAM stream) {
-  HC_QUEUE *queue;
+HOSTCACHE_UNUSED static HC_LANE *HC_I(lane_of)(HC_CACHE *self, HC_STREAM stream) {
+  HC_LANE *lane;
   hostcache_lock(&self->streams_lock);
-  queue = HC_I(queue_find)(self, stream);
-  if (queue) {
-    hostcache_lock(&queue->lock);
-    queue->pins++;
-    hostcache_unlock(&queue->lock);
-  }
+  lane = HC_I(lane_find)(self, stream);
   hostcache_unlock(&self->streams_lock);
-  return queue;
+  return lane;
 }
 
-HOSTCACHE_UNUSED static void HC_I(queue_unpin)(HC_QUEUE *queue) {
-  if (!queue) return;
-  hostcache_lock(&queue->lock);
-  queue->pins--;
-  hostcache_unlock(&queue->lock);
+/* A thread's queue of a lane, or NULL. The thread is held. */
+HOSTCACHE_UNUSED static HC_QUEUE *HC_I(queue_of)(const HC_THREAD *thread, const HC_LANE *lane) {
+  return lane && lane->number < thread->queue_room ? thread->queues[lane->number] : NULL;
 }
 
-/* Puts a queue into the table. streams_lock is held. */
-HOSTCACHE_UNUSED static void HC_I(queue_enter)(HC_CACHE *self, HC_QUEUE *queue, HC_STREAM stream) {
-  HC_QUEUE **bucket = &self->buckets[HC_I(stream_bucket)(stream)];
-  hostcache_lock(&queue->lock);
-  queue->stream = stream;
-  queue->live = 1;
-  queue->errors = 0;
-  hostcache_unlock(&queue->lock);
-  queue->bucket_next = *bucket;
-  *bucket = queue;
-}
-
-/* A record that once was another stream's and is no longer in use, or NULL. streams_lock is
-   held. */
-HOSTCACHE_UNUSED static HC_QUEUE *HC_I(queue_reuse)(HC_CACHE *self) {
-  HC_QUEUE **at = &self->retired, *queue;
-  int idle;
-  for (; (queue = *at) != NULL; at = &queue->bucket_next) {
-    hostcache_lock(&queue->lock);
-    idle = !queue->head && !queue->claimed && queue->pins == 0;
-    hostcache_unlock(&queue->lock);
-    if (!idle) continue;
-    *at = queue->bucket_next;
-    return queue;
-  }
-  return NULL;
-}
-
-/* Sees to it that a stream has a queue. Where there is no memory for one its uses wait in the loose
-   queue: so a failure is none. */
-HOSTCACHE_UNUSED static void HC_I(queue_ensure)(HC_CACHE *self, HC_STREAM stream) {
-  HC_QUEUE *fresh = NULL, *queue;
-  int have;
-  for (;;) {
-    hostcache_lock(&self->streams_lock);
-    have = HC_I(queue_find)(self, stream) != NULL;
-    if (!have) {
-      queue = HC_I(queue_reuse)(self);
-      if (!queue && fresh) {
-        queue = fresh;
-        fresh = NULL;
-        queue->next = (HC_QUEUE *)self->queues;
-        hostcache_ptr_store_release(&self->queues, queue);
-      }
-      if (queue) {
-        HC_I(queue_enter)(self, queue, stream);
-        have = 1;
-      }
+/* Sees to it that a thread, this one's own, has a queue of a lane. NULL: there is no memory for
+   one, and the loose queue has to do. */
+HOSTCACHE_UNUSED static HC_QUEUE *HC_I(queue_make)(HC_CACHE *self, HC_THREAD *thread,
+                                                   HC_LANE *lane) {
+  HC_QUEUE *fresh = (HC_QUEUE *)HOSTCACHE_MALLOC(sizeof *fresh), *queue, **queues = NULL, **before;
+  uint32_t room = 8;
+  if (!fresh) return NULL;
+  memset((void *)fresh, 0, sizeof *fresh);
+  fresh->lane = lane;
+  while (room <= lane->number) room *= 2;
+  HC_I(begin)(self, thread);
+  while (lane->number >= thread->queue_room) {
+    if (queues) {
+      before = thread->queues;
+      if (before) memcpy((void *)queues, (const void *)before, thread->queue_room * sizeof *queues);
+      thread->queues = queues;
+      thread->queue_room = room;
+      queues = before;
+      break;
     }
-    hostcache_unlock(&self->streams_lock);
-    if (have) break;
-    fresh = (HC_QUEUE *)HOSTCACHE_MALLOC(sizeof(HC_QUEUE));
-    if (!fresh) return;
-    memset((void *)fresh, 0, sizeof *fresh);
-    if (hostcache_mutex_init(&fresh->lock, HOSTCACHE_RANK_QUEUE)) {
+    HC_I(end)(thread);
+    queues = (HC_QUEUE **)HOSTCACHE_MALLOC(room * sizeof *queues);
+    if (!queues) {
       HOSTCACHE_FREE(fresh);
-      return;
+      return NULL;
     }
+    memset((void *)queues, 0, room * sizeof *queues);
+    HC_I(begin)(self, thread);
   }
-  if (fresh) { /* another thread was faster */
-    hostcache_mutex_destroy(&fresh->lock);
-    HOSTCACHE_FREE(fresh);
+  queue = thread->queues[lane->number];
+  if (!queue) {
+    queue = fresh;
+    fresh = NULL;
+    thread->queues[lane->number] = queue;
   }
+  HC_I(end)(thread);
+  if (queues) HOSTCACHE_FREE(queues);
+  if (fresh) HOSTCACHE_FREE(fresh);
+  return queue;
 }
 
-/* Takes a queue out of the table, and ends the events of its pool. What waits in it goes on
-   waiting. */
-HOSTCACHE_UNUSED static void HC_I(queue_leave)(HC_CACHE *self, HC_QUEUE *queue) {
-  HC_QUEUE **at;
-  HC_EVENT *pool = NULL;
-  uint32_t count = 0;
+/* Does anything of the lane's former stream still wait? All threads are held. */
+HOSTCACHE_UNUSED static int HC_I(lane_is_busy)(HC_CACHE *self, const HC_LANE *lane) {
+  const HC_THREAD *thread = &self->common, *next = HC_I(threads)(self);
+  while (thread) {
+    const HC_QUEUE *queue = HC_I(queue_of)(thread, lane);
+    if (queue && (queue->head || hostcache_u32_load_relaxed(&queue->claimed) || queue->pool_room))
+      return 1;
+    thread = next;
+    next = next ? next->next : NULL;
+  }
+  return 0;
+}
+
+/* Puts a lane into the table. streams_lock is held, and if it once was another stream's, so are all
+   threads. */
+HOSTCACHE_UNUSED static void HC_I(lane_enter)(HC_CACHE *self, HC_LANE *lane, HC_STREAM stream) {
+  HC_LANE **bucket = &self->buckets[HC_I(stream_bucket)(stream)];
+  lane->stream = stream;
+  lane->live = 1;
+  lane->next = *bucket;
+  *bucket = lane;
+}
+
+/* Gives a stream the lane of one that was forgotten. NULL if none can be had. */
+HOSTCACHE_UNUSED static HC_LANE *HC_I(lane_reuse)(HC_CACHE *self, HC_STREAM stream) {
+  HC_LANE **at, *lane;
+  if (HC_I(stop)(self)) return NULL;
   hostcache_lock(&self->streams_lock);
-  hostcache_lock(&queue->lock);
-  if (queue->live) {
-    at = &self->buckets[HC_I(stream_bucket)(queue->stream)];
-    while (*at != queue) at = &(*at)->bucket_next;
-    *at = queue->bucket_next;
-    queue->bucket_next = self->retired;
-    self->retired = queue;
-    queue->live = 0;
-    pool = queue->pool;
-    count = queue->pool_count;
-    queue->pool = NULL;
-    queue->pool_count = 0;
-    queue->pool_room = 0;
+  lane = HC_I(lane_find)(self, stream);
+  for (at = &self->retired; !lane && *at; at = &(*at)->next) {
+    if (HC_I(lane_is_busy)(self, *at)) continue;
+    lane = *at;
+    *at = lane->next;
+    HC_I(lane_enter)(self, lane, stream);
+    break;
   }
-  hostcache_unlock(&queue->lock);
   hostcache_unlock(&self->streams_lock);
-  while (count > 0) HC_I(event_destroy)(self, &pool[--count]);
-  if (pool) HOSTCACHE_FREE(pool);
+  HC_I(go_on)(self);
+  return lane;
 }
 
-/* The mark of a stream on a block, or NULL. block->lock is held, or the block is the caller's. */
+/* Sees to it that a stream has a lane. Where there is no memory for one (NULL) its uses wait in the
+   loose queues: so a failure is none. */
+HOSTCACHE_UNUSED static HC_LANE *HC_I(lane_make)(HC_CACHE *self, HC_STREAM stream) {
+  HC_LANE *lane, *fresh;
+  int retired;
+  hostcache_lock(&self->streams_lock);
+  lane = HC_I(lane_find)(self, stream);
+  retired = self->retired != NULL;
+  hostcache_unlock(&self->streams_lock);
+  if (!lane && retired) lane = HC_I(lane_reuse)(self, stream);
+  if (lane) return lane;
+  fresh = (HC_LANE *)HOSTCACHE_MALLOC(sizeof *fresh);
+  if (!fresh) return NULL;
+  memset((void *)fresh, 0, sizeof *fresh);
+  hostcache_lock(&self->streams_lock);
+  lane = HC_I(lane_find)(self, stream);
+  if (!lane) {
+    lane = fresh;
+    fresh = NULL;
+    lane->number = self->lane_count++;
+    lane->bit = lane->number < HOSTCACHE_WORD_BITS ? (size_t)1 << lane->number : 0;
+    HC_I(lane_enter)(self, lane, stream);
+    if (lane->bit) hostcache_ptr_store_release(&self->lanes[lane->number], lane);
+  }
+  hostcache_unlock(&self->streams_lock);
+  if (fresh) HOSTCACHE_FREE(fresh); /* another thread was faster */
+  return lane;
+}
+
+/* Where a thread remembers the lane of a stream: here, or in the place beside it. */
+HOSTCACHE_INLINE size_t HC_I(known_place)(HC_STREAM stream) {
+  return (size_t)(HC_I(stream_hash)(stream) >> 32) / (UINT32_MAX / HC_KNOWN + 1u);
+}
+
+/* The lane of a stream, if this thread remembers it; else NULL. The thread is held. */
+HOSTCACHE_INLINE HC_LANE *HC_I(lane_known)(const HC_THREAD *thread, HC_STREAM stream) {
+  const size_t place = HC_I(known_place)(stream);
+  HC_LANE *lane = thread->known[place];
+  if (lane && HC_I(same_stream)(lane->stream, stream)) return lane;
+  lane = thread->known[place ^ 1];
+  return lane && HC_I(same_stream)(lane->stream, stream) ? lane : NULL;
+}
+
+/* Remembers it. The thread is held. */
+HOSTCACHE_UNUSED static void HC_I(lane_remember)(HC_THREAD *thread, HC_LANE *lane) {
+  const size_t place = HC_I(known_place)(lane->stream);
+  if (HC_I(lane_known)(thread, lane->stream)) return;
+  if (thread->known[place] && !thread->known[place ^ 1])
+    thread->known[place ^ 1] = lane;
+  else
+    thread->known[place] = lane;
+}
+
+/* Is this still the lane of the stream? It may have been forgotten, and be another's. It stays what
+   it is as long as a thread is held. */
+HOSTCACHE_UNUSED static int HC_I(lane_is_of)(const HC_LANE *lane, HC_STREAM stream) {
+  return lane->live && HC_I(same_stream)(lane->stream, stream);
+}
+
+/* The lane of a stream, which this thread remembers from now on; NULL as of lane_make. For a value
+   it gets its queue, too: free_deferred can queue a block then, which may not get memory. */
+HOSTCACHE_UNUSED static HC_LANE *HC_I(lane_here)(HC_CACHE *self, HC_THREAD *own,
+                                                 HC_STREAM stream, int kind) {
+  HC_LANE *lane = HC_I(lane_make)(self, stream);
+  int queued;
+  if (!lane) return NULL;
+  HC_I(begin)(self, own);
+  if (HC_I(lane_is_of)(lane, stream)) HC_I(lane_remember)(own, lane);
+  queued = HC_I(queue_of)(own, lane) != NULL;
+  HC_I(end)(own);
+  if (kind == HOSTCACHE_USE_VALUE && !queued) (void)HC_I(queue_make)(self, own, lane);
+  return lane;
+}
+
+/* The mark of a stream among the uses of a block, or NULL. Its home is held, or it is the caller's.
+   */
 HOSTCACHE_UNUSED static HC_USE *HC_I(mark_of)(HC_BLOCK *block, HC_STREAM stream) {
   uint32_t i;
-  for (i = 0; i < block->use_count; i++) {
+  for (i = 0; i < HC_I(use_count)(block); i++) {
     HC_USE *use = HC_I(use_at)(block, i);
     if (use->kind != HOSTCACHE_USE_EVENT && HC_I(same_stream)(use->stream, stream)) return use;
   }
   return NULL;
 }
-
 #endif /* HC_HAS_STREAMS */
 
-/* Adds a use to an active block, or lets one that it has cover it. *added: it is a new one. 0 if
-   there is no room. block->lock is held. */
-HOSTCACHE_UNUSED static int HC_I(use_add)(HC_BLOCK *block, const HC_USE *wanted, int *added) {
-  *added = 0;
+/* Uses. */
+
+/* How many bits are set. */
+HOSTCACHE_UNUSED static uint32_t HC_I(bits)(size_t word) {
+  uint32_t count = 0;
+  for (; word; word &= word - 1) count++;
+  return count;
+}
+
+HOSTCACHE_UNUSED static size_t HC_I(all_marks)(const HC_BLOCK *block) {
+  return hostcache_size_load_relaxed(&block->marks) |
+         hostcache_size_load_relaxed(&block->marks_too);
+}
+
+/* Adds a use to an active block, or lets one that it has cover it. 0 if there is no room. Its home
+   is held. */
+HOSTCACHE_UNUSED static int HC_I(use_add)(HC_BLOCK *block, const HC_USE *wanted) {
+  const size_t marks = HC_I(all_marks)(block);
 #if HC_HAS_STREAMS
   if (wanted->kind != HOSTCACHE_USE_EVENT) {
+    const HC_LANE *lane = wanted->lane;
+    const size_t bit = lane ? lane->bit : 0;
     HC_USE *found = HC_I(mark_of)(block, wanted->stream);
     if (found) { /* a mark keeps a value given before as the least; a value replaces a mark */
       found->kind = wanted->kind;
+      found->early = HOSTCACHE_EARLY_NONE; /* what was prepared came before this */
       if (wanted->value > found->value) found->value = wanted->value;
+      return 1;
+    }
+    if (wanted->kind == HOSTCACHE_USE_STREAM && (marks & bit)) /* is there room for all of them? */
+      return HC_I(use_count)(block) + HC_I(bits)(marks) <= HC_INLINE_USES + block->more_room;
+    if (HC_I(use_count)(block) + HC_I(bits)(marks & ~bit) >= HC_INLINE_USES + block->more_room)
+      return 0;
+    if (wanted->kind == HOSTCACHE_USE_STREAM && bit) {
+      hostcache_size_store_relaxed(&block->marks,
+                                   hostcache_size_load_relaxed(&block->marks) | bit);
       return 1;
     }
   }
 #endif
-  if (block->use_count == HC_INLINE_USES + block->more_room) return 0;
-  *HC_I(use_at)(block, block->use_count++) = *wanted;
-  *added = 1;
+  if (HC_I(use_count)(block) + HC_I(bits)(marks) >= HC_INLINE_USES + block->more_room) return 0;
+  *HC_I(use_at)(block, HC_I(use_count)(block)) = *wanted;
+  HC_I(set_use_count)(block, HC_I(use_count)(block) + 1);
   return 1;
 }
 
 /* No memory for a use: the block remembers as much as it has room for, so that its free does not
-   forget the stream. block->lock is held. */
+   forget the stream. Its home is held. */
 HOSTCACHE_UNUSED static void HC_I(use_unknown)(HC_BLOCK *block, const HC_USE *wanted) {
 #if HC_HAS_STREAMS
   if (wanted->kind != HOSTCACHE_USE_EVENT) {
-    if (block->unknown_uses == 0) {
-      block->unknown_uses = 1;
+    if (HC_I(unknown_uses)(block) == 0) {
+      HC_I(set_unknown_uses)(block, 1);
       block->unknown_stream = wanted->stream;
       block->unknown_value = wanted->value;
       return;
     }
-    if (block->unknown_uses == 1 && HC_I(same_stream)(block->unknown_stream, wanted->stream)) {
+    if (HC_I(unknown_uses)(block) == 1 &&
+        HC_I(same_stream)(block->unknown_stream, wanted->stream)) {
+      block->unknown_over = HOSTCACHE_EARLY_NONE;
       if (wanted->value > block->unknown_value) block->unknown_value = wanted->value;
       return;
     }
   }
 #endif
   (void)wanted;
-  block->unknown_uses = 2;
+  HC_I(set_unknown_uses)(block, 2);
 }
 
 /* Records a use on an active block, by handle or, if that is NULL, by a pointer into it. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(record)(HC_CACHE *self, HC_BLOCK *handle,
-                                                      const void *ptr, const HC_USE *wanted) {
+                                                      const void *ptr, HC_USE *wanted) {
+  HC_THREAD *own = HC_I(here)(self), *home;
   HC_USE *more = NULL; /* room got by this call for the block, or what the block had before */
+  HC_BLOCK *block = handle ? handle : HC_I(active_at)(self, ptr);
   uint32_t room = 0, need;
-  int added = 0, have, out_of_memory = 0;
+  int have, out_of_memory = 0;
+  if (!block || block->cache != self || HC_I(state_of)(block) != HOSTCACHE_ACTIVE)
+    return HOSTCACHE_ERR_NOT_FOUND;
+#if HC_HAS_STREAMS
+  if (wanted->kind != HOSTCACHE_USE_EVENT)
+    wanted->lane = HC_I(lane_here)(self, own, wanted->stream, wanted->kind);
+#endif
   for (;;) {
-    HC_BLOCK *block = handle ? HC_I(lock_handle)(self, handle) : HC_I(lock_at)(self, ptr);
-    if (!block || block->state != HOSTCACHE_ACTIVE) {
-      if (block) hostcache_unlock(block->lock);
+    home = HC_I(hold_home)(self, block, own);
+    if (!home || HC_I(state_of)(block) != HOSTCACHE_ACTIVE) {
+      if (home) HC_I(let_go)(home, own);
       if (more) HOSTCACHE_FREE(more);
-      return HOSTCACHE_ERR_NOT_FOUND;
+      return home ? HOSTCACHE_ERR_NOT_FOUND : HOSTCACHE_ERR_UNSUPPORTED;
     }
-    have = HC_I(use_add)(block, wanted, &added);
+#if HC_HAS_STREAMS
+    if (wanted->lane && !HC_I(lane_is_of)(wanted->lane, wanted->stream)) { /* forgotten meanwhile */
+      HC_I(let_go)(home, own);
+      wanted->lane = HC_I(lane_here)(self, own, wanted->stream, wanted->kind);
+      continue;
+    }
+#endif
+    have = HC_I(use_add)(block, wanted);
     if (!have && room > block->more_room) {
       HC_USE *before = block->more;
       if (before) memcpy((void *)more, (const void *)before, block->more_room * sizeof *more);
+      if (HC_I(use_count)(block) > HC_INLINE_USES + block->more_room)
+        more[block->more_room] = block->in.uses[HC_INLINE_USES];
       block->more = more;
       block->more_room = room;
       more = before;
-      have = HC_I(use_add)(block, wanted, &added);
+      have = HC_I(use_add)(block, wanted);
     }
     if (!have && out_of_memory) HC_I(use_unknown)(block, wanted);
     need = block->more_room ? 2 * block->more_room : HC_INLINE_USES;
-    hostcache_unlock(block->lock);
+    HC_I(let_go)(home, own);
     if (have || out_of_memory) break;
     if (more) HOSTCACHE_FREE(more);
     room = need;
-    more = (HC_USE *)HOSTCACHE_MALLOC(room * sizeof(HC_USE));
+    more = need > HC_MOST_USES ? NULL : (HC_USE *)HOSTCACHE_MALLOC(room * sizeof(HC_USE));
     if (more)
       memset((void *)more, 0, room * sizeof(HC_USE));
     else
@@ -3901,29 +5368,58 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(record)(HC_CACHE *self, HC_BLOCK *
     out_of_memory = !more;
   }
   if (more) HOSTCACHE_FREE(more);
-  if (!have) {
-    HC_I(tell)(self, HOSTCACHE_ERR_NO_METADATA, 0,
-               "HOSTCACHE_MALLOC had no memory for a use: its free waits or quarantines",
-               ptr);
-    return HOSTCACHE_ERR_NO_METADATA;
-  }
-#if HC_HAS_STREAMS
-  if (added && wanted->kind != HOSTCACHE_USE_EVENT) HC_I(queue_ensure)(self, wanted->stream);
-#endif
-  return HOSTCACHE_OK;
+  if (have) return HOSTCACHE_OK;
+  HC_I(tell)(self, HOSTCACHE_ERR_NO_METADATA, 0,
+             "HOSTCACHE_MALLOC had no memory for a use: its free waits or quarantines", ptr);
+  return HOSTCACHE_ERR_NO_METADATA;
 }
+
+#if HC_HAS_STREAMS
+
+/* Sets a bit of another thread than the block's home. 0 if it is not the only one: then it is to be
+   seen that there is room. */
+HOSTCACHE_UNUSED static int HC_I(mark_too)(HC_BLOCK *block, size_t bit) {
+  size_t marks;
+  hostcache_size_or_relaxed(&block->marks_too, bit);
+  marks = hostcache_size_load_relaxed(&block->marks_too); /* with all that were set before it */
+  return (marks & (marks - 1)) == 0;
+}
+
+/* Marks an active block as used on a stream that this thread remembers: the hot path. The thread
+   that is the block's home sets the bit with a plain store; two that did so at once would lose one,
+   so the others have a word of their own, with an atomic or. Only the first of those bits is set so
+   without the home's lock: the home may take the last place at the same time, and there is one
+   place more. 0: it takes more than a bit. The thread is held. */
+HOSTCACHE_INLINE int HC_I(mark)(const HC_THREAD *thread, HC_BLOCK *block, HC_STREAM stream) {
+  const HC_LANE *lane = HC_I(lane_known)(thread, stream);
+  size_t marks, rest;
+  if (HOSTCACHE_RARELY(!lane || !lane->bit)) return 0;
+  marks = HC_I(all_marks)(block);
+  if (HOSTCACHE_RARELY(HC_I(use_count)(block)))
+    return 0; /* one of them may be of the stream, and is to become a mark again */
+  if (marks & lane->bit) return 1;
+  if (marks) { /* is there room: fewer than four so far? */
+    rest = marks & (marks - 1);
+    rest &= rest - 1;
+    rest &= rest - 1;
+    if (rest) return 0;
+  }
+  if (hostcache_ptr_load_acquire(&block->home) == (const void *)thread)
+    hostcache_size_store_relaxed(&block->marks,
+                                 hostcache_size_load_relaxed(&block->marks) | lane->bit);
+  else
+    return HC_I(mark_too)(block, lane->bit);
+  return 1;
+}
+
+#endif
 
 /* Queues. */
 
-/* Puts a use at the end of a queue, and unpins that. Non-zero: the caller, who may poll, should. */
-HOSTCACHE_UNUSED static int HC_I(queue_push)(HC_CACHE *self, HC_QUEUE *queue, HC_USE *use,
-                                             int may_poll) {
-  int due;
-  hostcache_lock(&queue->lock);
-  hostcache_lock(&self->stats_lock);
-  self->changes++;
-  use->ticket = ++self->tickets; /* drawn under both locks, so that tickets rise along a queue */
-  hostcache_unlock(&self->stats_lock);
+/* Puts a use at the end of a queue. Non-zero: it is time to poll it. The thread is held. */
+HOSTCACHE_INLINE int HC_I(queue_push)(HC_CACHE *self, HC_THREAD *thread, HC_QUEUE *queue,
+                                             HC_USE *use) {
+  use->ticket = self->epoch;
   use->next = NULL;
   use->previous = queue->tail;
   if (queue->tail)
@@ -3931,16 +5427,13 @@ HOSTCACHE_UNUSED static int HC_I(queue_push)(HC_CACHE *self, HC_QUEUE *queue, HC
   else
     queue->head = use;
   queue->tail = use;
-  hostcache_u32_store_relaxed(&queue->length, queue->length + 1);
-  due = ++queue->pushes >= HC_POLL_EVERY && may_poll;
-  if (due) queue->pushes = 0;
-  if (queue != &self->loose) queue->pins--;
-  hostcache_unlock(&queue->lock);
-  return due;
+  queue->length++;
+  hostcache_u32_store_relaxed(&thread->waiting, thread->waiting + 1);
+  return ++queue->pushes >= HC_POLL_EVERY;
 }
 
-/* Takes a use out of a queue. The queue's lock is held and the caller has its claim. */
-HOSTCACHE_UNUSED static void HC_I(queue_unlink)(HC_QUEUE *queue, HC_USE *use) {
+/* Takes a use out of a queue. The thread is held and the caller has its claim. */
+HOSTCACHE_UNUSED static void HC_I(queue_unlink)(HC_THREAD *thread, HC_QUEUE *queue, HC_USE *use) {
   if (use->previous)
     use->previous->next = use->next;
   else
@@ -3950,105 +5443,124 @@ HOSTCACHE_UNUSED static void HC_I(queue_unlink)(HC_QUEUE *queue, HC_USE *use) {
   else
     queue->tail = use->previous;
   if (queue->cursor == use) queue->cursor = use->next;
-  hostcache_u32_store_relaxed(&queue->length, queue->length - 1);
+  queue->length--;
+  hostcache_u32_store_relaxed(&thread->waiting, thread->waiting - 1);
 }
 
-/* One use of the block less (NULL: all have been pushed); the last one makes it ready. Non-zero: it
-   did. */
-HOSTCACHE_UNUSED static int HC_I(complete)(HC_CACHE *self, HC_BLOCK *block, HC_USE *use) {
-  int ready;
-  hostcache_lock(&self->segments_lock);
-  hostcache_lock(block->lock);
-  if (use) {
-    use->fate = HOSTCACHE_FATE_OVER;
+/* What a claimer has of a queue. */
+struct HC_I(claim) {
+  HC_USE *first, *last; /* what there is to ask */
+  uint32_t pool_left;   /* events that the pool has room for */
+  uint32_t pool_wanted; /* as much room the pool should have */
+};
+
+/* Claims a queue: what stands in it is the caller's to ask, up to what is its end now, so that what
+   a query's hook frees meanwhile cannot keep the caller busy for ever. 0 if another thread has it,
+   or it is empty. The thread is held. */
+HOSTCACHE_UNUSED static int HC_I(queue_claim)(HC_QUEUE *queue, struct HC_I(claim) *claim) {
+  const int pools = HC_POOLS_EVENTS && queue->lane && queue->lane->live;
+  if (hostcache_u32_load_acquire(&queue->claimed) || !queue->head) return 0;
+  hostcache_u32_store_relaxed(&queue->claimed, 1);
+  queue->pushes = 0;
+  claim->first = queue->head;
+  claim->last = queue->tail;
+  claim->pool_left = pools ? queue->pool_room - queue->pool_count : 0;
+  claim->pool_wanted = 0;
+  if (pools && claim->pool_left < queue->length) {
+    claim->pool_wanted = queue->pool_room ? queue->pool_room : HC_FIRST_POOL;
+    while (claim->pool_wanted - queue->pool_count < queue->length) claim->pool_wanted *= 2;
+  }
+  return 1;
+}
+
+/* Gives the claim up. Also where the thread cannot be held any more, as the system refuses the
+   barrier: then what is over stays in the queue, and is taken off it by who claims it next. */
+HOSTCACHE_UNUSED static void HC_I(queue_drop)(HC_QUEUE *queue) {
+  hostcache_u32_store_release(&queue->claimed, 0);
+}
+
+/* Gives the claim up. Returns the pool, if the stream was forgotten meanwhile: its *count events
+   are to be ended, and then its memory. The thread is held. */
+HOSTCACHE_UNUSED static HC_EVENT *HC_I(queue_unclaim)(HC_QUEUE *queue, uint32_t *count) {
+  HC_EVENT *pool = NULL;
+  HC_I(queue_drop)(queue);
+  *count = 0;
+  if (queue->lane && !queue->lane->live) {
+    pool = queue->pool;
+    *count = queue->pool_count;
+    queue->pool = NULL;
+    queue->pool_count = 0;
+    queue->pool_room = 0;
+  }
+  return pool;
+}
+
+HOSTCACHE_UNUSED static void HC_I(pool_end)(HC_CACHE *self, HC_EVENT *pool, uint32_t count) {
+  while (count > 0) HC_I(event_destroy)(self, &pool[--count]);
+  if (pool) HOSTCACHE_FREE(pool);
+}
+
+/* Makes the pool as large as the claim wants it, if there is memory. */
+HOSTCACHE_UNUSED static void HC_I(pool_grow)(HC_CACHE *self, HC_THREAD *thread, HC_THREAD *own,
+                                             HC_QUEUE *queue, struct HC_I(claim) *claim) {
+  HC_EVENT *fresh = (HC_EVENT *)HOSTCACHE_MALLOC(claim->pool_wanted * sizeof(HC_EVENT)), *before;
+  if (!fresh) return;
+  before = fresh;
+  if (HC_I(hold)(self, thread, own) == 0) {
+    before = queue->pool;
+    if (before) memcpy((void *)fresh, (const void *)before, queue->pool_count * sizeof *fresh);
+    queue->pool = fresh;
+    queue->pool_room = claim->pool_wanted;
+    claim->pool_left = queue->pool_room - queue->pool_count;
+    HC_I(let_go)(thread, own);
+  }
+  if (before) HOSTCACHE_FREE(before);
+}
+
+/* A use that was in a queue has completed: its event is pooled, if it has one still. The last use
+   makes its block ready. Returns the use, if it is one without a block, which is to be freed. The
+   thread is held and the caller has the claim. */
+HOSTCACHE_INLINE HC_USE *HC_I(use_over)(HC_CACHE *self, HC_THREAD *thread, HC_THREAD *own,
+                                        HC_QUEUE *queue, HC_USE *use, HC_TALLY *tally) {
+  HC_BLOCK *block = use->block;
+  if (use->has_event) {
+    HOSTCACHE_ASSERT(queue->pool_count < queue->pool_room);
+    queue->pool[queue->pool_count++] = use->event;
     use->has_event = 0;
-  } else {
-    block->pushing = 0;
   }
-  block->outstanding--;
-  hostcache_lock(&self->stats_lock);
-  self->changes++;
-  hostcache_unlock(&self->stats_lock);
-  ready = block->outstanding == 0 && block->state == HOSTCACHE_WAITING;
-  if (ready) HC_I(block_ready)(self, block);
-  hostcache_unlock(block->lock);
-  if (ready) HC_I(coalesce)(self, block);
-  hostcache_unlock(&self->segments_lock);
-  return ready;
-}
-
-/* An event that has completed goes to the pool of its queue, or is ended. */
-HOSTCACHE_UNUSED static void HC_I(event_retire)(HC_CACHE *self, HC_QUEUE *queue, HC_EVENT *event) {
-  HC_EVENT *fresh = NULL;
-  uint32_t room = 0;
-  int kept = 0, wanted = HC_POOLS_EVENTS && queue && queue != &self->loose;
-  while (wanted && !kept) {
-    hostcache_lock(&queue->lock);
-    if (!queue->live) {
-      wanted = 0;
-    } else if (fresh && room > queue->pool_room) {
-      HC_EVENT *before = queue->pool;
-      if (before) memcpy((void *)fresh, (const void *)before, queue->pool_count * sizeof *fresh);
-      queue->pool = fresh;
-      queue->pool_room = room;
-      fresh = before;
-    }
-    if (wanted && queue->pool_count < queue->pool_room) {
-      queue->pool[queue->pool_count++] = *event;
-      kept = 1;
-    }
-    room = queue->pool_room ? 2 * queue->pool_room : HC_FIRST_POOL;
-    hostcache_unlock(&queue->lock);
-    if (!wanted || kept) break;
-    if (fresh) HOSTCACHE_FREE(fresh);
-    fresh = (HC_EVENT *)HOSTCACHE_MALLOC(room * sizeof(HC_EVENT));
-    if (!fresh) break;
+  if (HOSTCACHE_RARELY(!block)) return use;
+  if (--block->outstanding > 0 || HC_I(state_of)(block) != HOSTCACHE_WAITING) {
+    use->fate = HOSTCACHE_FATE_OVER;
+    return NULL;
   }
-  if (fresh) HOSTCACHE_FREE(fresh);
-  if (!kept) HC_I(event_destroy)(self, event);
-}
-
-/* A use has completed: takes it out of its queue and ends its event. The caller has the claim.
-   Returns what heads the queue now. */
-HOSTCACHE_UNUSED static HC_USE *HC_I(use_over)(HC_CACHE *self, HC_QUEUE *queue, HC_USE *use,
-                                               HC_TALLY *tally) {
-  HOSTCACHE_LOCAL(HC_EVENT, event); /* once the block is complete, the use may be another's */
-  HC_USE *alone = use->block ? NULL : use, *head;
-  int has_event = use->has_event;
-  memcpy((void *)event, (const void *)&use->event, sizeof *event);
-  hostcache_lock(&queue->lock);
-  HC_I(queue_unlink)(queue, use);
-  if (!alone && HC_I(complete)(self, use->block, use)) tally->ready++;
-  head = queue->head;
-  hostcache_unlock(&queue->lock);
-  if (has_event) {
-    tally->hooks++;
-    HC_I(event_retire)(self, queue, event);
-  }
-  if (alone) HOSTCACHE_FREE(alone);
-  return head;
+  tally->ready++;
+  if (thread == own && block->bin != HC_NO_BIN && thread->stock_bytes < thread->limit)
+    HC_I(stock_completed)(self, thread, block);
+  else
+    HC_I(block_ready)(self, thread, block, thread == own);
+  return NULL;
 }
 
 /* A use cannot be told: takes it out of its queue, and quarantines the block, with the event, which
-   may be pending still. The caller has the claim. Returns what heads the queue now. */
-HOSTCACHE_UNUSED static HC_USE *HC_I(use_untold)(HC_CACHE *self, HC_QUEUE *queue, HC_USE *use) {
-  HC_BLOCK *block = use->block;
-  HC_USE *head;
-  hostcache_lock(&queue->lock);
-  HC_I(queue_unlink)(queue, use);
-  if (block) {
-    hostcache_lock(block->lock);
-    use->fate = HOSTCACHE_FATE_UNTOLD;
-    block->outstanding--;
-    HC_I(turn)(self, block, HOSTCACHE_QUARANTINED);
-    hostcache_unlock(block->lock);
-  } else {
-    use->next = self->untold;
-    self->untold = use;
-  }
-  head = queue->head;
-  hostcache_unlock(&queue->lock);
-  return head;
+   may be pending still. Returns the use, if it is one without a block. The thread is held and the
+   caller has the claim. */
+HOSTCACHE_UNUSED static HC_USE *HC_I(use_untold)(HC_CACHE *self, HC_THREAD *thread,
+                                                 HC_QUEUE *queue, HC_USE *use) {
+  HC_I(queue_unlink)(thread, queue, use);
+  use->fate = HOSTCACHE_FATE_UNTOLD;
+  if (!use->block) return use;
+  use->block->outstanding--;
+  HC_I(turn)(self, thread, use->block, HOSTCACHE_QUARANTINED);
+  return NULL;
+}
+
+/* Events alone that cannot be told wait, as in quarantine. */
+HOSTCACHE_UNUSED static void HC_I(keep_untold)(HC_CACHE *self, HC_USE *alone) {
+  if (!alone) return;
+  hostcache_lock(&self->common.lock);
+  alone->next = self->untold;
+  self->untold = alone;
+  hostcache_unlock(&self->common.lock);
 }
 
 /* The memory that a use is of, for on_error. */
@@ -4064,6 +5576,7 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(ask)(HC_CACHE *self, HC_USE *use, 
   if (!*asked) {
     hostcache_status status = HC_I(call_timeline_query)(self, use->stream, reached);
     tally->hooks++;
+    tally->queries++;
     if (status.outcome != HOSTCACHE_DONE)
       return status.outcome == HOSTCACHE_PENDING ? hostcache_failed(status.code) : status;
     *asked = 1;
@@ -4073,11 +5586,19 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(ask)(HC_CACHE *self, HC_USE *use, 
   (void)asked;
   (void)reached;
   tally->hooks++;
+  tally->queries++;
   return HC_I(call_event_query)(self, &use->event);
 #else
   (void)self, (void)use, (void)tally, (void)asked, (void)reached;
   return hostcache_done();
 #endif
+}
+
+/* Adds to the figures of a thread, which is held, what was recorded and asked. */
+HOSTCACHE_UNUSED static void HC_I(count_asked)(HC_THREAD *thread, HC_TALLY *tally) {
+  thread->records += tally->records;
+  thread->queries += tally->queries;
+  tally->records = tally->queries = 0;
 }
 
 /* A query failed for the `errors`th time in a row. Non-zero: that is enough, it cannot be told. */
@@ -4092,91 +5613,185 @@ HOSTCACHE_UNUSED static int HC_I(query_failed)(HC_CACHE *self, HC_TALLY *tally, 
   return enough;
 }
 
-/* Claims a queue: then its head is the caller's to ask. NULL if another thread has it, or it is
-   empty. *last: the ticket of its last entry, so that what a query's hook frees meanwhile cannot
-   keep the caller busy for ever. */
-HOSTCACHE_UNUSED static HC_USE *HC_I(queue_claim)(HC_QUEUE *queue, uint64_t *last) {
-  HC_USE *head = NULL;
-  *last = 0;
-  hostcache_lock(&queue->lock);
-  if (!queue->claimed) head = queue->head;
-  if (head) {
-    queue->claimed = 1;
-    *last = queue->tail->ticket;
-  }
-  hostcache_unlock(&queue->lock);
-  return head;
-}
-
-HOSTCACHE_UNUSED static void HC_I(queue_unclaim)(HC_QUEUE *queue) {
-  hostcache_lock(&queue->lock);
-  queue->claimed = 0;
-  hostcache_unlock(&queue->lock);
-}
-
-/* Takes off a stream's queue what has completed. Asks the head alone: one query, and one for each
-   entry that is over (in timeline mode one in all). */
-HOSTCACHE_UNUSED static void HC_I(poll_queue)(HC_CACHE *self, HC_QUEUE *queue, HC_TALLY *tally) {
-  uint64_t reached = 0, last;
-  HC_USE *use = HC_I(queue_claim)(queue, &last);
+/* Asks the uses of a claim, one after the other, until one is not complete. An event that no pool
+   has room for is ended. Returns how many have completed; *failed: the one after them could not be
+   asked, so often that it is enough. */
+HOSTCACHE_UNUSED static uint32_t HC_I(ask_claim)(HC_CACHE *self, HC_QUEUE *queue,
+                                                 struct HC_I(claim) *claim, HC_TALLY *tally,
+                                                 int *failed) {
+  HC_USE *use = claim->first;
+  uint64_t reached = 0;
+  const uint32_t left_over = queue->left_over;
+  uint32_t over = 0;
   int asked = 0;
-  if (!use) return;
-  while (use && use->ticket <= last) {
-    hostcache_status status = HC_I(ask)(self, use, tally, &asked, &reached);
+  *failed = 0;
+  for (;; use = use->next) {
+    hostcache_status status = over < left_over
+                                  ? hostcache_done()
+                                  : HC_I(ask)(self, use, tally, &asked, &reached);
     uint32_t *errors = HC_HAS_TIMELINE ? &queue->errors : &use->errors;
-    if (status.outcome == HOSTCACHE_PENDING) {
-      *errors = 0;
-      break;
+    if (status.outcome != HOSTCACHE_DONE && status.outcome != HOSTCACHE_PENDING) {
+      *failed = HC_I(query_failed)(self, tally, status.code, ++*errors, HC_I(ptr_of)(use));
+      if (*failed) *errors = 0;
+      return over;
     }
-    if (status.outcome == HOSTCACHE_DONE) {
-      *errors = 0;
-      use = HC_I(use_over)(self, queue, use, tally);
-      continue;
-    }
-    if (!HC_I(query_failed)(self, tally, status.code, ++*errors, HC_I(ptr_of)(use))) break;
     *errors = 0;
-    do { /* a timeline that cannot be asked: all of its queue */
-      use = HC_I(use_untold)(self, queue, use);
-    } while (HC_HAS_TIMELINE && use);
+    if (status.outcome == HOSTCACHE_PENDING) return over;
+    if (use->has_event && claim->pool_left > 0) {
+      claim->pool_left--;
+    } else if (use->has_event) {
+      use->has_event = 0;
+      tally->hooks++;
+      HC_I(event_destroy)(self, &use->event);
+    }
+    over++;
+    if (use == claim->last) return over;
   }
-  HC_I(queue_unclaim)(queue);
 }
 
-/* Asks at most `most` entries of the loose queue, each in its turn. */
-HOSTCACHE_UNUSED static void HC_I(poll_loose)(HC_CACHE *self, size_t most, HC_TALLY *tally) {
-  HC_QUEUE *queue = &self->loose;
-  uint64_t last;
-  HC_USE *use = HC_I(queue_claim)(queue, &last);
-  if (!use) return;
-  hostcache_lock(&queue->lock);
+/* Takes off a claimed queue what has completed, and gives the claim up. Asks the head alone: one
+   query, and one for each entry that is over (in timeline mode one in all). The thread is not
+   held. */
+HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *thread, HC_THREAD *own,
+                                                HC_QUEUE *queue, struct HC_I(claim) *claim,
+                                                HC_TALLY *tally) {
+  HC_EVENT *pool = NULL;
+  uint32_t count = 0;
+  int failed;
+  if (claim->pool_wanted) HC_I(pool_grow)(self, thread, own, queue, claim);
+  do {
+    HC_USE *head, *next, *last = claim->last;
+    uint32_t over = HC_I(ask_claim)(self, queue, claim, tally, &failed);
+    if (HC_I(hold)(self, thread, own)) {
+      queue->left_over = over;
+      HC_I(queue_drop)(queue);
+      return;
+    }
+    HC_I(count_asked)(thread, tally);
+    queue->left_over = 0;
+    if (over > 0) HC_I(note_pending)(thread);
+    queue->length -= over;
+    hostcache_u32_store_relaxed(&thread->waiting, thread->waiting - over);
+    for (head = queue->head; over > 0; over--, head = next) { /* a stream's has uses of blocks only
+                                                                 */
+      next = head->next;
+      if (head == last) last = NULL; /* what comes after it is none of this poll's */
+      (void)HC_I(use_over)(self, thread, own, queue, head, tally);
+    }
+    queue->head = head;
+    if (head)
+      head->previous = NULL;
+    else
+      queue->tail = NULL;
+    while (failed && queue->head) { /* a timeline that cannot be asked: all of its queue */
+      if (queue->head == last) last = NULL;
+      (void)HC_I(use_untold)(self, thread, queue, queue->head);
+      if (!HC_HAS_TIMELINE) break;
+    }
+    if (thread->stock_bytes > thread->mark) HC_I(stock_over)(self, thread, HC_NO_BIN);
+    claim->first = queue->head;
+    failed = failed && last && queue->head;
+    if (!failed) pool = HC_I(queue_unclaim)(queue, &count);
+    HC_I(let_go)(thread, own);
+  } while (failed);
+  HC_I(pool_end)(self, pool, count);
+}
+
+HOSTCACHE_UNUSED static void HC_I(poll_queue)(HC_CACHE *self, HC_THREAD *thread, HC_THREAD *own,
+                                              HC_QUEUE *queue, HC_TALLY *tally) {
+  struct HC_I(claim) claim;
+  int claimed;
+  if (HC_I(hold)(self, thread, own)) return;
+  claimed = HC_I(queue_claim)(queue, &claim);
+  HC_I(let_go)(thread, own);
+  if (claimed) HC_I(poll_claimed)(self, thread, own, queue, &claim, tally);
+}
+
+/* Asks at most `most` entries of a loose queue, each in its turn. */
+HOSTCACHE_UNUSED static void HC_I(poll_loose)(HC_CACHE *self, HC_THREAD *thread, HC_THREAD *own,
+                                              size_t most, HC_TALLY *tally) {
+  HC_QUEUE *queue = &thread->loose;
+  struct HC_I(claim) claim;
+  int claimed;
+  if (HC_I(hold)(self, thread, own)) return;
+  claimed = HC_I(queue_claim)(queue, &claim);
   if (most > queue->length) most = queue->length;
-  hostcache_unlock(&queue->lock);
-  for (; most > 0; most--) {
+  while (claimed && most-- > 0) {
+    HC_USE *use = queue->cursor ? queue->cursor : queue->head, *alone = NULL, *untold = NULL;
     hostcache_status status;
     uint64_t reached = 0;
-    int asked = 0;
-    hostcache_lock(&queue->lock);
-    use = queue->cursor ? queue->cursor : queue->head;
+    int asked = 0, failed = 0;
     queue->cursor = use->next; /* `use` is there: only the claimer takes out, one a round at most */
-    hostcache_unlock(&queue->lock);
-    status = HC_I(ask)(self, use, tally, &asked, &reached);
-    if (status.outcome == HOSTCACHE_DONE) {
-      (void)HC_I(use_over)(self, queue, use, tally);
+    HC_I(let_go)(thread, own);
+    status = use->over ? hostcache_done() : HC_I(ask)(self, use, tally, &asked, &reached);
+    if (status.outcome == HOSTCACHE_DONE) use->over = 1;
+    if (status.outcome == HOSTCACHE_DONE && use->has_event) {
+      use->has_event = 0;
+      tally->hooks++;
+      HC_I(event_destroy)(self, &use->event);
     } else if (status.outcome == HOSTCACHE_PENDING) {
       use->errors = 0;
-    } else if (HC_I(query_failed)(self, tally, status.code, ++use->errors, HC_I(ptr_of)(use))) {
-      (void)HC_I(use_untold)(self, queue, use);
+    } else if (status.outcome != HOSTCACHE_DONE) {
+      failed = HC_I(query_failed)(self, tally, status.code, ++use->errors, HC_I(ptr_of)(use));
+    }
+    if (HC_I(hold)(self, thread, own)) {
+      HC_I(queue_drop)(queue);
+      return;
+    }
+    HC_I(count_asked)(thread, tally);
+    if (status.outcome == HOSTCACHE_DONE) {
+      HC_I(queue_unlink)(thread, queue, use);
+      alone = HC_I(use_over)(self, thread, own, queue, use, tally);
+    } else if (failed) {
+      untold = HC_I(use_untold)(self, thread, queue, use);
+    }
+    if (thread->stock_bytes > thread->mark) HC_I(stock_over)(self, thread, HC_NO_BIN);
+    if (!alone && !untold) continue;
+    HC_I(let_go)(thread, own);
+    HC_I(keep_untold)(self, untold);
+    if (alone) HOSTCACHE_FREE(alone);
+    if (HC_I(hold)(self, thread, own)) {
+      HC_I(queue_drop)(queue);
+      return;
     }
   }
-  HC_I(queue_unclaim)(queue);
+  if (claimed) HC_I(queue_drop)(queue);
+  HC_I(let_go)(thread, own);
 }
 
-/* One look at everything that waits. */
+/* One look at everything that waits in a thread's queues. */
+HOSTCACHE_UNUSED static void HC_I(poll_thread)(HC_CACHE *self, HC_THREAD *thread, HC_THREAD *own,
+                                               size_t loose, HC_TALLY *tally) {
+  struct HC_I(claim) claim;
+  uint32_t number = 0;
+  HC_QUEUE *queue;
+  if (hostcache_u32_load_relaxed(&thread->waiting) == 0) return;
+  do {
+    if (HC_I(hold)(self, thread, own)) return;
+    for (queue = NULL; !queue && number < thread->queue_room; number++) {
+      queue = thread->queues[number];
+      if (queue && !HC_I(queue_claim)(queue, &claim)) queue = NULL;
+    }
+    HC_I(let_go)(thread, own);
+    if (queue) HC_I(poll_claimed)(self, thread, own, queue, &claim, tally);
+  } while (queue);
+  HC_I(poll_loose)(self, thread, own, loose, tally);
+}
+
+/* One look at everything that waits in the queues of others. */
+HOSTCACHE_UNUSED static void HC_I(poll_others)(HC_CACHE *self, HC_THREAD *own, size_t loose,
+                                               HC_TALLY *tally) {
+  HC_THREAD *thread = HC_I(threads)(self);
+  if (own != &self->common) HC_I(poll_thread)(self, &self->common, own, loose, tally);
+  for (; thread; thread = thread->next)
+    if (thread != own) HC_I(poll_thread)(self, thread, own, loose, tally);
+}
+
+/* One look at everything that waits, first at what this thread has freed. */
 HOSTCACHE_UNUSED static void HC_I(poll)(HC_CACHE *self, size_t loose, HC_TALLY *tally) {
-  HC_QUEUE *queue = (HC_QUEUE *)hostcache_ptr_load_acquire(&self->queues);
-  for (; queue; queue = queue->next)
-    if (hostcache_u32_load_relaxed(&queue->length) > 0) HC_I(poll_queue)(self, queue, tally);
-  if (hostcache_u32_load_relaxed(&self->loose.length) > 0) HC_I(poll_loose)(self, loose, tally);
+  HC_THREAD *own = HC_I(here_already)(self);
+  HC_I(poll_thread)(self, own, own, loose, tally);
+  HC_I(poll_others)(self, own, loose, tally);
 }
 
 /* Freeing. */
@@ -4197,15 +5812,15 @@ HOSTCACHE_UNUSED static int HC_I(wait_stream)(HC_CACHE *self, HC_STREAM stream, 
 }
 
 /* Puts a use's event behind all work submitted to its stream so far, or takes the timeline's value.
-   0 if a hook failed. */
-HOSTCACHE_UNUSED static int HC_I(use_record)(HC_CACHE *self, HC_QUEUE *queue, HC_USE *use,
-                                             const void *ptr) {
+   An event of the pool, if there was one, is there already. 0 if a hook failed. */
+HOSTCACHE_INLINE int HC_I(use_record_now)(HC_CACHE *self, HC_USE *use, const HC_BLOCK *block,
+                                      HC_TALLY *tally) {
   hostcache_status status;
 #if HC_HAS_TIMELINE
   uint64_t value = 0;
   const char *what =
       "HC_TIMELINE_RECORD failed: the cache waits for the stream, or quarantines the block";
-  (void)queue;
+  tally->records++;
   status = HC_I(call_timeline_record)(self, use->stream, &value);
   if (status.outcome == HOSTCACHE_DONE) {
     if (value > use->value) use->value = value;
@@ -4215,26 +5830,18 @@ HOSTCACHE_UNUSED static int HC_I(use_record)(HC_CACHE *self, HC_QUEUE *queue, HC
   const char *what =
       "HC_EVENT_RECORD failed: the cache waits for the stream, or quarantines the block";
 #if HC_POOLS_EVENTS
-  if (queue) {
-    hostcache_lock(&queue->lock);
-    if (queue->pool_count > 0) {
-      use->event = queue->pool[--queue->pool_count];
-      use->has_event = 1;
-    }
-    hostcache_unlock(&queue->lock);
-  }
   if (!use->has_event) {
     status = HC_I(call_event_create)(self, use->stream, &use->event);
     if (status.outcome != HOSTCACHE_DONE) {
       HC_I(tell)(self, HOSTCACHE_ERR_EVENT, status.code,
                  "HC_EVENT_CREATE failed: the cache waits for the stream, or quarantines the block",
-                 ptr);
+                 block ? block->ptr : NULL);
       return 0;
     }
     use->has_event = 1;
   }
 #endif
-  (void)queue;
+  tally->records++;
   status = HC_I(call_event_record)(self, &use->event, use->stream);
   if (status.outcome == HOSTCACHE_DONE) {
 #ifdef HC_EVENT_DESTROY
@@ -4247,18 +5854,25 @@ HOSTCACHE_UNUSED static int HC_I(use_record)(HC_CACHE *self, HC_QUEUE *queue, HC
     HC_I(event_destroy)(self, &use->event);
   }
 #endif
-  HC_I(tell)(self, HOSTCACHE_ERR_EVENT, status.code, what, ptr);
+  HC_I(tell)(self, HOSTCACHE_ERR_EVENT, status.code, what, block ? block->ptr : NULL);
   return 0;
 }
 
+HOSTCACHE_APART int HC_I(use_record)(HC_CACHE *self, HC_USE *use, const HC_BLOCK *block,
+                                     HC_TALLY *tally) {
+  return HC_I(use_record_now)(self, use, block, tally);
+}
+
 /* Is the use that found no room over, now that its stream was waited for? */
-HOSTCACHE_UNUSED static int HC_I(unknown_over)(HC_CACHE *self, HC_BLOCK *block) {
-  if (block->unknown_uses != 1 || !HC_I(wait_stream)(self, block->unknown_stream, block->ptr))
+HOSTCACHE_UNUSED static int HC_I(unknown_over)(HC_CACHE *self, HC_BLOCK *block,
+                                             HC_TALLY *tally) {
+  if (HC_I(unknown_uses)(block) != 1 || !HC_I(wait_stream)(self, block->unknown_stream, block->ptr))
     return 0;
 #if HC_HAS_TIMELINE
   if (block->unknown_value > 0) { /* an idle stream need not have reached a value that was given */
     uint64_t reached = 0;
     hostcache_status status = HC_I(call_timeline_query)(self, block->unknown_stream, &reached);
+    tally->queries++;
     if (status.outcome != HOSTCACHE_DONE)
       HC_I(tell)(self, HOSTCACHE_ERR_EVENT, status.code,
                  "HC_TIMELINE_QUERY failed for a use that found no memory: it cannot be told",
@@ -4266,6 +5880,7 @@ HOSTCACHE_UNUSED static int HC_I(unknown_over)(HC_CACHE *self, HC_BLOCK *block) 
     return status.outcome == HOSTCACHE_DONE && reached >= block->unknown_value;
   }
 #endif
+  (void)tally;
   return 1;
 }
 
@@ -4274,6 +5889,7 @@ HOSTCACHE_UNUSED static int HC_I(unknown_over)(HC_CACHE *self, HC_BLOCK *block) 
 /* Lets an event that nobody needs any more wait for its end in the loose queue. It is not ended at
    once: a runtime may forbid that before it has completed. */
 HOSTCACHE_UNUSED static void HC_I(event_leave)(HC_CACHE *self, HC_USE *alone) {
+  HC_THREAD *thread = HC_I(here_already)(self);
   if (!alone) return;
   if (!alone->has_event) {
     HOSTCACHE_FREE(alone);
@@ -4283,7 +5899,10 @@ HOSTCACHE_UNUSED static void HC_I(event_leave)(HC_CACHE *self, HC_USE *alone) {
   alone->kind = HOSTCACHE_USE_EVENT;
   alone->fate = HOSTCACHE_FATE_QUEUED;
   alone->errors = 0;
-  (void)HC_I(queue_push)(self, &self->loose, alone, 0);
+  alone->over = 0;
+  HC_I(begin)(self, thread);
+  (void)HC_I(queue_push)(self, thread, &thread->loose, alone);
+  HC_I(end)(thread);
 }
 
 /* Undoes what forget_stream has prepared for a mark. The use is the caller's. */
@@ -4294,50 +5913,123 @@ HOSTCACHE_UNUSED static void HC_I(early_drop)(HC_CACHE *self, HC_USE *use) {
   HC_I(event_leave)(self, alone);
 }
 
-/* Records what a freed block was marked with, and finds the queue of each use. Returns how many
-   uses are to be queued; *untold: how many cannot be told; *failed: a hook failed. */
-HOSTCACHE_UNUSED static uint32_t HC_I(record_uses)(HC_CACHE *self, HC_BLOCK *block, HC_TALLY *tally,
-                                                   uint32_t *untold, int *failed) {
-  uint32_t i, queued = 0;
-  (void)self, (void)tally, (void)failed; /* without streams */
-  for (i = 0; i < block->use_count; i++) {
+/* The uses of a block that this thread frees, made ready to be recorded: its marks become uses, and
+   each use gets its queue, and an event if there is one. The thread is held; it is the block's home
+   from now on. */
+HOSTCACHE_UNUSED static void HC_I(uses_begin)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block) {
+  uint32_t i;
+#if HC_HAS_STREAMS
+  size_t marks = HC_I(all_marks)(block);
+  if (marks) {
+    hostcache_size_store_relaxed(&block->marks, 0);
+    hostcache_size_store_relaxed(&block->marks_too, 0);
+  }
+  for (; marks; marks &= marks - 1) {
+    const unsigned number = hostcache_lowest(marks);
+    HC_LANE *lane = (HC_LANE *)hostcache_ptr_load_acquire(&self->lanes[number]);
+    HC_USE *use;
+    if (HC_I(use_count)(block) > 0 && HC_I(mark_of)(block, lane->stream)) continue;
+    if (HC_I(use_count)(block) > HC_INLINE_USES + block->more_room) { /* no memory for its room */
+      HOSTCACHE_LOCAL(HC_USE, wanted);
+      memset((void *)wanted, 0, sizeof *wanted);
+      wanted->stream = lane->stream;
+      HC_I(use_unknown)(block, wanted);
+      continue;
+    }
+    use = HC_I(use_at)(block, HC_I(use_count)(block));
+    HC_I(set_use_count)(block, HC_I(use_count)(block) + 1);
+    use->kind = HOSTCACHE_USE_STREAM;
+    use->lane = lane;
+    use->stream = lane->stream;
+    use->value = 0;
+    use->has_event = 0;
+    use->early = HOSTCACHE_EARLY_NONE;
+    use->early_event = NULL;
+  }
+#else
+  (void)self;
+#endif
+  hostcache_ptr_store_release(&block->home, thread);
+  for (i = 0; i < HC_I(use_count)(block); i++) {
     HC_USE *use = HC_I(use_at)(block, i);
     use->block = block;
     use->errors = 0;
-    use->queue = NULL;
+    use->over = 0;
     use->fate = HOSTCACHE_FATE_QUEUED;
+    use->queue = NULL;
 #if HC_HAS_STREAMS
-    if (use->kind != HOSTCACHE_USE_EVENT) use->queue = HC_I(queue_pin)(self, use->stream);
-    if (use->kind == HOSTCACHE_USE_STREAM) {
-      HC_I(early_drop)(self, use);
-      tally->hooks++;
-      if (!HC_I(use_record)(self, use->queue, use, block->ptr)) {
-        *failed = 1;
-        if (tally->no_wait || !HC_I(wait_stream)(self, use->stream, block->ptr))
-          use->fate = HOSTCACHE_FATE_UNTOLD;
-        else if (use->value == 0)
-          use->fate = HOSTCACHE_FATE_OVER; /* else a value was given as well, which is asked for */
-        if (use->fate != HOSTCACHE_FATE_QUEUED) HC_I(queue_unpin)(use->queue);
-      }
+    if (use->kind == HOSTCACHE_USE_EVENT) continue;
+    use->queue = HC_I(queue_of)(thread, use->lane);
+    if (HC_POOLS_EVENTS && use->kind == HOSTCACHE_USE_STREAM && use->queue &&
+        use->queue->pool_count > 0) {
+      use->event = use->queue->pool[--use->queue->pool_count];
+      use->has_event = 1;
     }
 #endif
-    if (use->fate == HOSTCACHE_FATE_QUEUED) queued++;
-    if (use->fate == HOSTCACHE_FATE_UNTOLD) ++*untold;
   }
-  return queued;
 }
 
-/* Records the uses of a block that the caller owns (FREEING or DEFERRED), and lets it wait for
-   them. 0, or -1 if a hook failed or the block was quarantined. */
-HOSTCACHE_UNUSED static int HC_I(submit)(HC_CACHE *self, HC_BLOCK *block, HC_TALLY *tally,
-                                         int may_poll) {
-  uint32_t i, untold = 0, queued;
+#if HC_HAS_STREAMS
+
+/* A use could not be recorded: its stream is waited for, if that is possible, or it cannot be
+   told. */
+HOSTCACHE_UNUSED static void HC_I(use_failed)(HC_CACHE *self, HC_USE *use, const void *ptr,
+                                              const HC_TALLY *tally) {
+  if (tally->no_wait || !HC_I(wait_stream)(self, use->stream, ptr))
+    use->fate = HOSTCACHE_FATE_UNTOLD;
+  else if (use->value == 0)
+    use->fate = HOSTCACHE_FATE_OVER; /* else a value was given as well, which is asked for */
+}
+
+#endif
+
+/* Records what a freed block was marked with, from its `begin` use on. *failed: a hook failed. */
+HOSTCACHE_UNUSED static void HC_I(record_uses)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block,
+                                               uint32_t begin, HC_TALLY *tally, int *failed) {
+#if HC_HAS_STREAMS
+  uint32_t i;
+  for (i = begin; i < HC_I(use_count)(block); i++) {
+    HC_USE *use = HC_I(use_at)(block, i);
+    if (use->kind == HOSTCACHE_USE_EVENT) continue;
+    if (!use->queue && use->lane && !tally->no_malloc)
+      use->queue = HC_I(queue_make)(self, thread, use->lane);
+    if (use->kind != HOSTCACHE_USE_STREAM) continue;
+    if (use->early_event) HC_I(early_drop)(self, use);
+    tally->hooks++;
+    if (HC_I(use_record)(self, use, block, tally)) continue;
+    *failed = 1;
+    HC_I(use_failed)(self, use, block->ptr, tally);
+  }
+#else
+  (void)self, (void)thread, (void)block, (void)begin, (void)tally, (void)failed;
+#endif
+}
+
+/* A deferred block was counted by the common record, and is this thread's now. The thread is
+   held. */
+HOSTCACHE_UNUSED static void HC_I(adopt)(HC_CACHE *self, HC_THREAD *thread, const HC_BLOCK *block) {
+  if (thread == &self->common || HC_I(state_of)(block) != HOSTCACHE_DEFERRED) return;
+  hostcache_lock(&self->common.lock);
+  self->common.pending.in--; /* not as if it went and came: it is counted once */
+  self->common.pending.in_bytes =
+      HC_I(rest)(self->common.pending.in_bytes, (int64_t)block->size);
+  HC_I(flow_step)(&thread->pending, 1, block->size);
+  hostcache_unlock(&self->common.lock);
+}
+
+/* Lets a block that the caller owns (FREEING or DEFERRED) wait for its uses, from the `begin` on
+   not yet recorded. 0, or -1 if a hook failed or the block was quarantined. */
+HOSTCACHE_UNUSED static int HC_I(submit)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block,
+                                         uint32_t begin, HC_TALLY *tally, int may_poll) {
+  uint32_t i, untold = 0, queued = 0;
+  HC_QUEUE *due[HC_INLINE_USES]; /* the rest is due again at the next free */
+  uint32_t dues = 0;
   int failed = 0, over = 0;
-  queued = HC_I(record_uses)(self, block, tally, &untold, &failed);
-  if (block->unknown_uses) {
+  HC_I(record_uses)(self, thread, block, begin, tally, &failed);
+  if (HOSTCACHE_RARELY(HC_I(unknown_uses)(block))) {
 #if HC_HAS_STREAMS
     tally->hooks++;
-    over = !tally->no_wait && HC_I(unknown_over)(self, block);
+    over = !tally->no_wait && HC_I(unknown_over)(self, block, tally);
 #endif
     if (!over) {
       untold++;
@@ -4347,37 +6039,40 @@ HOSTCACHE_UNUSED static int HC_I(submit)(HC_CACHE *self, HC_BLOCK *block, HC_TAL
                  block->ptr);
     }
   }
-  if (queued == 0 && untold == 0) { /* all were waited for */
-    HC_I(make_ready)(self, block);
-    tally->ready++;
-    return failed ? -1 : 0;
-  }
-  hostcache_lock(block->lock);
-  block->outstanding = queued + 1; /* the one keeps it from getting ready while uses are pushed */
-  block->pushing = 1;
-  block->unknown_uses = 0;
+  HC_I(begin)(self, thread);
+  HC_I(adopt)(self, thread, block);
+  HC_I(count_asked)(thread, tally);
+  HC_I(set_unknown_uses)(block, 0);
   block->unknown_over = 0;
-  HC_I(turn)(self, block, untold ? HOSTCACHE_QUARANTINED : HOSTCACHE_WAITING);
-  hostcache_unlock(block->lock);
-
-  for (i = 0; i < block->use_count; i++) {
+  for (i = 0; i < HC_I(use_count)(block); i++) {
     HC_USE *use = HC_I(use_at)(block, i);
-    HC_QUEUE *queue = use->queue ? use->queue : &self->loose;
+    HC_QUEUE *queue = use->queue ? use->queue : &thread->loose;
+    untold += use->fate == HOSTCACHE_FATE_UNTOLD;
     if (use->fate != HOSTCACHE_FATE_QUEUED) continue;
-    if (!HC_I(queue_push)(self, queue, use, may_poll)) continue;
-    if (queue == &self->loose) {
-      HC_I(poll_loose)(self, HC_LOOSE_PER_POLL, tally);
-    } else {
-      HC_I(poll_queue)(self, queue, tally);
-    }
+    queued++;
+    if (HC_I(queue_push)(self, thread, queue, use) && dues < HC_INLINE_USES) due[dues++] = queue;
   }
-  if (HC_I(complete)(self, block, NULL)) tally->ready++;
+  block->outstanding = (uint16_t)queued;
+  if (queued == 0 && untold == 0) { /* all were waited for */
+    HC_I(block_ready)(self, thread, block, 1);
+    tally->ready++;
+  } else {
+    HC_I(turn)(self, thread, block, untold ? HOSTCACHE_QUARANTINED : HOSTCACHE_WAITING);
+  }
+  HC_I(end)(thread);
+  for (; may_poll && dues > 0; dues--) {
+    if (due[dues - 1]->lane)
+      HC_I(poll_queue)(self, thread, thread, due[dues - 1], tally);
+    else
+      HC_I(poll_loose)(self, thread, thread, HC_LOOSE_PER_POLL, tally);
+  }
   return failed ? -1 : 0;
 }
 
 /* Submits the blocks that free_deferred left, oldest first. Does not poll: the callers do, as they
    need. */
 HOSTCACHE_UNUSED static void HC_I(drain_deferred)(HC_CACHE *self, HC_TALLY *tally) {
+  HC_THREAD *thread = HC_I(here_already)(self);
   HC_BLOCK *stack, *oldest = NULL, *next;
   if (!hostcache_ptr_load_acquire(&self->deferred)) return;
   stack = (HC_BLOCK *)hostcache_ptr_exchange_acquire(&self->deferred, NULL);
@@ -4389,7 +6084,10 @@ HOSTCACHE_UNUSED static void HC_I(drain_deferred)(HC_CACHE *self, HC_TALLY *tall
   for (; oldest; oldest = next) {
     next = oldest->next;
     oldest->next = NULL;
-    if (HC_I(submit)(self, oldest, tally, 0)) tally->failed = 1;
+    HC_I(begin)(self, thread);
+    HC_I(uses_begin)(self, thread, oldest);
+    HC_I(end)(thread);
+    if (HC_I(submit)(self, thread, oldest, 0, tally, 0)) tally->failed = 1;
   }
 }
 
@@ -4400,85 +6098,134 @@ HOSTCACHE_UNUSED static void HC_I(push_deferred)(HC_CACHE *self, HC_BLOCK *block
   } while (!hostcache_ptr_replace_release(&self->deferred, &top, block));
 }
 
-/* Must a hook be called before the block can wait? Its lock is held. */
-HOSTCACHE_UNUSED static int HC_I(needs_hook)(HC_BLOCK *block) {
+/* Must a hook be called, or memory be got for a queue, before the block can wait in this thread's
+   queues? The thread is held. */
+HOSTCACHE_UNUSED static int HC_I(needs_call)(const HC_THREAD *thread, HC_BLOCK *block) {
   uint32_t i;
-  for (i = 0; i < block->use_count; i++)
-    if (HC_I(use_at)(block, i)->kind == HOSTCACHE_USE_STREAM) return 1;
-  return block->unknown_uses != 0;
+  for (i = 0; i < HC_I(use_count)(block); i++) {
+    const HC_USE *use = HC_I(use_at)(block, i);
+    if (use->kind == HOSTCACHE_USE_STREAM) return 1;
+#if HC_HAS_STREAMS
+    if (use->kind == HOSTCACHE_USE_VALUE && use->lane && !HC_I(queue_of)(thread, use->lane))
+      return 1;
+#endif
+  }
+  (void)thread;
+  return HC_I(all_marks)(block) != 0 || HC_I(unknown_uses)(block) != 0;
 }
 
-/* Frees a block. Its lock is held, and is released here. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_BLOCK *block, int deferred) {
-  HC_TALLY tally = {0, 0, 0, 0};
-  int has_use;
-  if (deferred && HC_I(needs_hook)(block)) {
-    HC_I(turn)(self, block, HOSTCACHE_DEFERRED);
-    hostcache_unlock(block->lock);
+/* Frees an active block. The thread is held, and is let go here. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_THREAD *thread,
+                                                   HC_BLOCK *block, int deferred) {
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  if (deferred && HC_I(needs_call)(thread, block)) {
+    if (thread != &self->common) hostcache_lock(&self->common.lock);
+    HC_I(turn)(self, &self->common, block, HOSTCACHE_DEFERRED);
+    if (thread != &self->common) hostcache_unlock(&self->common.lock);
+    HC_I(end)(thread);
     HC_I(push_deferred)(self, block);
     return HOSTCACHE_OK;
   }
-  HC_I(turn)(self, block, HOSTCACHE_FREEING);
-  has_use = block->use_count > 0 || block->unknown_uses > 0;
-  hostcache_unlock(block->lock);
-  if (!has_use) {
-    HC_I(make_ready)(self, block);
+  HC_I(turn)(self, thread, block, HOSTCACHE_FREEING);
+  HC_I(uses_begin)(self, thread, block);
+  if (HC_I(use_count)(block) == 0 && HC_I(unknown_uses)(block) == 0) {
+    HC_I(block_ready)(self, thread, block, 1);
+    HC_I(end)(thread);
     return HOSTCACHE_OK;
   }
-  return HC_I(submit)(self, block, &tally, !deferred) ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
+  HC_I(end)(thread);
+  tally.no_malloc = deferred;
+  if (HC_I(submit)(self, thread, block, 0, &tally, !deferred)) return HOSTCACHE_ERR_EVENT;
+  return HOSTCACHE_OK;
 }
+
+#if HC_HAS_STREAMS
+
+/* Makes uses of the marks of an active block (`left`), which has no others, if this thread has a
+   queue of each stream. Returns how many; 0 if not: then nothing has changed. The thread is held. */
+HOSTCACHE_INLINE uint32_t HC_I(marks_begin)(HC_THREAD *thread, HC_BLOCK *block, size_t left) {
+  uint32_t count = 0;
+  for (; left; left &= left - 1, count++) {
+    const unsigned number = hostcache_lowest(left);
+    HC_QUEUE *queue = number < thread->queue_room ? thread->queues[number] : NULL;
+    HC_USE *use = &block->in.uses[count];
+    if (HOSTCACHE_RARELY(!queue || count == HC_INLINE_USES)) {
+      while (HC_POOLS_EVENTS && count-- > 0) { /* the events go back */
+        use = &block->in.uses[count];
+        if (use->has_event) use->queue->pool[use->queue->pool_count++] = use->event;
+      }
+      return 0;
+    }
+    use->block = block;
+    use->queue = queue;
+    use->value = 0; /* this and what else is asked for later: a batch may have stood here */
+    use->early_event = NULL;
+    use->errors = 0;
+    use->kind = HOSTCACHE_USE_STREAM;
+    use->fate = HOSTCACHE_FATE_QUEUED;
+    use->has_event = 0;
+    use->early = HOSTCACHE_EARLY_NONE;
+    use->stream = queue->lane->stream;
+    if (HC_POOLS_EVENTS && queue->pool_count > 0) {
+      use->event = queue->pool[--queue->pool_count];
+      use->has_event = 1;
+    }
+  }
+  hostcache_size_store_relaxed(&block->marks, 0);
+  hostcache_size_store_relaxed(&block->marks_too, 0);
+  hostcache_u32_store_relaxed(&block->extra_uses, count);
+  return count;
+}
+
+#endif
 
 /* Waiting. */
 
-/* Is a block pending, and not yet in all of its queues? *life tells this time from the next. */
-HOSTCACHE_UNUSED static int HC_I(is_being_queued)(HC_BLOCK *block, size_t *life) {
-  int is;
-  hostcache_lock(block->lock);
-  is = block->state == HOSTCACHE_DEFERRED || block->pushing;
-  *life = block->life;
-  hostcache_unlock(block->lock);
-  return is;
-}
-
-/* The ticket that the last use pushed so far has. */
-HOSTCACHE_UNUSED static uint64_t HC_I(last_ticket)(HC_CACHE *self) {
+/* From now on what is pushed has a higher ticket. Returns the highest so far; 0, which is none, if
+   the threads cannot be held. */
+HOSTCACHE_UNUSED static uint64_t HC_I(next_epoch)(HC_CACHE *self) {
   uint64_t ticket;
-  hostcache_lock(&self->stats_lock);
-  ticket = self->tickets;
-  hostcache_unlock(&self->stats_lock);
+  if (HC_I(stop)(self)) return 0;
+  ticket = self->epoch++;
+  HC_I(go_on)(self);
   return ticket;
 }
 
-/* Does a queue hold a use that was pushed up to that ticket? */
-HOSTCACHE_UNUSED static int HC_I(queue_holds)(HC_QUEUE *queue, uint64_t ticket) {
-  int holds;
-  hostcache_lock(&queue->lock);
-  holds = queue->head && queue->head->ticket <= ticket;
-  hostcache_unlock(&queue->lock);
-  return holds;
-}
-
-/* The same, of a pending block: not of a quarantined one, and no event alone. */
-HOSTCACHE_UNUSED static int HC_I(queue_holds_pending)(HC_QUEUE *queue, uint64_t ticket) {
+/* Does a queue hold a use of a pending block that was pushed up to that ticket? Not of a
+   quarantined one, and no event alone. The thread is held. */
+HOSTCACHE_UNUSED static int HC_I(queue_holds_pending)(const HC_QUEUE *queue, uint64_t ticket) {
   const HC_USE *use;
-  int holds = 0;
-  hostcache_lock(&queue->lock);
-  for (use = queue->head; use && use->ticket <= ticket && !holds; use = use->next) {
-    if (!use->block) continue;
-    hostcache_lock(use->block->lock);
-    holds = use->block->state == HOSTCACHE_WAITING;
-    hostcache_unlock(use->block->lock);
-  }
-  hostcache_unlock(&queue->lock);
-  return holds;
+  for (use = queue->head; use && use->ticket <= ticket; use = use->next)
+    if (use->block && HC_I(state_of)(use->block) == HOSTCACHE_WAITING) return 1;
+  return 0;
 }
 
-/* A queue that does, or NULL. */
-HOSTCACHE_UNUSED static HC_QUEUE *HC_I(queue_pending)(HC_CACHE *self, uint64_t ticket) {
-  HC_QUEUE *queue = (HC_QUEUE *)hostcache_ptr_load_acquire(&self->queues);
-  for (; queue; queue = queue->next)
-    if (HC_I(queue_holds_pending)(queue, ticket)) return queue;
-  return HC_I(queue_holds_pending)(&self->loose, ticket) ? &self->loose : NULL;
+/* A queue of a thread that does, or NULL. */
+HOSTCACHE_UNUSED static HC_QUEUE *HC_I(thread_pending)(HC_CACHE *self, HC_THREAD *thread,
+                                                       HC_THREAD *own, uint64_t ticket) {
+  HC_QUEUE *queue = NULL;
+  uint32_t i;
+  if (hostcache_u32_load_relaxed(&thread->waiting) == 0) return NULL;
+  if (HC_I(hold)(self, thread, own)) return NULL;
+  for (i = 0; !queue && i < thread->queue_room; i++)
+    if (thread->queues[i] && HC_I(queue_holds_pending)(thread->queues[i], ticket))
+      queue = thread->queues[i];
+  if (!queue && HC_I(queue_holds_pending)(&thread->loose, ticket)) queue = &thread->loose;
+  HC_I(let_go)(thread, own);
+  return queue;
+}
+
+/* The same of any thread, *whose it is. */
+HOSTCACHE_UNUSED static HC_QUEUE *HC_I(queue_pending)(HC_CACHE *self, HC_THREAD *own,
+                                                      uint64_t ticket, HC_THREAD **whose) {
+  HC_QUEUE *queue = HC_I(thread_pending)(self, &self->common, own, ticket);
+  HC_THREAD *thread = HC_I(threads)(self);
+  *whose = &self->common;
+  for (; thread && !queue; thread = thread->next) {
+    *whose = thread;
+    queue = HC_I(thread_pending)(self, thread, own, ticket);
+  }
+  return queue;
 }
 
 /* Blocks until a use is complete, by the wait hook. 0 if there is none, or it failed: then the
@@ -4504,14 +6251,28 @@ HOSTCACHE_UNUSED static int HC_I(wait_hook)(HC_CACHE *self, HC_USE *use, HC_TALL
 
 /* The same for the head of a queue, if that was pushed up to the ticket. 0 also if another thread
    has the queue. */
-HOSTCACHE_UNUSED static int HC_I(wait_head)(HC_CACHE *self, HC_QUEUE *queue, uint64_t ticket,
-                                            HC_TALLY *tally) {
-  uint64_t last;
-  HC_USE *use = HC_I(queue_claim)(queue, &last);
+HOSTCACHE_UNUSED static int HC_I(wait_head)(HC_CACHE *self, HC_THREAD *thread, HC_THREAD *own,
+                                            HC_QUEUE *queue, uint64_t ticket, HC_TALLY *tally) {
+  HC_EVENT *pool;
+  uint32_t count;
+  HC_USE *use;
   int waited;
-  if (!use) return 0;
-  waited = use->ticket <= ticket && HC_I(wait_hook)(self, use, tally);
-  HC_I(queue_unclaim)(queue);
+  if (HC_I(hold)(self, thread, own)) return 0;
+  use = queue->head;
+  if (hostcache_u32_load_acquire(&queue->claimed) || !use || use->ticket > ticket) {
+    HC_I(let_go)(thread, own);
+    return 0;
+  }
+  hostcache_u32_store_relaxed(&queue->claimed, 1);
+  HC_I(let_go)(thread, own);
+  waited = HC_I(wait_hook)(self, use, tally);
+  if (HC_I(hold)(self, thread, own)) {
+    HC_I(queue_drop)(queue);
+    return 0;
+  }
+  pool = HC_I(queue_unclaim)(queue, &count);
+  HC_I(let_go)(thread, own);
+  HC_I(pool_end)(self, pool, count);
   return waited;
 }
 
@@ -4520,14 +6281,15 @@ HOSTCACHE_UNUSED static int HC_I(wait_head)(HC_CACHE *self, HC_QUEUE *queue, uin
 /* Forgetting a stream. First each mark of an active block is prepared for life without the handle:
    that may fail, and then all is undone and the stream goes on. Then, where the mode asks for it,
    what is pending is waited for. Then the marks are changed, which cannot fail; and last it waits
-   for those threads that were freeing a marked block meanwhile, and may be in a hook. */
+   for those threads that were freeing a marked block meanwhile, and may be in a hook. What is
+   changed on blocks is changed while all threads are stopped. */
 
 struct HC_I(forgetting) {
   struct HC_I(forgetting) *next; /* LOCK: streams_lock. In cache->forgets */
   HC_STREAM stream;
-  HC_QUEUE *queue; /* of the stream, pinned, or NULL */
+  HC_LANE *lane; /* of the stream, or NULL */
+  size_t bit;    /* of the lane in marks; 0: none */
   HC_TALLY tally;
-  int recorded;    /* timeline: the value of all work so far is in `target` */
   uint64_t target; /* timeline: the highest value that something waits for */
 };
 
@@ -4558,48 +6320,101 @@ HOSTCACHE_UNUSED static int HC_I(wait_use)(HC_CACHE *self, HC_USE *use, HC_TALLY
   }
 }
 
-/* Did a use of the stream find no room on an active block? block->lock is held. */
+/* Did a use of the stream find no room on an active block? All threads are
+   held. */
 HOSTCACHE_UNUSED static int HC_I(is_unknown_of)(HC_BLOCK *block, HC_STREAM stream) {
-  return block->state == HOSTCACHE_ACTIVE && block->unknown_uses == 1 &&
+  return HC_I(state_of)(block) == HOSTCACHE_ACTIVE && HC_I(unknown_uses)(block) == 1 &&
          HC_I(same_stream)(block->unknown_stream, stream);
 }
 
-/* Is there something to prepare on a block? */
-HOSTCACHE_UNUSED static int HC_I(see)(HC_BLOCK *block, struct HC_I(forgetting) *job,
+/* May there be something to prepare on a block? A peek, without a lock: what was marked before the
+   stream is forgotten is seen. */
+HOSTCACHE_UNUSED static int HC_I(may_be_marked)(const HC_BLOCK *block,
+                                                const struct HC_I(forgetting) *job) {
+  return HC_I(state_of)(block) == HOSTCACHE_ACTIVE &&
+         ((HC_I(all_marks)(block) & job->bit) != 0 ||
+          HC_I(use_count)(block) > 0 ||
+          HC_I(unknown_uses)(block) > 0);
+}
+
+/* Makes a use of a block's mark by the stream, as there is more to say of it now. All threads are
+   held. */
+HOSTCACHE_UNUSED static void HC_I(mark_to_use)(HC_BLOCK *block, struct HC_I(forgetting) *job) {
+  if (!(HC_I(all_marks)(block) & job->bit)) return;
+  if (!HC_I(mark_of)(block, job->stream)) {
+    HOSTCACHE_LOCAL(HC_USE, use);
+    memset((void *)use, 0, sizeof *use);
+    use->kind = HOSTCACHE_USE_STREAM;
+    use->stream = job->stream;
+    use->lane = job->lane;
+    if (HC_I(use_count)(block) <= HC_INLINE_USES + block->more_room) {
+      *HC_I(use_at)(block, HC_I(use_count)(block)) = *use;
+      HC_I(set_use_count)(block, HC_I(use_count)(block) + 1);
+    } else {
+      HC_I(use_unknown)(block, use); /* no memory for its room */
+    }
+  }
+  hostcache_size_store_relaxed(&block->marks, block->marks & ~job->bit);
+  hostcache_size_store_relaxed(&block->marks_too, block->marks_too & ~job->bit);
+}
+
+/* Is there something to prepare on a block? -1 if that cannot be told. */
+HOSTCACHE_UNUSED static int HC_I(see)(HC_CACHE *self, HC_BLOCK *block,
+                                      struct HC_I(forgetting) *job,
                                       struct HC_I(sighting) *sight) {
-  HC_USE *found;
-  int active;
-  hostcache_lock(block->lock);
-  active = block->state == HOSTCACHE_ACTIVE;
-  found = active ? HC_I(mark_of)(block, job->stream) : NULL;
-  sight->marked = found && found->kind == HOSTCACHE_USE_STREAM && !found->early;
-  sight->unknown = HC_I(is_unknown_of)(block, job->stream) && !block->unknown_over;
+  HC_USE *found = NULL;
+  if (!HC_I(may_be_marked)(block, job)) return 0;
+  if (HC_I(stop)(self)) return -1;
+  if (HC_I(state_of)(block) == HOSTCACHE_ACTIVE) {
+    HC_I(mark_to_use)(block, job);
+    found = HC_I(mark_of)(block, job->stream);
+  }
+  sight->marked = found && found->kind == HOSTCACHE_USE_STREAM;
+  sight->unknown = HC_I(is_unknown_of)(block, job->stream) &&
+                   block->unknown_over != HOSTCACHE_EARLY_OVER;
+  if (sight->marked) found->early = HOSTCACHE_EARLY_SEEN;
+  if (sight->unknown) block->unknown_over = HOSTCACHE_EARLY_SEEN;
   sight->life = block->life;
   sight->ptr = block->ptr;
   if (found && found->value > job->target) job->target = found->value;
   if (sight->unknown && block->unknown_value > job->target) job->target = block->unknown_value;
-  hostcache_unlock(block->lock);
+  HC_I(go_on)(self);
   return sight->marked || sight->unknown;
 }
 
-/* Notes what the marks of a block become. Returns `alone` if it was not needed, as the block was
-   freed meanwhile, and perhaps handed out again. */
-HOSTCACHE_UNUSED static HC_USE *HC_I(prepare)(HC_BLOCK *block, struct HC_I(forgetting) *job,
+/* Notes what the marks of a block become. Returns the event that is not needed, or NULL: *alone, if
+   the block was freed meanwhile, and perhaps handed out again, or marked again, as that may be a
+   use that the event does not cover; or what an earlier forget_stream left, as it could not undo
+   it. *refused: the threads cannot be held. */
+HOSTCACHE_UNUSED static HC_USE *HC_I(prepare)(HC_CACHE *self, HC_BLOCK *block,
+                                              struct HC_I(forgetting) *job,
                                               const struct HC_I(sighting) *sight, int early,
-                                              HC_USE *alone) {
-  HC_USE *found = NULL;
-  hostcache_lock(block->lock);
-  if (block->state == HOSTCACHE_ACTIVE && block->life == sight->life) {
-    if (sight->marked) found = HC_I(mark_of)(block, job->stream);
-    if (found && !found->early) {
+                                              HC_USE *alone, int *refused) {
+  HC_USE *found = NULL, *before;
+  *refused = HC_I(stop)(self);
+  if (*refused) return alone;
+  if (HC_I(state_of)(block) == HOSTCACHE_ACTIVE && block->life == sight->life) {
+    if (sight->marked && !(HC_I(all_marks)(block) & job->bit))
+      found = HC_I(mark_of)(block, job->stream);
+    if (found && found->early == HOSTCACHE_EARLY_SEEN) {
+      before = found->early_event;
       found->early = (uint8_t)early;
       found->early_event = alone;
-      alone = NULL;
+      alone = before;
     }
-    if (sight->unknown && early == HOSTCACHE_EARLY_OVER) block->unknown_over = 1;
+    if (sight->unknown && block->unknown_over == HOSTCACHE_EARLY_SEEN &&
+        early == HOSTCACHE_EARLY_OVER)
+      block->unknown_over = HOSTCACHE_EARLY_OVER;
   }
-  hostcache_unlock(block->lock);
+  HC_I(go_on)(self);
   return alone;
+}
+
+/* The threads cannot be held, so the stream is not forgotten. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(forget_refused)(HC_CACHE *self, const void *ptr) {
+  HC_I(tell)(self, HOSTCACHE_ERR_UNSUPPORTED, 0,
+             "the system refuses the barrier that forget_stream needs: it is not forgotten", ptr);
+  return HOSTCACHE_ERR_UNSUPPORTED;
 }
 
 #if HC_HAS_TIMELINE
@@ -4609,18 +6424,18 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget_prepare)(HC_CACHE *self, HC
                                                               struct HC_I(forgetting) *job) {
   struct HC_I(sighting) sight;
   HOSTCACHE_LOCAL(HC_USE, made);
-  if (!HC_I(see)(block, job, &sight)) return HOSTCACHE_OK;
-  if (!job->recorded) {
-    memset((void *)made, 0, sizeof *made);
-    made->stream = job->stream;
-    if (!HC_I(use_record)(self, job->queue, made, sight.ptr) &&
-        !HC_I(wait_stream)(self, job->stream, sight.ptr))
-      return HOSTCACHE_ERR_EVENT;
-    job->recorded = 1;
-    if (made->value > job->target) job->target = made->value;
-  }
-  (void)HC_I(prepare)(block, job, &sight, HOSTCACHE_EARLY_OVER, NULL);
-  return HOSTCACHE_OK;
+  const int seen = HC_I(see)(self, block, job, &sight);
+  int refused;
+  if (seen < 0) return HC_I(forget_refused)(self, block->ptr);
+  if (!seen) return HOSTCACHE_OK;
+  memset((void *)made, 0, sizeof *made); /* anew for each: this mark may be later than the last */
+  made->stream = job->stream;
+  if (!HC_I(use_record)(self, made, block, &job->tally) &&
+      !HC_I(wait_stream)(self, job->stream, sight.ptr))
+    return HOSTCACHE_ERR_EVENT;
+  if (made->value > job->target) job->target = made->value;
+  (void)HC_I(prepare)(self, block, job, &sight, HOSTCACHE_EARLY_OVER, NULL, &refused);
+  return refused ? HC_I(forget_refused)(self, sight.ptr) : HOSTCACHE_OK;
 }
 
 #else
@@ -4629,8 +6444,10 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget_prepare)(HC_CACHE *self, HC
                                                               struct HC_I(forgetting) *job) {
   struct HC_I(sighting) sight;
   HC_USE *alone;
-  int recorded, over = 0;
-  if (!HC_I(see)(block, job, &sight)) return HOSTCACHE_OK;
+  const int seen = HC_I(see)(self, block, job, &sight);
+  int recorded, over = 0, refused;
+  if (seen < 0) return HC_I(forget_refused)(self, block->ptr);
+  if (!seen) return HOSTCACHE_OK;
 #ifdef HC_STREAM_WAIT
   over = sight.unknown;
   if (over && !HC_I(wait_stream)(self, job->stream, sight.ptr)) return HOSTCACHE_ERR_EVENT;
@@ -4638,8 +6455,9 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget_prepare)(HC_CACHE *self, HC
   if (!sight.marked) return HOSTCACHE_OK; /* its free calls no hook: it quarantines the block */
 #endif
   if (over) {
-    (void)HC_I(prepare)(block, job, &sight, HOSTCACHE_EARLY_OVER, NULL);
-    return HOSTCACHE_OK;
+    alone = HC_I(prepare)(self, block, job, &sight, HOSTCACHE_EARLY_OVER, NULL, &refused);
+    HC_I(event_leave)(self, alone);
+    return refused ? HC_I(forget_refused)(self, sight.ptr) : HOSTCACHE_OK;
   }
   alone = (HC_USE *)HOSTCACHE_MALLOC(sizeof *alone);
   if (!alone) {
@@ -4649,7 +6467,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget_prepare)(HC_CACHE *self, HC
   }
   memset((void *)alone, 0, sizeof *alone);
   alone->stream = job->stream;
-  recorded = HC_I(use_record)(self, job->queue, alone, sight.ptr);
+  recorded = HC_I(use_record)(self, alone, block, &job->tally);
   if (!recorded) {
     HOSTCACHE_FREE(alone);
     alone = NULL;
@@ -4661,93 +6479,149 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget_prepare)(HC_CACHE *self, HC
     alone = NULL;
     if (!over) return HOSTCACHE_ERR_EVENT;
   }
-  alone = HC_I(prepare)(block, job, &sight,
-                        over ? HOSTCACHE_EARLY_OVER : HOSTCACHE_EARLY_EVENT, alone);
+  alone = HC_I(prepare)(self, block, job, &sight,
+                        over ? HOSTCACHE_EARLY_OVER : HOSTCACHE_EARLY_EVENT, alone, &refused);
   HC_I(event_leave)(self, alone);
-  return HOSTCACHE_OK;
+  return refused ? HC_I(forget_refused)(self, sight.ptr) : HOSTCACHE_OK;
 }
 
 #endif
 
 /* Undoes that. */
-HOSTCACHE_UNUSED static void HC_I(forget_undo)(HC_CACHE *self, HC_BLOCK *block,
-                                               struct HC_I(forgetting) *job) {
-  HC_USE *found, *alone = NULL;
-  hostcache_lock(block->lock);
-  found = block->state == HOSTCACHE_ACTIVE ? HC_I(mark_of)(block, job->stream) : NULL;
+HOSTCACHE_UNUSED static void HC_I(forget_undo)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+  HC_USE *found, *all = NULL, *next;
+  HC_SLAB *slab = NULL;
+  HC_BLOCK *block;
+  unsigned i = 0;
+  if (HC_I(stop)(self)) return; /* nothing was prepared then, or the next free drops it */
+  while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
+    if (HC_I(state_of)(block) != HOSTCACHE_ACTIVE) continue;
+    found = HC_I(mark_of)(block, job->stream);
+    if (found) {
+      if (found->early_event) {
+        found->early_event->next = all;
+        all = found->early_event;
+      }
+      found->early = HOSTCACHE_EARLY_NONE;
+      found->early_event = NULL;
+    }
+    if (HC_I(is_unknown_of)(block, job->stream)) block->unknown_over = 0;
+  }
+  HC_I(go_on)(self);
+  for (; all; all = next) {
+    next = all->next;
+    HC_I(event_leave)(self, all);
+  }
+}
+
+/* Changes what was prepared on a block, but for a mark that was set again meanwhile. Returns what
+   is to be freed, or left to its end. In timeline mode the stream has reached job->target. All
+   threads are held. */
+HOSTCACHE_UNUSED static HC_USE *HC_I(forget_block)(HC_BLOCK *block,
+                                                   struct HC_I(forgetting) *job) {
+  HC_USE *found, *last, *alone = NULL;
+  int early;
+  if (HC_I(state_of)(block) != HOSTCACHE_ACTIVE) return NULL;
+  found = HC_I(mark_of)(block, job->stream);
   if (found) {
     alone = found->early_event;
+    early = found->early;
+    if (HC_I(all_marks)(block) & job->bit) early = HOSTCACHE_EARLY_NONE;
     found->early = HOSTCACHE_EARLY_NONE;
     found->early_event = NULL;
+    if (early == HOSTCACHE_EARLY_EVENT) {
+      found->kind = HOSTCACHE_USE_EVENT;
+      found->event = alone->event;
+      found->has_event = alone->has_event;
+      alone->has_event = 0;
+    } else if (found->value <= job->target &&
+               (early == HOSTCACHE_EARLY_OVER || found->kind == HOSTCACHE_USE_VALUE)) {
+      HC_I(set_use_count)(block, HC_I(use_count)(block) - 1);
+      last = HC_I(use_at)(block, HC_I(use_count)(block));
+      if (found != last) *found = *last;
+    }
   }
-  if (HC_I(is_unknown_of)(block, job->stream)) block->unknown_over = 0;
-  hostcache_unlock(block->lock);
-  HC_I(event_leave)(self, alone);
+  if (HC_I(is_unknown_of)(block, job->stream) && block->unknown_over == HOSTCACHE_EARLY_OVER)
+    HC_I(set_unknown_uses)(block, 0);
+  block->unknown_over = HOSTCACHE_EARLY_NONE;
+  return alone;
 }
 
-/* Changes what was prepared. In timeline mode the stream has reached job->target. */
-HOSTCACHE_UNUSED static void HC_I(forget_commit)(HC_BLOCK *block, struct HC_I(forgetting) *job) {
-  HC_USE *found, *last, *alone = NULL;
-  hostcache_lock(block->lock);
-  found = block->state == HOSTCACHE_ACTIVE ? HC_I(mark_of)(block, job->stream) : NULL;
-  if (found && found->early == HOSTCACHE_EARLY_EVENT) {
-    alone = found->early_event;
-    found->kind = HOSTCACHE_USE_EVENT;
-    found->event = alone->event;
-    found->has_event = alone->has_event;
-    found->early = HOSTCACHE_EARLY_NONE;
-    found->early_event = NULL;
-  } else if (found && found->value <= job->target &&
-             (found->early == HOSTCACHE_EARLY_OVER || found->kind == HOSTCACHE_USE_VALUE)) {
-    last = HC_I(use_at)(block, --block->use_count);
-    if (found != last) *found = *last;
+/* Changes all that was prepared. 0, or -1 if the threads cannot be held. */
+HOSTCACHE_UNUSED static int HC_I(forget_commit)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+  HC_USE *all = NULL, *alone;
+  HC_SLAB *slab = NULL;
+  HC_BLOCK *block;
+  unsigned i = 0;
+  if (HC_I(stop)(self)) return -1;
+  while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
+    alone = HC_I(forget_block)(block, job);
+    if (!alone) continue;
+    alone->next = all;
+    all = alone;
   }
-  if (HC_I(is_unknown_of)(block, job->stream) && block->unknown_over) {
-    block->unknown_uses = 0;
-    block->unknown_over = 0;
+  HC_I(go_on)(self);
+  for (; all; all = alone) {
+    alone = all->next;
+    HC_I(event_leave)(self, all);
   }
-  hostcache_unlock(block->lock);
-  if (alone) HOSTCACHE_FREE(alone);
+  return 0;
 }
 
-/* Is a thread recording the uses of this block, and may it be on the stream? */
-HOSTCACHE_UNUSED static int HC_I(is_recording)(HC_BLOCK *block, struct HC_I(forgetting) *job) {
-  int is;
-  hostcache_lock(block->lock);
-  is = block->state == HOSTCACHE_FREEING || block->state == HOSTCACHE_DEFERRED || block->pushing;
-  is = is && (HC_I(mark_of)(block, job->stream) ||
-              (block->unknown_uses == 1 && HC_I(same_stream)(block->unknown_stream, job->stream)));
-  hostcache_unlock(block->lock);
+/* Is a thread recording the uses of a block, and may it be on the stream? -1 if the threads cannot
+   be held. */
+HOSTCACHE_UNUSED static int HC_I(is_recording)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+  HC_SLAB *slab = NULL;
+  HC_BLOCK *block;
+  unsigned i = 0, state;
+  int is = 0;
+  if (HC_I(stop)(self)) return -1;
+  while (!is && (block = HC_I(next_block)(self, &slab, &i)) != NULL) {
+    state = HC_I(state_of)(block);
+    if (state != HOSTCACHE_FREEING && state != HOSTCACHE_DEFERRED) continue;
+    is = (HC_I(all_marks)(block) & job->bit) != 0 || HC_I(mark_of)(block, job->stream) ||
+         (HC_I(unknown_uses)(block) == 1 && HC_I(same_stream)(block->unknown_stream, job->stream));
+  }
+  HC_I(go_on)(self);
   return is;
 }
 
-/* Does anything wait, pushed up to that ticket, that may still ask the stream? */
-HOSTCACHE_UNUSED static int HC_I(waits_on)(HC_CACHE *self, struct HC_I(forgetting) *job,
-                                           uint64_t ticket) {
-  HC_USE *use;
-  int found;
-  if (job->queue && HC_I(queue_holds)(job->queue, ticket)) return 1;
-  hostcache_lock(&self->loose.lock);
-  use = self->loose.head;
+/* Does anything of a thread's wait, pushed up to that ticket, that may still ask the stream?
+   *queue: the stream's, if it is that. The thread is held. */
+HOSTCACHE_UNUSED static int HC_I(thread_waits_on)(HC_THREAD *thread, struct HC_I(forgetting) *job,
+                                                  uint64_t ticket, HC_QUEUE **queue) {
+  const HC_USE *use = thread->loose.head;
+  *queue = HC_I(queue_of)(thread, job->lane);
+  if (*queue && (*queue)->head && (*queue)->head->ticket <= ticket) return 1;
+  *queue = NULL;
   while (use && (use->kind == HOSTCACHE_USE_EVENT ||
                  !HC_I(same_stream)(use->stream, job->stream)))
     use = use->next;
-  found = use && use->ticket <= ticket;
-  hostcache_unlock(&self->loose.lock);
-  return found;
+  return use && use->ticket <= ticket;
 }
 
-/* Waits until nothing does. */
-HOSTCACHE_UNUSED static void HC_I(wait_queued)(HC_CACHE *self, struct HC_I(forgetting) *job,
+/* Waits until nothing does, in any thread's queues. 0, or -1 if one cannot be held. */
+HOSTCACHE_UNUSED static int HC_I(wait_queued)(HC_CACHE *self, struct HC_I(forgetting) *job,
                                                uint64_t ticket) {
+  HC_THREAD *own = HC_I(here_already)(self), *thread = &self->common;
+  HC_THREAD *next = HC_I(threads)(self);
   unsigned attempt;
-  for (attempt = 0; HC_I(waits_on)(self, job, ticket); attempt++) {
-    if (job->queue && !job->tally.no_wait && HC_I(queue_holds)(job->queue, ticket))
-      (void)HC_I(wait_head)(self, job->queue, ticket, &job->tally);
-    if (job->queue) HC_I(poll_queue)(self, job->queue, &job->tally);
-    HC_I(poll_loose)(self, HC_LOOSE_PER_POLL, &job->tally);
-    if (attempt > 0) hostcache_pause(attempt);
+  for (; thread; thread = next, next = next ? next->next : NULL) {
+    for (attempt = 0;; attempt++) {
+      HC_QUEUE *queue = NULL;
+      int still;
+      if (HC_I(hold)(self, thread, own)) return -1;
+      still = HC_I(thread_waits_on)(thread, job, ticket, &queue);
+      HC_I(let_go)(thread, own);
+      if (!still) break;
+      if (queue && !job->tally.no_wait)
+        (void)HC_I(wait_head)(self, thread, own, queue, ticket, &job->tally);
+      if (queue) HC_I(poll_queue)(self, thread, own, queue, &job->tally);
+      HC_I(poll_loose)(self, thread, own, HC_LOOSE_PER_POLL, &job->tally);
+      if (attempt > 0) hostcache_pause(attempt);
+    }
   }
+  return 0;
 }
 
 /* The second step: waits for what is pending on the stream, and for what active blocks wait for. */
@@ -4755,7 +6629,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget_wait)(HC_CACHE *self,
                                                            struct HC_I(forgetting) *job) {
   HOSTCACHE_LOCAL(HC_USE, last);
   if (!HC_HAS_TIMELINE && !self->config.streams_die_idle) return HOSTCACHE_OK;
-  HC_I(wait_queued)(self, job, HC_I(last_ticket)(self));
+  if (HC_I(wait_queued)(self, job, HC_I(next_epoch)(self))) return HC_I(forget_refused)(self, NULL);
   if (HC_HAS_TIMELINE && job->target > 0) {
     memset((void *)last, 0, sizeof *last);
     last->stream = job->stream;
@@ -4767,7 +6641,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget_wait)(HC_CACHE *self,
 
 /* One thread at a time forgets a stream, since what it has prepared is its own: waits until no
    other one does. */
-HOSTCACHE_UNUSED static void HC_I(forget_begin)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+HOSTCACHE_RARE static void HC_I(forget_begin)(HC_CACHE *self, struct HC_I(forgetting) *job) {
   struct HC_I(forgetting) *other;
   unsigned attempt;
   for (attempt = 0;; attempt++) {
@@ -4784,7 +6658,7 @@ HOSTCACHE_UNUSED static void HC_I(forget_begin)(HC_CACHE *self, struct HC_I(forg
   }
 }
 
-HOSTCACHE_UNUSED static void HC_I(forget_end)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+HOSTCACHE_RARE static void HC_I(forget_end)(HC_CACHE *self, struct HC_I(forgetting) *job) {
   struct HC_I(forgetting) **at;
   hostcache_lock(&self->streams_lock);
   for (at = &self->forgets; *at != job;) at = &(*at)->next;
@@ -4792,14 +6666,89 @@ HOSTCACHE_UNUSED static void HC_I(forget_end)(HC_CACHE *self, struct HC_I(forget
   hostcache_unlock(&self->streams_lock);
 }
 
+/* Is a block that does not wait yet marked by the stream of a lane? All threads are held. */
+HOSTCACHE_UNUSED static int HC_I(lane_is_marked)(HC_CACHE *self, const HC_LANE *lane) {
+  HC_SLAB *slab = NULL;
+  HC_BLOCK *block;
+  unsigned i = 0, state;
+  while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
+    state = HC_I(state_of)(block);
+    if (!HC_I(is_handed_out)(state) && state != HOSTCACHE_DEFERRED) continue;
+    if ((HC_I(all_marks)(block) & lane->bit) || HC_I(mark_of)(block, lane->stream)) return 1;
+  }
+  return 0;
+}
+
+/* Takes the lane out of the table and out of what threads remember, and ends the events of its
+   pools. What waits in its queues goes on waiting. It stays, if a block was marked by the stream
+   meanwhile: that is a mark by the next stream of the handle. 0, or -1 if the threads cannot be
+   held. */
+HOSTCACHE_RARE static int HC_I(lane_leave)(HC_CACHE *self, HC_LANE *lane) {
+  HC_THREAD *thread, *next;
+  HC_LANE **at;
+  unsigned i;
+  int refused = 0;
+  if (HC_I(stop)(self)) return -1;
+  if (HC_I(lane_is_marked)(self, lane)) {
+    HC_I(go_on)(self);
+    return 0;
+  }
+  hostcache_lock(&self->streams_lock);
+  at = &self->buckets[HC_I(stream_bucket)(lane->stream)];
+  while (*at && *at != lane) at = &(*at)->next;
+  if (*at) {
+    *at = lane->next;
+    lane->next = self->leaving;
+    self->leaving = lane;
+    lane->live = 0;
+    lane->leaving = 1;
+  }
+  hostcache_unlock(&self->streams_lock);
+  thread = &self->common;
+  for (next = HC_I(threads)(self); thread; thread = next, next = next ? next->next : NULL)
+    for (i = 0; i < HC_KNOWN; i++)
+      if (thread->known[i] == lane) thread->known[i] = NULL;
+  HC_I(go_on)(self);
+
+  thread = &self->common;
+  for (next = HC_I(threads)(self); thread; thread = next, next = next ? next->next : NULL) {
+    HC_THREAD *own = HC_I(here_already)(self);
+    HC_EVENT *pool = NULL;
+    uint32_t count = 0;
+    HC_QUEUE *queue;
+    if (HC_I(hold)(self, thread, own)) {
+      refused = 1;
+      continue;
+    }
+    queue = HC_I(queue_of)(thread, lane);
+    if (queue && !hostcache_u32_load_acquire(&queue->claimed)) /* else the claimer does */
+      pool = HC_I(queue_unclaim)(queue, &count);
+    HC_I(let_go)(thread, own);
+    HC_I(pool_end)(self, pool, count);
+  }
+  if (refused || HC_I(stop)(self)) return 0; /* then the lane is not used again */
+  hostcache_lock(&self->streams_lock);
+  for (at = &self->leaving; *at && *at != lane;) at = &(*at)->next;
+  if (*at) {
+    *at = lane->next;
+    lane->next = self->retired;
+    self->retired = lane;
+    lane->leaving = 0;
+  }
+  hostcache_unlock(&self->streams_lock);
+  HC_I(go_on)(self);
+  return 0;
+}
+
 HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
                                                       struct HC_I(forgetting) *job) {
-  HC_TALLY of_others = {0, 0, 0, 0}; /* what fails there is not this call's, and on_error hears */
+  HC_TALLY of_others = {0, 0, 0, 0, 0, 0, 0}; /* what fails there is not this call's, and on_error
+                                              hears */
   hostcache_result result = HOSTCACHE_OK;
   HC_SLAB *slab;
   HC_BLOCK *block;
   unsigned i, attempt;
-  int busy = 1;
+  int recording;
 
   HC_I(drain_deferred)(self, &of_others);
   for (slab = NULL, i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;) {
@@ -4807,23 +6756,21 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
     if (result != HOSTCACHE_OK) break;
   }
   if (result == HOSTCACHE_OK) result = HC_I(forget_wait)(self, job);
+  if (result == HOSTCACHE_OK && HC_I(forget_commit)(self, job))
+    result = HC_I(forget_refused)(self, NULL);
   if (result != HOSTCACHE_OK) {
-    for (slab = NULL, i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;)
-      HC_I(forget_undo)(self, block, job);
+    HC_I(forget_undo)(self, job);
     return result;
   }
-  for (slab = NULL, i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;)
-    HC_I(forget_commit)(block, job);
-
-  for (attempt = 0; busy; attempt++) {
-    busy = 0;
+  for (attempt = 0; (recording = HC_I(is_recording)(self, job)) > 0; attempt++) {
     HC_I(drain_deferred)(self, &of_others);
-    for (slab = NULL, i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;)
-      busy |= HC_I(is_recording)(block, job);
-    if (busy) hostcache_pause(attempt);
+    hostcache_pause(attempt);
   }
-  if (HC_HAS_TIMELINE || self->config.streams_die_idle) HC_I(wait_queued)(self, job, UINT64_MAX);
-  if (job->queue) HC_I(queue_leave)(self, job->queue);
+  if (recording < 0) return HC_I(forget_refused)(self, NULL);
+  if ((HC_HAS_TIMELINE || self->config.streams_die_idle) &&
+      HC_I(wait_queued)(self, job, UINT64_MAX))
+    return HC_I(forget_refused)(self, NULL);
+  if (job->lane && HC_I(lane_leave)(self, job->lane)) return HC_I(forget_refused)(self, NULL);
   return HOSTCACHE_OK;
 }
 
@@ -4833,30 +6780,29 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
 
 /* Lets a quarantined block go on, now that the device is idle: a step at a time, as the events of
    its untold uses are ended without a lock. Non-zero: there is more to do. */
-HOSTCACHE_UNUSED static int HC_I(release_step)(HC_CACHE *self, HC_BLOCK *block) {
+HOSTCACHE_RARE static int HC_I(release_step)(HC_CACHE *self, HC_BLOCK *block) {
+  HC_THREAD *own = HC_I(here_already)(self), *home;
   HOSTCACHE_LOCAL(HC_EVENT, event);
-  int has_event = 0, ready = 0;
+  int has_event = 0;
   uint32_t i;
 
-  hostcache_lock(&self->segments_lock);
-  hostcache_lock(block->lock);
-  if (block->state == HOSTCACHE_QUARANTINED) {
-    for (i = 0; i < block->use_count && !has_event; i++) {
+  if (HC_I(state_of)(block) != HOSTCACHE_QUARANTINED) return 0;
+  home = HC_I(hold_home)(self, block, own);
+  if (!home) return 0;
+  if (HC_I(state_of)(block) == HOSTCACHE_QUARANTINED) {
+    for (i = 0; i < HC_I(use_count)(block) && !has_event; i++) {
       HC_USE *use = HC_I(use_at)(block, i);
       if (use->fate != HOSTCACHE_FATE_UNTOLD || !use->has_event) continue;
       memcpy((void *)event, (const void *)&use->event, sizeof *event);
       use->has_event = 0;
       has_event = 1;
     }
-    ready = !has_event && block->outstanding == 0;
-    if (ready)
-      HC_I(block_ready)(self, block);
+    if (!has_event && block->outstanding == 0)
+      HC_I(block_ready)(self, home, block, home == own);
     else if (!has_event)
-      HC_I(turn)(self, block, HOSTCACHE_WAITING);
+      HC_I(turn)(self, home, block, HOSTCACHE_WAITING);
   }
-  hostcache_unlock(block->lock);
-  if (ready) HC_I(coalesce)(self, block);
-  hostcache_unlock(&self->segments_lock);
+  HC_I(let_go)(home, own);
   if (has_event) HC_I(event_destroy)(self, event);
   return has_event;
 }
@@ -4869,53 +6815,75 @@ extern "C" {
 #endif
 
 /* The i-th lock that a cache holds itself, with its rank, or NULL after the last. */
-HOSTCACHE_UNUSED static hostcache_mutex *HC_I(lock_by_number)(HC_CACHE *self, unsigned i,
+HOSTCACHE_RARE static hostcache_mutex *HC_I(lock_by_number)(HC_CACHE *self, unsigned i,
                                                               unsigned *rank) {
-  *rank = HOSTCACHE_RANK_BLOCK;
-  if (i < HC_BLOCK_LOCKS) return &self->block_locks[i];
-  i -= HC_BLOCK_LOCKS;
-  *rank = i == 0   ? HOSTCACHE_RANK_CHECK
-          : i == 1 ? HOSTCACHE_RANK_STREAMS
-          : i == 2 ? HOSTCACHE_RANK_QUEUE
-          : i == 3 ? HOSTCACHE_RANK_SEGMENTS
-                   : HOSTCACHE_RANK_STATS;
-  return i == 0   ? &self->check_lock
-         : i == 1 ? &self->streams_lock
-         : i == 2 ? &self->loose.lock
+  *rank = i == 0   ? HOSTCACHE_RANK_THREADS
+          : i == 1 ? HOSTCACHE_RANK_COMMON
+          : i == 2 ? HOSTCACHE_RANK_STREAMS
+                   : HOSTCACHE_RANK_SEGMENTS;
+  return i == 0   ? &self->threads_lock
+         : i == 1 ? &self->common.lock
+         : i == 2 ? &self->streams_lock
          : i == 3 ? &self->segments_lock
-         : i == 4 ? &self->stats_lock
                   : NULL;
 }
 
-/* Frees the bookkeeping. Nobody uses the cache any more. */
-HOSTCACHE_UNUSED static void HC_I(dispose)(HC_CACHE *self) {
-  HC_QUEUE *queue = (HC_QUEUE *)self->queues, *next_queue;
-  HC_SLAB *slab = (HC_SLAB *)self->slabs, *next_slab;
-  HC_USE *use, *next_use;
-  unsigned i, rank;
-  for (; queue; queue = next_queue) {
-    next_queue = queue->next;
-    if (queue->pool) HOSTCACHE_FREE(queue->pool);
-    hostcache_mutex_destroy(&queue->lock);
-    HOSTCACHE_FREE(queue);
+HOSTCACHE_RARE static void HC_I(dispose_lanes)(HC_LANE *lane) {
+  HC_LANE *next;
+  for (; lane; lane = next) {
+    next = lane->next;
+    HOSTCACHE_FREE(lane);
   }
-  for (use = self->loose.head; use; use = next_use) {
-    next_use = use->next;
+}
+
+/* Frees what stands in a chain of uses without a block. */
+HOSTCACHE_RARE static void HC_I(dispose_uses)(HC_USE *use) {
+  HC_USE *next;
+  for (; use; use = next) {
+    next = use->next;
     if (!use->block) HOSTCACHE_FREE(use);
   }
-  for (use = self->untold; use; use = next_use) {
-    next_use = use->next;
-    HOSTCACHE_FREE(use);
+}
+
+HOSTCACHE_RARE static void HC_I(dispose_thread)(HC_THREAD *thread) {
+  uint32_t i;
+  for (i = 0; i < thread->queue_room; i++) {
+    HC_QUEUE *queue = thread->queues[i];
+    if (queue && queue->pool) HOSTCACHE_FREE(queue->pool);
+    if (queue) HOSTCACHE_FREE(queue);
   }
+  if (thread->queues) HOSTCACHE_FREE(thread->queues);
+  HC_I(dispose_uses)(thread->loose.head);
+}
+
+/* Frees the bookkeeping. Nobody uses the cache any more; threads that have records in it may live
+   on, and end at this moment. */
+HOSTCACHE_RARE static void HC_I(dispose)(HC_CACHE *self) {
+  HC_THREAD *thread = HC_I(threads)(self), *next_thread;
+  HC_SLAB *slab = (HC_SLAB *)self->slabs, *next_slab;
+  unsigned i, rank;
+  for (; thread; thread = next_thread) {
+    next_thread = thread->next;
+    hostcache_guest_remove(&thread->guest);
+    HC_I(dispose_thread)(thread);
+    hostcache_mutex_destroy(&thread->lock);
+    HOSTCACHE_FREE(thread);
+  }
+  HC_I(dispose_thread)(&self->common);
+  HC_I(dispose_uses)(self->untold);
+  for (i = 0; i < HC_STREAM_BUCKETS; i++) HC_I(dispose_lanes)(self->buckets[i]);
+  HC_I(dispose_lanes)(self->retired);
+  HC_I(dispose_lanes)(self->leaving);
   for (; slab; slab = next_slab) {
     next_slab = slab->next;
     for (i = 0; i < HC_RECORDS; i++)
-      if (slab->blocks[i].more) HOSTCACHE_FREE(slab->blocks[i].more);
+      if (HC_I(slab_block)(slab, i)->more) HOSTCACHE_FREE(HC_I(slab_block)(slab, i)->more);
     HOSTCACHE_FREE(slab);
   }
-  hostcache_index_dispose(&self->index, &self->stock.shelves);
+  hostcache_index_dispose(&self->index, &self->spares.shelves);
   for (i = 0; i < self->locks_made; i++)
     hostcache_mutex_destroy(HC_I(lock_by_number)(self, i, &rank));
+  hostcache_guests_close();
   HOSTCACHE_FREE(self);
 }
 
@@ -4925,9 +6893,8 @@ HOSTCACHE_UNUSED static size_t HC_I(cached_bound)(size_t max_cached_bytes) {
   return max_cached_bytes == HOSTCACHE_NONE ? 0 : max_cached_bytes;
 }
 
-/* Fills in the defaults. ARGUMENT for what contradicts itself, UNSUPPORTED for what is not built
-   yet. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(configure)(hostcache_config *config) {
+/* Fills in the defaults. ARGUMENT for what contradicts itself. */
+HOSTCACHE_RARE static hostcache_result HC_I(configure)(hostcache_config *config) {
   const size_t most = (size_t)PTRDIFF_MAX / 2;
   size_t unit;
   if (config->alignment == 0) config->alignment = 512;
@@ -4954,8 +6921,6 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(configure)(hostcache_config *confi
   if (config->max_reserved_bytes && config->reserve_segment_bytes > config->max_reserved_bytes)
     return HOSTCACHE_ERR_ARGUMENT;
   if (config->max_reserved_percent > 100) return HOSTCACHE_ERR_ARGUMENT;
-  if (config->thread_cache_bytes && config->thread_cache_bytes != HOSTCACHE_NONE)
-    return HOSTCACHE_ERR_UNSUPPORTED;
 
   if (config->max_split_size < unit * config->class_steps) /* below, classes are no whole pages */
     config->max_split_size = unit * config->class_steps;
@@ -4971,30 +6936,30 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(configure)(hostcache_config *confi
 }
 
 /* Gets the segment that the config asks for at creation. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(reserve_segment)(HC_CACHE *self) {
+HOSTCACHE_RARE static hostcache_result HC_I(reserve_segment)(HC_CACHE *self) {
   const size_t size = self->config.reserve_segment_bytes;
   hostcache_result result;
   hostcache_status status;
   HC_BLOCK *range = NULL;
-  HC_STOCK stock;
+  HC_SPARES spares;
   hostcache_lock(&self->segments_lock);
-  if (!HC_I(stock_for_segment)(self, &stock)) return HOSTCACHE_ERR_NO_METADATA;
+  if (!HC_I(spares_for_segment)(self, &spares)) return HOSTCACHE_ERR_NO_METADATA;
   self->claimed = size;
   hostcache_unlock(&self->segments_lock);
-  result = HC_I(segment_get)(self, size, HOSTCACHE_KIND_RESERVE, &stock, &range, &status);
+  result = HC_I(segment_get)(self, size, HOSTCACHE_KIND_RESERVE, &spares, &range, &status);
   if (result == HOSTCACHE_ERR_OUT_OF_MEMORY)
     HC_I(tell)(self, result, status.code, "HC_MEM_ALLOC failed for reserve_segment_bytes", NULL);
   if (result != HOSTCACHE_OK) hostcache_lock(&self->segments_lock);
   self->wanted = size;
-  HC_I(stock_return)(self, &stock);
-  hostcache_unlock(&self->segments_lock);
+  HC_I(spares_return)(self, &spares);
   if (result == HOSTCACHE_OK) HC_I(make_ready)(self, range);
+  hostcache_unlock(&self->segments_lock);
   return result;
 }
 
 /* Lowers the cap to the part of the budget that the config asks for. Before any other thread knows
    of the cache. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(bound_by_budget)(HC_CACHE *self) {
+HOSTCACHE_RARE static hostcache_result HC_I(bound_by_budget)(HC_CACHE *self) {
   const int64_t percent = self->config.max_reserved_percent;
   hostcache_budget budget;
   int64_t most;
@@ -5014,14 +6979,15 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(bound_by_budget)(HC_CACHE *self) {
 }
 
 /* What every function asks first. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(enter)(const HC_CACHE *self) {
+HOSTCACHE_INLINE hostcache_result HC_I(enter)(const HC_CACHE *self) {
   if (!self) return HOSTCACHE_ERR_ARGUMENT;
   if (self->process != hostcache_process()) return HOSTCACHE_ERR_FORKED;
   return HOSTCACHE_OK;
 }
 
-HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **out, const hostcache_config *given,
-                                         HC_CTX ctx) {
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **out,
+                                                        const hostcache_config *given,
+                                                        HC_CTX ctx) {
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
   hostcache_result result;
   hostcache_mutex *lock;
@@ -5040,10 +7006,20 @@ HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **out, const hostcache_config 
   self->ctx = ctx;
   self->config = config;
   self->process = hostcache_process();
+  self->asymmetric = hostcache_barrier_ready();
+  self->number = hostcache_guests_open();
+  self->here_place = hostcache_here_place(self->number);
+  self->epoch = 1;
+  self->unit_shift = hostcache_log2(config.alignment);
+  self->steps_shift = hostcache_log2(config.class_steps);
+  if (config.thread_cache_bytes != HOSTCACHE_NONE) HC_I(size_bins)(self);
+  self->common.cache = self;
+  self->common.shared = HOSTCACHE_THREADS != HOSTCACHE_THREADS_NONE;
   self->stats.max_split_size =
       config.max_split_size > (size_t)PTRDIFF_MAX ? INT64_MAX : (int64_t)config.max_split_size;
   self->max_reserved = config.max_reserved_bytes ? config.max_reserved_bytes : SIZE_MAX;
   self->max_cached = HC_I(cached_bound)(config.max_cached_bytes);
+  self->common.limit = self->common.shared ? 0 : HC_I(stock_limit)(self);
   hostcache_index_init(&self->index, config.alignment);
   while ((lock = HC_I(lock_by_number)(self, self->locks_made, &rank)) != NULL) {
     if (hostcache_mutex_init(lock, rank)) {
@@ -5063,49 +7039,191 @@ HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **out, const hostcache_config 
   return HOSTCACHE_OK;
 }
 
-HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *self) {
+/* What the threads have counted, and what it comes to together. */
+struct HC_I(totals) {
+  HC_FLOW handed, pending, quarantined, used, requested, oversize;
+  int64_t wasted_peak, stocked, stocked_bytes, stocked_peak;
+  int64_t put, put_bytes; /* into stocks, ever */
+  int64_t misses, records, queries;
+};
+
+HOSTCACHE_RARE static void HC_I(add_flow)(HC_FLOW *to, const HC_FLOW *flow) {
+  to->in = HC_I(sum)(to->in, flow->in);
+  to->out = HC_I(sum)(to->out, flow->out);
+  to->in_bytes = HC_I(sum)(to->in_bytes, flow->in_bytes);
+  to->out_bytes = HC_I(sum)(to->out_bytes, flow->out_bytes);
+  to->peak = HC_I(sum)(to->peak, flow->peak);
+  to->peak_bytes = HC_I(sum)(to->peak_bytes, flow->peak_bytes);
+}
+
+HOSTCACHE_UNUSED static int64_t HC_I(bytes_of)(int64_t count, size_t size) {
+  return (int64_t)((uint64_t)count * size);
+}
+
+/* Adds what one thread has counted. It is held. */
+HOSTCACHE_RARE static void HC_I(add_thread)(const HC_CACHE *self, HC_THREAD *thread,
+                                              struct HC_I(totals) *to) {
+  size_t i, most;
+  HC_I(note_pending)(thread);
+  HC_I(add_flow)(&to->handed, &thread->handed);
+  HC_I(add_flow)(&to->pending, &thread->pending);
+  HC_I(add_flow)(&to->quarantined, &thread->quarantined);
+  HC_I(add_flow)(&to->used, &thread->used);
+  HC_I(add_flow)(&to->requested, &thread->requested);
+  HC_I(add_flow)(&to->oversize, &thread->oversize);
+  for (i = 0; i < HC_BINS && self->class_size[i]; i++) {
+    const HC_BIN *bin = &thread->bins[i];
+    const int64_t freed = bin->put - bin->completed;
+    const size_t size = self->class_size[i];
+    const HC_FLOW of_bin = {bin->got, freed, HC_I(bytes_of)(bin->got, size),
+                            HC_I(bytes_of)(freed, size), 0, 0};
+    HC_I(add_flow)(&to->handed, &of_bin);
+    HC_I(add_flow)(&to->used, &of_bin);
+    to->stocked += bin->put + bin->traded - bin->got;
+    to->put = HC_I(sum)(to->put, bin->put);
+    to->put_bytes = HC_I(sum)(to->put_bytes, HC_I(bytes_of)(bin->put, size));
+  }
+  to->stocked_bytes += (int64_t)thread->stock_bytes;
+  most = thread->most > thread->mark ? thread->most : thread->mark;
+  if (thread->stock_bytes > most) most = thread->stock_bytes; /* it is about to note that */
+  to->stocked_peak += (int64_t)most;
+  to->wasted_peak += thread->wasted_peak;
+  to->misses += thread->misses;
+  to->records += thread->records;
+  to->queries += thread->queries;
+}
+
+HOSTCACHE_RARE static hostcache_stat HC_I(stat_of)(int64_t in, int64_t out, int64_t peak) {
+  hostcache_stat stat;
+  stat.current = HC_I(sum)(in, -out);
+  stat.peak = peak;
+  stat.allocated = in;
+  stat.freed = out;
+  return stat;
+}
+
+/* What a hostcache_stat counts is also in stocks and bins: `amount` is there, of `put` that ever
+   came. (What leaves these for a heap comes once more there, so it counts as gone here.) */
+HOSTCACHE_RARE static void HC_I(stat_raise)(hostcache_stat *stat, int64_t amount, int64_t put,
+                                              int64_t peak) {
+  stat->current = HC_I(sum)(stat->current, amount);
+  stat->allocated = HC_I(sum)(stat->allocated, put);
+  stat->freed = HC_I(sum)(stat->freed, HC_I(sum)(put, -amount));
+  stat->peak = HC_I(sum)(stat->peak, peak);
+}
+
+/* The figures, as they were counted since the cache was made. Peaks are exact as long as no thread
+   has a stock; then those of what is in use count what the stocks hold, and those of what waits are
+   the sums of the threads' own. All threads (if they can be) and segments_lock are held. */
+HOSTCACHE_RARE static void HC_I(sum_up)(HC_CACHE *self, hostcache_stats *stats) {
+  struct HC_I(totals) all;
+  const int is_exact =
+      !HC_I(threads)(self) && self->common.limit == 0 && self->direct.in == 0;
+  const int64_t binned = (int64_t)self->binned_bytes;
+  HC_THREAD *thread;
+  int64_t in_bins = 0, split_peak;
+  size_t i;
+
+  memset((void *)&all, 0, sizeof all);
+  HC_I(add_flow)(&all.handed, &self->direct);
+  HC_I(add_flow)(&all.used, &self->direct);
+  HC_I(add_flow)(&all.requested, &self->direct_requested);
+  HC_I(add_thread)(self, &self->common, &all);
+  for (thread = HC_I(threads)(self); thread; thread = thread->next)
+    HC_I(add_thread)(self, thread, &all);
+  for (i = 0; i < HC_BINS; i++) {
+    const HC_BLOCK *batch = self->batches[i];
+    for (; batch; batch = batch->next) in_bins += batch->in.batch.count;
+  }
+  *stats = self->stats;
+  if (!is_exact) {
+    all.handed.peak = all.used.peak = self->lent.peak;
+    all.handed.peak_bytes = all.used.peak_bytes = self->lent_bytes.peak;
+    all.requested.peak_bytes = self->lent_requested.peak;
+    all.wasted_peak = self->lent_wasted.peak;
+    all.oversize.peak = self->lent_oversize.peak;
+  }
+  stats->allocation = HC_I(stat_of)(all.handed.in, all.handed.out, all.handed.peak);
+  stats->allocated_bytes =
+      HC_I(stat_of)(all.handed.in_bytes, all.handed.out_bytes, all.handed.peak_bytes);
+  stats->active = HC_I(stat_of)(all.used.in, all.used.out, all.used.peak);
+  stats->active_bytes =
+      HC_I(stat_of)(all.used.in_bytes, all.used.out_bytes, all.used.peak_bytes);
+  stats->requested_bytes =
+      HC_I(stat_of)(all.requested.in_bytes, all.requested.out_bytes, all.requested.peak_bytes);
+  stats->wasted_bytes = HC_I(stat_of)(HC_I(rest)(all.used.in_bytes, all.requested.in_bytes),
+                                      HC_I(rest)(all.used.out_bytes, all.requested.out_bytes),
+                                      all.wasted_peak);
+  stats->pending = HC_I(stat_of)(all.pending.in, all.pending.out, all.pending.peak);
+  stats->pending_bytes =
+      HC_I(stat_of)(all.pending.in_bytes, all.pending.out_bytes, all.pending.peak_bytes);
+  stats->quarantined =
+      HC_I(stat_of)(all.quarantined.in, all.quarantined.out, all.quarantined.peak);
+  stats->quarantined_bytes = HC_I(stat_of)(
+      all.quarantined.in_bytes, all.quarantined.out_bytes, all.quarantined.peak_bytes);
+  stats->oversize_allocations =
+      HC_I(stat_of)(all.oversize.in, all.oversize.out, all.oversize.peak);
+
+  split_peak = all.stocked_peak + (int64_t)self->binned_peak;
+  HC_I(stat_raise)(&stats->cached_bytes, all.stocked_bytes + binned, all.put_bytes, split_peak);
+  HC_I(stat_raise)(&stats->inactive_split_bytes, all.stocked_bytes + binned, all.put_bytes,
+                   split_peak);
+  split_peak >>= self->unit_shift; /* no more blocks than that */
+  if (split_peak > self->lent.peak + in_bins) split_peak = self->lent.peak + in_bins;
+  if (split_peak < all.stocked + in_bins) split_peak = all.stocked + in_bins;
+  HC_I(stat_raise)(&stats->inactive_split, all.stocked + in_bins, all.put, split_peak);
+
+  stats->num_misses = all.misses;
+  stats->num_hits = HC_I(sum)(all.handed.in, -all.misses);
+  stats->num_event_record = all.records;
+  stats->num_event_query = all.queries;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *self) {
   hostcache_result result = HC_I(enter)(self);
-  HC_TALLY tally = {0, 0, 0, 0};
-  HC_QUEUE *queue;
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  hostcache_stats stats;
+  HC_THREAD *thread, *next;
   HC_USE *use;
-  int64_t in_use, left;
+  int64_t left;
+  int refused;
+  uint32_t i;
   if (result != HOSTCACHE_OK) return result;
 
   HC_I(drain_deferred)(self, &tally);
   HC_I(poll)(self, SIZE_MAX, &tally);
-  hostcache_lock(&self->stats_lock);
-  in_use = self->stats.active.current - self->stats.quarantined.current;
-  hostcache_unlock(&self->stats_lock);
-  if (in_use > 0) return HOSTCACHE_ERR_BUSY;
+  refused = HC_I(stop)(self);
+  hostcache_lock(&self->segments_lock);
+  HC_I(sum_up)(self, &stats);
+  hostcache_unlock(&self->segments_lock);
+  if (!refused) HC_I(go_on)(self);
+  if (stats.active.current > stats.quarantined.current) return HOSTCACHE_ERR_BUSY;
 
+  hostcache_lock(&self->segments_lock);
+  HC_I(all_empty)(self); /* whatever the system says: nobody else is there to be held */
+  hostcache_unlock(&self->segments_lock);
   (void)HC_I(bins_trim)(self, 0, UINT64_MAX);
-  for (queue = (HC_QUEUE *)self->queues; queue; queue = queue->next)
-    while (queue->pool_count > 0) HC_I(event_destroy)(self, &queue->pool[--queue->pool_count]);
-  left = self->stats.segment.current;
-  for (use = self->loose.head; use; use = use->next) left += !use->block;
-  if (self->untold) left++;
+  left = self->stats.segment.current + (self->untold != NULL);
+  thread = &self->common;
+  for (next = HC_I(threads)(self); thread; thread = next, next = next ? next->next : NULL) {
+    for (i = 0; i < thread->queue_room; i++) {
+      HC_QUEUE *queue = thread->queues[i];
+      while (queue && queue->pool_count > 0)
+        HC_I(event_destroy)(self, &queue->pool[--queue->pool_count]);
+    }
+    for (use = thread->loose.head; use; use = use->next) left += !use->block;
+  }
   HC_I(dispose)(self);
   return left > 0 ? HOSTCACHE_ERR_LEAKED : HOSTCACHE_OK;
 }
 
-HC_PUBLIC void HC_FN(abandon)(HC_CACHE *self) {
+HOSTCACHE_RARE HC_PUBLIC void HC_FN(abandon)(HC_CACHE *self) {
   if (HC_I(enter)(self) == HOSTCACHE_OK) HC_I(dispose)(self);
 }
 
 /* Has the time run out? UINT64_MAX never does. */
 HOSTCACHE_UNUSED static int HC_I(is_late)(uint64_t began_ns, uint64_t timeout_ns) {
   return timeout_ns != UINT64_MAX && hostcache_now_ns() - began_ns >= timeout_ns;
-}
-
-/* The two locks that guard the figures. */
-HOSTCACHE_UNUSED static void HC_I(stats_lock_all)(HC_CACHE *self) {
-  hostcache_lock(&self->segments_lock);
-  hostcache_lock(&self->stats_lock);
-}
-
-HOSTCACHE_UNUSED static void HC_I(stats_unlock_all)(HC_CACHE *self) {
-  hostcache_unlock(&self->stats_lock);
-  hostcache_unlock(&self->segments_lock);
 }
 
 /* What an allocation may still hope for. */
@@ -5115,11 +7233,16 @@ HC_HOPES {
 };
 
 HOSTCACHE_UNUSED static HC_HOPES HC_I(look_ahead)(HC_CACHE *self) {
+  const HC_THREAD *thread = HC_I(threads)(self);
   HC_HOPES hopes;
-  HC_I(stats_lock_all)(self);
+  hostcache_lock(&self->segments_lock);
   hopes.gains = self->gains;
-  hopes.more = self->returning > 0 || self->stats.pending.current > 0;
-  HC_I(stats_unlock_all)(self);
+  hopes.more = self->returning > 0;
+  hostcache_unlock(&self->segments_lock);
+  if (hostcache_ptr_load_acquire(&self->deferred)) hopes.more = 1;
+  if (hostcache_u32_load_relaxed(&self->common.waiting)) hopes.more = 1;
+  for (; thread; thread = thread->next)
+    if (hostcache_u32_load_relaxed(&thread->waiting)) hopes.more = 1;
   return hopes;
 }
 
@@ -5127,9 +7250,10 @@ HOSTCACHE_UNUSED static HC_HOPES HC_I(look_ahead)(HC_CACHE *self) {
    waits makes ready; new memory, after what is idle was given back; and then the same again, each
    time that something has become ready or has gone back, whoever did it, for as long as the config
    says. (Not longer: what is awaited may be a hook that this call is made from.) */
-HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, size_t size,
-                                                       size_t requested, unsigned state,
-                                                       HC_BLOCK **out, hostcache_status *status,
+HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, HC_THREAD *thread,
+                                                       size_t size, size_t requested,
+                                                       unsigned state, HC_BLOCK **out,
+                                                       hostcache_status *status,
                                                        HC_TALLY *tally) {
   const uint64_t wait_ns = self->config.wait_on_limit_ns;
   uint64_t began = wait_ns ? hostcache_now_ns() : 0, tried = 0;
@@ -5140,8 +7264,9 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, size_t si
     HC_HOPES hopes;
     HC_I(drain_deferred)(self, tally);
     HC_I(poll)(self, SIZE_MAX, tally);
+    HC_I(gather)(self);
     hopes = HC_I(look_ahead)(self); /* before the look, so that nothing comes unseen after it */
-    taken = HC_I(bin_take)(self, size, requested, state, out);
+    taken = HC_I(bin_take)(self, thread, size, requested, state, out);
     if (*out || taken != HOSTCACHE_OK) return taken;
     if (attempt == 0 || hopes.gains != tried) {
       do {
@@ -5151,6 +7276,8 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, size_t si
           (void)HC_I(bins_trim)(self, 0, UINT64_MAX);
         }
         result = HC_I(grow)(self, size, requested, state, out, status, tally);
+        if (result == HOSTCACHE_OK && state == HOSTCACHE_ACTIVE)
+          HC_I(activate)(self, thread, *out);
         if (result != HOSTCACHE_ERR_LIMIT && status->outcome != HOSTCACHE_NO_MEMORY) return result;
       } while (status->outcome == HOSTCACHE_NO_MEMORY && !retried);
       tried = hopes.gains;
@@ -5163,21 +7290,29 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, size_t si
 }
 
 /* Gets a block, ACTIVE or LEAVING, of a size that block_size_for gave. In order of cost: what is
-   ready; what a poll makes ready; new memory; and, if there is none, what reclaim gets. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, size_t size, size_t requested,
-                                                   unsigned state, HC_BLOCK **out,
-                                                   HC_TALLY *tally) {
+   ready; what a poll makes ready, of this thread's frees and then of all; what others have in
+   stock; new memory; and, if there is none, what reclaim gets. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, HC_THREAD *thread, size_t size,
+                                                   size_t requested, unsigned state,
+                                                   HC_BLOCK **out, HC_TALLY *tally) {
   hostcache_result result;
   hostcache_status status;
-  result = HC_I(bin_take)(self, size, requested, state, out);
+  result = HC_I(bin_take)(self, thread, size, requested, state, out);
   if (*out || result != HOSTCACHE_OK) return result;
   HC_I(drain_deferred)(self, tally);
-  HC_I(poll)(self, HC_LOOSE_PER_POLL, tally);
-  result = HC_I(bin_take)(self, size, requested, state, out);
+  HC_I(poll_thread)(self, thread, thread, HC_LOOSE_PER_POLL, tally);
+  if (tally->ready > 0) {
+    result = HC_I(bin_take)(self, thread, size, requested, state, out);
+    if (*out || result != HOSTCACHE_OK) return result;
+  }
+  HC_I(poll_others)(self, thread, HC_LOOSE_PER_POLL, tally);
+  HC_I(gather)(self);
+  result = HC_I(bin_take)(self, thread, size, requested, state, out);
   if (*out || result != HOSTCACHE_OK) return result;
   result = HC_I(grow)(self, size, requested, state, out, &status, tally);
+  if (result == HOSTCACHE_OK && state == HOSTCACHE_ACTIVE) HC_I(activate)(self, thread, *out);
   if (result == HOSTCACHE_ERR_LIMIT || status.outcome == HOSTCACHE_NO_MEMORY)
-    result = HC_I(reclaim)(self, size, requested, state, out, &status, tally);
+    result = HC_I(reclaim)(self, thread, size, requested, state, out, &status, tally);
   if (result == HOSTCACHE_ERR_LIMIT)
     HC_I(tell)(self, result, 0,
                "max_reserved_bytes would be passed, also after all that is idle was given back",
@@ -5191,51 +7326,77 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, size_t size, 
   return result;
 }
 
-/* Both forms of alloc. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(get_active)(HC_CACHE *self, size_t requested,
+/* An allocation from this thread's stock: the hot path. NULL if there is nothing that fits. Like
+   all that begins with raise_own, it need not ask which process this is: after a fork the table is
+   empty. */
+HOSTCACHE_INLINE HC_BLOCK *HC_I(hit)(HC_CACHE *self, size_t requested) {
+  HC_THREAD *thread;
+  HC_BLOCK *block;
+  if (HOSTCACHE_RARELY(requested - 1 >= self->binned_max)) return NULL; /* 0 wraps around */
+  if (HOSTCACHE_RARELY(!HC_I(raise_own)(self, &thread))) return NULL;
+  block = HC_I(stock_take)(self, thread, HC_I(class_of)(self, requested), requested);
+  HC_I(lower)(thread);
+  return block;
+}
+
+/* Both forms of alloc, where the stock has none. */
+HOSTCACHE_APART hostcache_result HC_I(get_active)(HC_CACHE *self, size_t requested,
                                                           HC_BLOCK **out) {
-  HC_TALLY tally = {0, 0, 0, 0};
-  hostcache_result result = HOSTCACHE_ERR_TOO_BIG;
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  hostcache_result result = HC_I(enter)(self);
+  HC_THREAD *thread;
   size_t size;
-  if (requested == 0) return HOSTCACHE_OK;
+  *out = NULL;
+  if (result != HOSTCACHE_OK || requested == 0) return result;
+  result = HOSTCACHE_ERR_TOO_BIG;
   size = HC_I(block_size_for)(self, requested);
-  if (size) result = HC_I(get)(self, size, requested, HOSTCACHE_ACTIVE, out, &tally);
-  hostcache_lock(&self->stats_lock);
-  if (result != HOSTCACHE_OK)
+  thread = HC_I(here)(self);
+  if (size) result = HC_I(get)(self, thread, size, requested, HOSTCACHE_ACTIVE, out, &tally);
+  if (result != HOSTCACHE_OK) {
+    hostcache_lock(&self->segments_lock);
     self->stats.last_failed_bytes =
         requested > (size_t)PTRDIFF_MAX ? INT64_MAX : (int64_t)requested;
-  else if (tally.hooks)
-    self->stats.num_misses++;
-  else
-    self->stats.num_hits++;
-  hostcache_unlock(&self->stats_lock);
-  if (tally.hooks) (void)HC_I(bins_shed)(self); /* what the poll made ready */
+    hostcache_unlock(&self->segments_lock);
+  } else if (tally.hooks) {
+    HC_I(begin)(self, thread);
+    thread->misses++;
+    HC_I(end)(thread);
+  }
+  if (tally.hooks) HC_I(shed)(self); /* what was made ready on the way; a hit calls no hook */
   return result;
 }
 
 HC_PUBLIC hostcache_result HC_FN(alloc)(HC_CACHE *self, size_t size, void **ptr) {
   hostcache_result result;
-  HC_BLOCK *block = NULL;
-  if (!ptr) return HOSTCACHE_ERR_ARGUMENT;
+  HC_BLOCK *block;
+  if (HOSTCACHE_RARELY(!ptr)) return HOSTCACHE_ERR_ARGUMENT;
   *ptr = NULL;
-  result = HC_I(enter)(self);
-  if (result == HOSTCACHE_OK) result = HC_I(get_active)(self, size, &block);
+  if (HOSTCACHE_RARELY(!self)) return HOSTCACHE_ERR_ARGUMENT;
+  block = HC_I(hit)(self, size);
+  if (!HOSTCACHE_RARELY(!block)) {
+    *ptr = block->ptr;
+    return HOSTCACHE_OK;
+  }
+  result = HC_I(get_active)(self, size, &block);
   if (block) *ptr = block->ptr;
   return result;
 }
 
 HC_PUBLIC hostcache_result HC_FN(block_alloc)(HC_CACHE *self, size_t size, HC_BLOCK **block) {
-  hostcache_result result;
-  if (!block) return HOSTCACHE_ERR_ARGUMENT;
+  HC_BLOCK *got;
+  if (HOSTCACHE_RARELY(!block)) return HOSTCACHE_ERR_ARGUMENT;
   *block = NULL;
-  result = HC_I(enter)(self);
-  return result == HOSTCACHE_OK ? HC_I(get_active)(self, size, block) : result;
+  if (HOSTCACHE_RARELY(!self)) return HOSTCACHE_ERR_ARGUMENT;
+  got = HC_I(hit)(self, size);
+  if (HOSTCACHE_RARELY(!got)) return HC_I(get_active)(self, size, block);
+  *block = got;
+  return HOSTCACHE_OK;
 }
 
 #if HC_HAS_STREAMS
 
-/* The uses by stream, in all their forms. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(record_mark)(HC_CACHE *self, HC_BLOCK *block,
+/* The uses by stream that take more than a bit, in all their forms. */
+HOSTCACHE_APART hostcache_result HC_I(record_mark)(HC_CACHE *self, HC_BLOCK *block,
                                                            const void *ptr, HC_STREAM stream,
                                                            int kind, uint64_t value) {
   hostcache_result result = HC_I(enter)(self);
@@ -5249,13 +7410,31 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(record_mark)(HC_CACHE *self, HC_BL
   return HC_I(record)(self, block, ptr, use);
 }
 
+/* Marks by stream: first the hot path. */
+HOSTCACHE_INLINE hostcache_result HC_I(record_stream)(HC_CACHE *self, HC_BLOCK *block,
+                                                      const void *ptr, HC_STREAM stream) {
+  HC_BLOCK *found = block;
+  HC_THREAD *thread;
+  int marked = 0;
+  if (HOSTCACHE_RARELY(!self)) goto apart;
+  if (HOSTCACHE_RARELY(!HC_I(raise_own)(self, &thread))) goto apart;
+  if (!found) found = HC_I(active_start)(self, &thread->leaves, ptr);
+  if (!HOSTCACHE_RARELY(!found || found->cache != self ||
+                        HC_I(state_of)(found) != HOSTCACHE_ACTIVE))
+    marked = HC_I(mark)(thread, found, stream);
+  HC_I(lower)(thread);
+  if (!HOSTCACHE_RARELY(!marked)) return HOSTCACHE_OK;
+apart:
+  return HC_I(record_mark)(self, block, ptr, stream, HOSTCACHE_USE_STREAM, 0);
+}
+
 HC_PUBLIC hostcache_result HC_FN(record_stream)(HC_CACHE *self, void *ptr, HC_STREAM stream) {
-  return HC_I(record_mark)(self, NULL, ptr, stream, HOSTCACHE_USE_STREAM, 0);
+  return HC_I(record_stream)(self, NULL, ptr, stream);
 }
 
 HC_PUBLIC hostcache_result HC_FN(block_record_stream)(HC_CACHE *self, HC_BLOCK *block,
                                                       HC_STREAM stream) {
-  return HC_I(record_mark)(self, block, NULL, stream, HOSTCACHE_USE_STREAM, 0);
+  return HC_I(record_stream)(self, block, NULL, stream);
 }
 
 #endif
@@ -5271,7 +7450,6 @@ HC_PUBLIC hostcache_result HC_FN(block_record_value)(HC_CACHE *self, HC_BLOCK *b
                                                      HC_STREAM stream, uint64_t value) {
   return HC_I(record_mark)(self, block, NULL, stream, HOSTCACHE_USE_VALUE, value);
 }
-
 #endif
 
 #ifdef HC_EVENT_T
@@ -5299,37 +7477,209 @@ HC_PUBLIC hostcache_result HC_FN(block_record_event)(HC_CACHE *self, HC_BLOCK *b
                                                      HC_EVENT event) {
   return HC_I(record_given)(self, block, NULL, event);
 }
-
 #endif
 
-/* All forms of free. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(free_any)(HC_CACHE *self, HC_BLOCK *handle,
-                                                        const void *ptr, int deferred) {
-  hostcache_result result = HC_I(enter)(self);
-  HC_BLOCK *block;
-  if (result != HOSTCACHE_OK || (!handle && !ptr)) return result;
-  if (!deferred && hostcache_ptr_load_acquire(&self->deferred)) {
-    HC_TALLY tally = {0, 0, 0, 0};
-    HC_I(drain_deferred)(self, &tally); /* on_error hears what fails: not this block's result */
+/* What is wrong with what was to be freed: DOUBLE_FREE or NOT_FOUND. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(why_not_free)(HC_CACHE *self, HC_BLOCK *block,
+                                                            const void *ptr) {
+  hostcache_result result = HOSTCACHE_ERR_DOUBLE_FREE;
+  unsigned state;
+  if (block && block->cache != self) return HOSTCACHE_ERR_NOT_FOUND;
+  hostcache_lock(&self->segments_lock);
+  if (!block) {
+    block = (HC_BLOCK *)hostcache_index_floor(&self->index, (size_t)ptr);
+    while (block && block->right && (size_t)block->right->ptr <= (size_t)ptr)
+      block = block->right; /* ready ranges that were not handed out yet are not in the index */
+    if (!block || block->ptr != ptr) result = HOSTCACHE_ERR_NOT_FOUND;
   }
-  block = handle ? HC_I(lock_handle)(self, handle) : HC_I(lock_at)(self, ptr);
-  if (!block) return HOSTCACHE_ERR_NOT_FOUND;
-  if (block->state == HOSTCACHE_ACTIVE && (handle || block->ptr == ptr)) {
-    result = HC_I(put)(self, block, deferred);
-    if (!deferred) (void)HC_I(bins_shed)(self);
-    return result;
+  if (result != HOSTCACHE_ERR_NOT_FOUND) {
+    state = HC_I(state_of)(block);
+    if (state == HOSTCACHE_LEAKED || (state == HOSTCACHE_SPARE && !block->merged))
+      result = HOSTCACHE_ERR_NOT_FOUND;
   }
-  if (block->state == HOSTCACHE_LEAKED || (block->state == HOSTCACHE_SPARE && !block->merged) ||
-      (!handle && block->ptr != ptr))
-    result = HOSTCACHE_ERR_NOT_FOUND;
-  else
-    result = HOSTCACHE_ERR_DOUBLE_FREE;
-  hostcache_unlock(block->lock);
+  hostcache_unlock(&self->segments_lock);
   return result;
 }
 
+/* All forms of free, where it is not into this thread's stock. */
+HOSTCACHE_APART hostcache_result HC_I(free_any)(HC_CACHE *self, HC_BLOCK *handle,
+                                                        const void *ptr, int deferred) {
+  hostcache_result result = HC_I(enter)(self);
+  HC_THREAD *thread;
+  HC_BLOCK *block;
+  if (result != HOSTCACHE_OK || (!handle && !ptr)) return result;
+  if (!deferred && hostcache_ptr_load_acquire(&self->deferred)) {
+    HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+    HC_I(drain_deferred)(self, &tally); /* on_error hears what fails: not this block's result */
+  }
+  thread = deferred ? HC_I(here_already)(self) : HC_I(here)(self);
+  HC_I(begin)(self, thread);
+  block = handle ? handle : HC_I(active_at)(self, ptr);
+  if (block && block->cache == self && HC_I(state_of)(block) == HOSTCACHE_ACTIVE &&
+      (handle || block->ptr == ptr)) {
+    result = HC_I(put)(self, thread, block, deferred);
+    if (!deferred) HC_I(shed)(self);
+    return result;
+  }
+  HC_I(end)(thread);
+  return HC_I(why_not_free)(self, handle, ptr);
+}
+
+/* The rest of a free that made the stock larger than it ever was: a call of its own, so that the
+   hot path ends with it and needs none in its middle. The thread is held, and its own; it is let go
+   here. */
+HOSTCACHE_APART hostcache_result HC_I(drop_over)(HC_CACHE *self, HC_THREAD *thread,
+                                                 const HC_BLOCK *block) {
+  HC_I(stock_over)(self, thread, block->bin);
+  HC_I(lower)(thread);
+  (void)HC_I(bins_shed)(self);
+  return HOSTCACHE_OK;
+}
+
+/* What the hot path of a free came to. */
+enum {
+  HC_I(not_dropped),
+  HC_I(dropped),
+  HC_I(dropped_over), /* this and the next two: the thread is still held, as there is more to do */
+  HC_I(dropped_marked),
+  HC_I(dropped_large)
+};
+
+/* A free into this thread's stock: the hot path. */
+HOSTCACHE_INLINE int HC_I(drop)(HC_CACHE *self, HC_BLOCK **given, const void *ptr,
+                                HC_THREAD **whose, size_t *marked) {
+  HC_BLOCK *block = *given;
+  HC_THREAD *thread;
+  size_t life, marks;
+  if (HOSTCACHE_RARELY(!self)) return HC_I(not_dropped);
+  if (HOSTCACHE_RARELY(hostcache_ptr_load_acquire(&self->deferred) ||
+                       hostcache_u32_load_relaxed(&self->excess)))
+    return HC_I(not_dropped);
+  if (HOSTCACHE_RARELY(!HC_I(raise_own)(self, &thread))) return HC_I(not_dropped);
+  if (!block) *given = block = HC_I(active_start)(self, &thread->leaves, ptr);
+  if (HOSTCACHE_RARELY(!block || block->cache != self)) {
+    HC_I(lower)(thread);
+    return HC_I(not_dropped);
+  }
+  life = hostcache_size_load_acquire(&block->life);
+  marks = HC_I(all_marks)(block);
+  if (HOSTCACHE_RARELY((life & HOSTCACHE_STATE_MASK) != HOSTCACHE_ACTIVE ||
+                       block->extra_uses || block->bin == HC_NO_BIN)) {
+    if ((life & HOSTCACHE_STATE_MASK) == HOSTCACHE_ACTIVE && !block->extra_uses && !marks) {
+      *whose = thread;
+      return HC_I(dropped_large);
+    }
+    HC_I(lower)(thread);
+    return HC_I(not_dropped);
+  }
+  if (marks) {
+    *whose = thread;
+    *marked = marks;
+    return HC_I(dropped_marked);
+  }
+  hostcache_ptr_store_release(&block->home, thread);
+  hostcache_size_store_release(&block->life, life + HOSTCACHE_STOCKED - HOSTCACHE_ACTIVE);
+  thread->requested.out_bytes =
+      HC_I(sum)(thread->requested.out_bytes, (int64_t)block->requested);
+  HC_I(stock_put)(self, thread, block);
+  if (HOSTCACHE_RARELY(thread->stock_bytes > thread->mark)) {
+    *whose = thread;
+    return HC_I(dropped_over);
+  }
+  HC_I(lower)(thread);
+  return HC_I(dropped);
+}
+
+/* Frees a block of no bin that has no use: straight into a heap, in fewer steps than put. The
+   thread is held, and its own; it is let go here. */
+HOSTCACHE_APART hostcache_result HC_I(free_large)(HC_CACHE *self, HC_THREAD *thread,
+                                                  HC_BLOCK *block) {
+  int is_ours = 0;
+  if (thread->limit > 0 && !HC_I(is_oversize)(self, block->size)) {
+    hostcache_lock(&self->segments_lock);
+    is_ours = HC_I(state_of)(block) == HOSTCACHE_ACTIVE; /* else two threads free it */
+    if (is_ours) {
+      hostcache_ptr_store_release(&block->home, thread);
+      HC_I(count_direct)(self, block, 0);
+      HC_I(make_ready)(self, block);
+    }
+    hostcache_unlock(&self->segments_lock);
+  }
+  HC_I(lower)(thread);
+  if (!is_ours) return HC_I(free_any)(self, block, NULL, 0);
+  HC_I(shed)(self);
+  return HOSTCACHE_OK;
+}
+
+#if HC_HAS_STREAMS
+
+/* Frees an active block of a bin that is marked by streams and has no other use: what put and
+   submit do, in fewer steps, where nothing is out of the ordinary. The thread is held, and is let
+   go here. */
+HOSTCACHE_APART hostcache_result HC_I(free_marked)(HC_CACHE *self, HC_THREAD *thread,
+                                                   HC_BLOCK *block, size_t marks) {
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  HC_QUEUE *due[HC_INLINE_USES];
+  uint32_t count = HC_I(marks_begin)(thread, block, marks), dues = 0, i;
+  int64_t size;
+  if (HOSTCACHE_RARELY(count == 0)) {
+    HC_I(lower)(thread);
+    return HC_I(free_any)(self, block, NULL, 0);
+  }
+  hostcache_ptr_store_release(&block->home, thread);
+  hostcache_size_store_release(&block->life,
+                               block->life + HOSTCACHE_FREEING - HOSTCACHE_ACTIVE);
+  HC_I(lower)(thread);
+  for (i = 0; i < count; i++) {
+    HC_USE *use = &block->in.uses[i];
+    if (HOSTCACHE_RARELY(!HC_I(use_record_now)(self, use, block, &tally))) {
+      HC_I(use_failed)(self, use, block->ptr, &tally);
+      (void)HC_I(submit)(self, thread, block, i + 1, &tally, 1);
+      HC_I(shed)(self);
+      return HOSTCACHE_ERR_EVENT;
+    }
+  }
+  if (HOSTCACHE_RARELY(!HC_I(raise)(thread))) HC_I(begin)(self, thread);
+  for (i = 0; i < count; i++) {
+    HC_USE *use = &block->in.uses[i];
+    if (HC_I(queue_push)(self, thread, use->queue, use)) due[dues++] = use->queue;
+  }
+  block->outstanding = (uint16_t)count;
+  size = (int64_t)self->class_size[block->bin];
+  hostcache_size_store_release(&block->life,
+                               block->life + HOSTCACHE_WAITING - HOSTCACHE_FREEING);
+  thread->handed.out++;
+  thread->handed.out_bytes = HC_I(sum)(thread->handed.out_bytes, size);
+  thread->pending.in++;
+  thread->pending.in_bytes = HC_I(sum)(thread->pending.in_bytes, size);
+  thread->records += count;
+  HC_I(end)(thread);
+  if (!HOSTCACHE_RARELY(dues)) return HOSTCACHE_OK;
+  tally.records = 0; /* counted */
+  while (dues > 0) HC_I(poll_queue)(self, thread, thread, due[--dues], &tally);
+  HC_I(shed)(self);
+  return HOSTCACHE_OK;
+}
+
+#endif
+
+/* The rest of a free, by what the hot path of it came to. */
+HOSTCACHE_INLINE hostcache_result HC_I(free_now)(HC_CACHE *self, HC_BLOCK *block, const void *ptr) {
+  HC_THREAD *thread = NULL;
+  size_t marks = 0;
+  const int dropped =
+      block || ptr ? HC_I(drop)(self, &block, ptr, &thread, &marks) : HC_I(not_dropped);
+  if (dropped == HC_I(dropped)) return HOSTCACHE_OK;
+  if (dropped == HC_I(dropped_over)) return HC_I(drop_over)(self, thread, block);
+#if HC_HAS_STREAMS
+  if (dropped == HC_I(dropped_marked)) return HC_I(free_marked)(self, thread, block, marks);
+#endif
+  if (dropped == HC_I(dropped_large)) return HC_I(free_large)(self, thread, block);
+  return HC_I(free_any)(self, ptr ? NULL : block, ptr, 0);
+}
+
 HC_PUBLIC hostcache_result HC_FN(free)(HC_CACHE *self, void *ptr) {
-  return HC_I(free_any)(self, NULL, ptr, 0);
+  return HC_I(free_now)(self, NULL, ptr);
 }
 
 HC_PUBLIC hostcache_result HC_FN(free_deferred)(HC_CACHE *self, void *ptr) {
@@ -5337,7 +7687,7 @@ HC_PUBLIC hostcache_result HC_FN(free_deferred)(HC_CACHE *self, void *ptr) {
 }
 
 HC_PUBLIC hostcache_result HC_FN(block_free)(HC_CACHE *self, HC_BLOCK *block) {
-  return HC_I(free_any)(self, block, NULL, 0);
+  return HC_I(free_now)(self, block, NULL);
 }
 
 HC_PUBLIC hostcache_result HC_FN(block_free_deferred)(HC_CACHE *self, HC_BLOCK *block) {
@@ -5345,9 +7695,7 @@ HC_PUBLIC hostcache_result HC_FN(block_free_deferred)(HC_CACHE *self, HC_BLOCK *
 }
 
 HC_PUBLIC void *HC_FN(block_ptr)(const HC_BLOCK *block) { return block ? block->ptr : NULL; }
-
 HC_PUBLIC size_t HC_FN(block_size)(const HC_BLOCK *block) { return block ? block->size : 0; }
-
 #ifdef HC_SEGMENT_T
 HC_PUBLIC HC_RUNTIME const *HC_FN(block_segment)(const HC_BLOCK *block, size_t *offset) {
   HC_SEGMENT *segment = block ? block->segment : NULL;
@@ -5363,7 +7711,7 @@ HC_PUBLIC HC_BLOCK *HC_FN(find)(HC_CACHE *self, const void *ptr) {
 
 HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *self, size_t *blocks_made_ready) {
   hostcache_result result = HC_I(enter)(self);
-  HC_TALLY tally = {0, 0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
   if (blocks_made_ready) *blocks_made_ready = 0;
   if (result != HOSTCACHE_OK) return result;
   tally.no_wait = 1; /* never blocks: what cannot be recorded is quarantined */
@@ -5374,53 +7722,55 @@ HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *self, size_t *blocks_
   return tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
 }
 
-/* Waits until every block that other threads are queueing at the call stands in its queues. Returns
+/* Waits until every block that others are about to queue at the call stands in its queues. Returns
    the last ticket of what was pending at the call; *late: the time ran out before. */
 HOSTCACHE_UNUSED static uint64_t HC_I(settle)(HC_CACHE *self, HC_TALLY *tally, uint64_t began_ns,
                                               uint64_t timeout_ns, int *late) {
-  uint64_t ticket = HC_I(last_ticket)(self);
-  size_t life, seen;
   HC_SLAB *slab = NULL;
   HC_BLOCK *block;
   unsigned i = 0, attempt;
+  uint64_t ticket;
   *late = 0;
-  while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
-    if (!HC_I(is_being_queued)(block, &life)) continue;
-    for (attempt = 0, seen = life; seen == life; attempt++) {
+  while (!*late && (block = HC_I(next_block)(self, &slab, &i)) != NULL) {
+    const size_t life = hostcache_size_load_acquire(&block->life);
+    if ((life & HOSTCACHE_STATE_MASK) != HOSTCACHE_DEFERRED) continue;
+    for (attempt = 0;; attempt++) {
       HC_I(drain_deferred)(self, tally);
-      if (!HC_I(is_being_queued)(block, &seen)) break;
+      if (hostcache_size_load_acquire(&block->life) != life) break;
       *late = HC_I(is_late)(began_ns, timeout_ns);
-      if (*late) return ticket;
+      if (*late) break;
       hostcache_pause(attempt);
     }
-    ticket = HC_I(last_ticket)(self);
   }
-  return ticket;
+  ticket = HC_I(next_epoch)(self);
+  return ticket ? ticket : UINT64_MAX;
 }
 
 HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_ns) {
   hostcache_result result = HC_I(enter)(self);
-  HC_TALLY tally = {0, 0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  HC_THREAD *own, *whose;
   uint64_t ticket, began;
   HC_QUEUE *queue;
   unsigned attempt;
   int late;
   if (result != HOSTCACHE_OK) return result;
 
+  own = HC_I(here_already)(self);
   HC_I(count)(self, &self->stats.num_sync_all_streams);
   began = hostcache_now_ns();
   HC_I(drain_deferred)(self, &tally);
   ticket = HC_I(settle)(self, &tally, began, timeout_ns, &late);
   for (attempt = 0;; attempt++) {
     HC_I(poll)(self, SIZE_MAX, &tally);
-    queue = HC_I(queue_pending)(self, ticket);
+    queue = HC_I(queue_pending)(self, own, ticket, &whose);
     (void)HC_I(bins_shed)(self);
     if (late) return HOSTCACHE_ERR_TIMEOUT;
     if (!queue) return tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
     if (HC_I(is_late)(began, timeout_ns)) return HOSTCACHE_ERR_TIMEOUT;
-    if (timeout_ns == UINT64_MAX && !tally.no_wait && queue != &self->loose &&
-        HC_I(wait_head)(self, queue, ticket, &tally))
-      continue; /* not the loose queue: its claim would hold back events of other streams */
+    if (timeout_ns == UINT64_MAX && !tally.no_wait && queue->lane &&
+        HC_I(wait_head)(self, whose, own, queue, ticket, &tally))
+      continue; /* not a loose queue: its claim would hold back events of other streams */
     hostcache_pause(attempt);
   }
 }
@@ -5428,12 +7778,13 @@ HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_n
 /* Polls, and then gives back what has been idle for so long, down to `keep` bytes. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(trim)(HC_CACHE *self, size_t keep,
                                                     uint64_t idle_ns) {
-  HC_TALLY tally = {0, 0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
   uint64_t before = UINT64_MAX;
   HC_I(drain_deferred)(self, &tally);
   HC_I(poll)(self, SIZE_MAX, &tally);
+  HC_I(gather)(self);
   if (idle_ns > 0) {
-    before = hostcache_now_ns(); /* after the poll, which makes idle what is not old */
+    before = hostcache_now_ns(); /* after what makes idle what is not old */
     if (idle_ns > before) keep = SIZE_MAX; /* for longer than the clock has run: nothing is */
     before -= idle_ns;
   }
@@ -5462,12 +7813,14 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(set_aside)(HC_CACHE *self, size_t 
                                                          size_t requested, size_t count,
                                                          int may_grow) {
   hostcache_result result = HOSTCACHE_OK;
+  HC_THREAD *thread = HC_I(here)(self);
   HC_BLOCK *got = NULL, *block;
-  HC_TALLY tally = {0, 0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
   for (; count > 0 && result == HOSTCACHE_OK; count--) {
     block = NULL;
-    result = may_grow ? HC_I(get)(self, size, requested, HOSTCACHE_LEAVING, &block, &tally)
-                      : HC_I(bin_take)(self, size, requested, HOSTCACHE_LEAVING, &block);
+    result = may_grow
+                 ? HC_I(get)(self, thread, size, requested, HOSTCACHE_LEAVING, &block, &tally)
+                 : HC_I(heap_take)(self, size, requested, HOSTCACHE_LEAVING, &block);
     if (result == HOSTCACHE_OK && !block) result = HOSTCACHE_ERR_LIMIT;
     if (block) {
       block->next = got;
@@ -5476,16 +7829,13 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(set_aside)(HC_CACHE *self, size_t 
   }
   hostcache_lock(&self->segments_lock);
   if (self->claimed > self->wanted) self->wanted = self->claimed;
+  HC_I(chain_ready)(self, got, 0);
   hostcache_unlock(&self->segments_lock);
-  for (; got; got = block) {
-    block = got->next;
-    got->next = NULL;
-    HC_I(make_ready)(self, got);
-  }
   return result;
 }
 
-HC_PUBLIC hostcache_result HC_FN(reserve)(HC_CACHE *self, size_t size, size_t count) {
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(reserve)(HC_CACHE *self, size_t size,
+                                                         size_t count) {
   hostcache_result result = HC_I(enter)(self);
   size_t each, bound;
   if (result != HOSTCACHE_OK || size == 0 || count == 0) return result;
@@ -5495,7 +7845,9 @@ HC_PUBLIC hostcache_result HC_FN(reserve)(HC_CACHE *self, size_t size, size_t co
   bound = self->max_cached;
   hostcache_unlock(&self->segments_lock);
   if (each * count > bound) return HOSTCACHE_ERR_LIMIT; /* it would go back at once */
+  HC_I(gather)(self);
   result = HC_I(set_aside)(self, each, size, count, 1);
+  HC_I(gather)(self); /* also what a poll on the way has put into a stock */
   (void)HC_I(bins_shed)(self);
   if (result != HOSTCACHE_OK) return result;
   return HC_I(set_aside)(self, each, size, count, 0); /* is it there, after what had to go went? */
@@ -5508,39 +7860,46 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(set_bound)(HC_CACHE *self, size_t 
   *bound = bytes;
   hostcache_u32_store_relaxed(&self->excess, 1);
   hostcache_unlock(&self->segments_lock);
+  HC_I(gather)(self);
   return HC_I(bins_shed)(self) ? HOSTCACHE_ERR_LEAKED : HOSTCACHE_OK;
 }
 
-HC_PUBLIC hostcache_result HC_FN(set_max_reserved_bytes)(HC_CACHE *self, size_t bytes) {
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(set_max_reserved_bytes)(HC_CACHE *self,
+                                                                        size_t bytes) {
   hostcache_result result = HC_I(enter)(self);
   if (result != HOSTCACHE_OK) return result;
   return HC_I(set_bound)(self, &self->max_reserved, bytes ? bytes : SIZE_MAX);
 }
 
-HC_PUBLIC hostcache_result HC_FN(set_max_cached_bytes)(HC_CACHE *self, size_t bytes) {
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(set_max_cached_bytes)(HC_CACHE *self,
+                                                                      size_t bytes) {
   hostcache_result result = HC_I(enter)(self);
   if (result != HOSTCACHE_OK) return result;
   return HC_I(set_bound)(self, &self->max_cached, HC_I(cached_bound)(bytes));
 }
-
 #ifdef HC_STREAM_T
-HC_PUBLIC hostcache_result HC_FN(forget_stream)(HC_CACHE *self, HC_STREAM stream) {
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(forget_stream)(HC_CACHE *self, HC_STREAM stream) {
   hostcache_result result = HC_I(enter)(self);
   HOSTCACHE_LOCAL(struct HC_I(forgetting), job);
+  HC_THREAD *own;
   if (result != HOSTCACHE_OK) return result;
   memset((void *)job, 0, sizeof *job);
   job->stream = stream;
   HC_I(forget_begin)(self, job);
-  job->queue = HC_I(queue_pin)(self, stream);
+  job->lane = HC_I(lane_of)(self, stream);
+  if (job->lane) job->bit = job->lane->bit;
   result = HC_I(forget)(self, job);
-  HC_I(queue_unpin)(job->queue);
+  own = HC_I(here_already)(self);
+  HC_I(begin)(self, own);
+  HC_I(count_asked)(own, &job->tally);
+  HC_I(end)(own);
   HC_I(forget_end)(self, job);
   (void)HC_I(bins_shed)(self);
   return result;
 }
 #endif
 
-HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *self) {
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *self) {
   hostcache_result result = HC_I(enter)(self);
   HC_SLAB *slab = NULL;
   HC_USE *alone, *next;
@@ -5549,10 +7908,10 @@ HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *self) {
   if (result != HOSTCACHE_OK) return result;
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL)
     while (HC_I(release_step)(self, block)) continue;
-  hostcache_lock(&self->loose.lock);
+  hostcache_lock(&self->common.lock);
   alone = self->untold;
   self->untold = NULL;
-  hostcache_unlock(&self->loose.lock);
+  hostcache_unlock(&self->common.lock);
   for (; alone; alone = next) {
     next = alone->next;
     HC_I(event_destroy)(self, &alone->event);
@@ -5562,20 +7921,9 @@ HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *self) {
   return HOSTCACHE_OK;
 }
 
-HC_PUBLIC hostcache_result HC_FN(stats)(HC_CACHE *self, hostcache_stats *stats) {
-  hostcache_result result;
-  if (!stats) return HOSTCACHE_ERR_ARGUMENT;
-  result = HC_I(enter)(self);
-  if (result != HOSTCACHE_OK) return result;
-  HC_I(stats_lock_all)(self);
-  *stats = self->stats;
-  HC_I(stats_unlock_all)(self);
-  return HOSTCACHE_OK;
-}
-
 /* The i-th hostcache_stat of the figures, or NULL after the last: they stand one after the
    other. */
-HOSTCACHE_UNUSED static hostcache_stat *HC_I(stat_by_number)(hostcache_stats *stats, unsigned i) {
+HOSTCACHE_RARE static hostcache_stat *HC_I(stat_by_number)(hostcache_stats *stats, unsigned i) {
   hostcache_stat *all[] = {&stats->allocation,
                            &stats->segment,
                            &stats->active,
@@ -5598,83 +7946,146 @@ HOSTCACHE_UNUSED static hostcache_stat *HC_I(stat_by_number)(hostcache_stats *st
   return i < sizeof all / sizeof *all ? all[i] : NULL;
 }
 
-HC_PUBLIC hostcache_result HC_FN(reset_accumulated_stats)(HC_CACHE *self) {
+/* The i-th of the figures that only count. */
+HOSTCACHE_RARE static int64_t *HC_I(count_by_number)(hostcache_stats *stats, unsigned i) {
+  int64_t *all[] = {&stats->num_alloc_retries, &stats->num_ooms, &stats->num_sync_all_streams,
+                    &stats->num_mem_alloc, &stats->num_mem_free, &stats->num_event_record,
+                    &stats->num_event_query, &stats->num_hits, &stats->num_misses,
+                    &stats->num_barriers_refused};
+  return i < sizeof all / sizeof *all ? all[i] : NULL;
+}
+
+/* All threads, if they can be held, and what guards the rest of the figures. */
+HOSTCACHE_RARE static int HC_I(stats_lock)(HC_CACHE *self) {
+  const int refused = HC_I(stop)(self);
+  hostcache_lock(&self->segments_lock);
+  return refused;
+}
+
+HOSTCACHE_RARE static void HC_I(stats_unlock)(HC_CACHE *self, int refused) {
+  hostcache_unlock(&self->segments_lock);
+  if (!refused) HC_I(go_on)(self);
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(stats)(HC_CACHE *self, hostcache_stats *stats) {
+  hostcache_result result;
+  hostcache_stat *stat;
+  int64_t *count;
+  unsigned i;
+  int refused;
+  if (!stats) return HOSTCACHE_ERR_ARGUMENT;
+  result = HC_I(enter)(self);
+  if (result != HOSTCACHE_OK) return result;
+  refused = HC_I(stats_lock)(self);
+  HC_I(sum_up)(self, stats);
+  for (i = 0; (stat = HC_I(stat_by_number)(stats, i)) != NULL; i++) {
+    const hostcache_stat *base = HC_I(stat_by_number)(&self->base, i);
+    stat->allocated = HC_I(sum)(stat->allocated, -base->allocated);
+    stat->freed = HC_I(sum)(stat->freed, -base->freed);
+  }
+  for (i = 0; (count = HC_I(count_by_number)(stats, i)) != NULL; i++)
+    *count = HC_I(sum)(*count, -*HC_I(count_by_number)(&self->base, i));
+  HC_I(stats_unlock)(self, refused);
+  return HOSTCACHE_OK;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(reset_accumulated_stats)(HC_CACHE *self) {
   hostcache_result result = HC_I(enter)(self);
   const hostcache_duration none = {0, 0, 0, 0};
-  hostcache_stats *stats;
-  hostcache_stat *stat;
-  unsigned i;
+  int refused;
   if (result != HOSTCACHE_OK) return result;
-  stats = &self->stats;
-  HC_I(stats_lock_all)(self);
-  for (i = 0; (stat = HC_I(stat_by_number)(stats, i)) != NULL; i++)
-    stat->allocated = stat->freed = 0;
-  stats->mem_alloc_time = stats->mem_free_time = none;
-  stats->num_alloc_retries = stats->num_ooms = stats->num_sync_all_streams = 0;
-  stats->num_mem_alloc = stats->num_mem_free = 0;
-  stats->num_event_record = stats->num_event_query = 0;
-  stats->num_hits = stats->num_misses = 0;
-  HC_I(stats_unlock_all)(self);
+  refused = HC_I(stats_lock)(self);
+  HC_I(sum_up)(self, &self->base);
+  self->stats.mem_alloc_time = self->stats.mem_free_time = none;
+  HC_I(stats_unlock)(self, refused);
   return HOSTCACHE_OK;
 }
 
-HC_PUBLIC hostcache_result HC_FN(reset_peak_stats)(HC_CACHE *self) {
+HOSTCACHE_RARE static void HC_I(reset_peak)(HC_FLOW *flow) {
+  flow->peak = HC_I(rest)(flow->in, flow->out);
+  flow->peak_bytes = HC_I(rest)(flow->in_bytes, flow->out_bytes);
+}
+
+HOSTCACHE_RARE static void HC_I(reset_thread_peaks)(HC_THREAD *thread) {
+  HC_I(reset_peak)(&thread->handed);
+  HC_I(reset_peak)(&thread->pending);
+  HC_I(reset_peak)(&thread->quarantined);
+  HC_I(reset_peak)(&thread->used);
+  HC_I(reset_peak)(&thread->requested);
+  HC_I(reset_peak)(&thread->oversize);
+  thread->wasted_peak = HC_I(wasted)(thread);
+  thread->mark = thread->most = thread->stock_bytes;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(reset_peak_stats)(HC_CACHE *self) {
   hostcache_result result = HC_I(enter)(self);
   hostcache_stat *stat;
+  HC_THREAD *thread;
   unsigned i;
+  int refused;
   if (result != HOSTCACHE_OK) return result;
-  HC_I(stats_lock_all)(self);
+  HC_I(gather)(self); /* so that what stocks hold is in none of the peaks */
+  refused = HC_I(stats_lock)(self);
   for (i = 0; (stat = HC_I(stat_by_number)(&self->stats, i)) != NULL; i++)
     stat->peak = stat->current;
-  HC_I(stats_unlock_all)(self);
+  self->lent.peak = self->lent.now;
+  self->lent_bytes.peak = self->lent_bytes.now;
+  self->lent_requested.peak = self->lent_requested.now;
+  self->lent_wasted.peak = self->lent_wasted.now;
+  self->lent_oversize.peak = self->lent_oversize.now;
+  self->binned_peak = self->binned_bytes;
+  HC_I(reset_thread_peaks)(&self->common);
+  for (thread = HC_I(threads)(self); thread && !refused; thread = thread->next)
+    HC_I(reset_thread_peaks)(thread);
+  HC_I(stats_unlock)(self, refused);
   return HOSTCACHE_OK;
 }
 
-HC_PUBLIC hostcache_result HC_FN(budget)(hostcache_budget *budget) {
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(budget)(hostcache_budget *budget) {
   if (!budget) return HOSTCACHE_ERR_ARGUMENT;
   return hostcache_budget_read(budget, HOSTCACHE_BUDGET_ROOT) ? HOSTCACHE_OK
                                                               : HOSTCACHE_ERR_UNSUPPORTED;
 }
 
 /* ---- 13. CHECK ----------------------------------------------------------------------------------
-   check looks at one structure after the other, each under its own lock, and then compares them.
-   The comparison counts only if nothing changed since the first look; with other threads at work
-   it is tried again. Each part returns the sentence of the first invariant that does not hold, or
-   NULL. */
-
-#define HC_CHECK_TRIES 16 /* comparisons before check is content with each structure by itself */
+   check holds all threads and locks, looks at one structure after the other, and then compares
+   them. Each part returns the sentence of the first invariant that does not hold, or NULL. */
 
 /* What check finds in the structures, to be compared. */
 HC_FINDINGS {
   size_t indexed; /* segments in the index */
   size_t ready;   /* ranges in heaps */
-  uint64_t changes;
+  size_t stocked; /* blocks in stocks and bins */
 };
 
-/* Is a block in a state in which uses of it may be queued? Its lock is held. */
-HOSTCACHE_UNUSED static int HC_I(is_waiting)(const HC_BLOCK *block) {
-  return block->state == HOSTCACHE_WAITING || block->state == HOSTCACHE_QUARANTINED;
+/* Is a block in a state in which uses of it may be queued? */
+HOSTCACHE_RARE static int HC_I(is_waiting)(const HC_BLOCK *block) {
+  const unsigned state = HC_I(state_of)(block);
+  return state == HOSTCACHE_WAITING || state == HOSTCACHE_QUARANTINED;
 }
 
-/* What one block says of itself, whatever the rest. Its lock is held. */
-HOSTCACHE_UNUSED static const char *HC_I(check_block)(HC_CACHE *self, HC_BLOCK *block) {
+/* What one block says of itself, whatever the rest. */
+HOSTCACHE_RARE static const char *HC_I(check_block)(HC_CACHE *self, HC_BLOCK *block) {
+  const unsigned state = HC_I(state_of)(block);
+  const int waiting = HC_I(is_waiting)(block);
   uint32_t i;
-  int waiting = HC_I(is_waiting)(block);
   if (block->cache != self) return "a block knows its cache";
-  if (block->state >= HOSTCACHE_STATE_COUNT) return "a block's state is one of those drawn";
-  if (block->state == HOSTCACHE_SPARE)
-    return block->segment ? "a spare record has no segment" : NULL;
+  if (state >= HOSTCACHE_STATE_COUNT) return "a block's state is one of those drawn";
+  if (state == HOSTCACHE_SPARE) return block->segment ? "a spare record has no segment" : NULL;
   if (!block->segment) return "a block lies in a segment";
-  if (HC_I(is_in_use)(block->state) && (block->requested == 0 || block->requested > block->size))
+  if (HC_I(is_in_use)(state) && (block->requested == 0 || block->requested > block->size))
     return "a block is at least as large as the request";
-  if (block->use_count > HC_INLINE_USES + block->more_room) return "a block has room for its uses";
+  if (block->bin != HC_NO_BIN &&
+      (block->bin >= HC_BINS || self->class_size[block->bin] != block->size))
+    return "a block is of the class of its bin";
+  if (HC_I(use_count)(block) > HC_INLINE_USES + 1 + block->more_room)
+    return "a block has room for its uses";
   if ((block->more_room > 0) != (block->more != NULL)) return "a block has room for its uses";
-  if (block->pushing && !waiting) return "only a block that waits is pushed to queues";
   if (block->outstanding > 0 && !waiting) return "only a block that waits has uses outstanding";
-  if (block->state == HOSTCACHE_WAITING && block->outstanding == 0)
-    return "a block waits for something";
-  if (block->state != HOSTCACHE_ACTIVE) return NULL;
-  for (i = 0; i < block->use_count; i++) {
+  if (state == HOSTCACHE_WAITING && block->outstanding == 0) return "a block waits for something";
+  if (state != HOSTCACHE_ACTIVE && state != HOSTCACHE_DEFERRED)
+    return HC_I(all_marks)(block) ? "only an active block is marked" : NULL;
+  for (i = 0; i < HC_I(use_count)(block); i++) {
     HC_USE *use = HC_I(use_at)(block, i);
     if (use->kind > HOSTCACHE_USE_EVENT) return "a use is of a known kind";
 #if HC_HAS_STREAMS
@@ -5685,22 +8096,20 @@ HOSTCACHE_UNUSED static const char *HC_I(check_block)(HC_CACHE *self, HC_BLOCK *
   return NULL;
 }
 
-/* A range of a segment that is in the index. segments_lock is held. */
-HOSTCACHE_UNUSED static const char *HC_I(check_range)(HC_CACHE *self, const HC_SEGMENT *segment,
+/* A range of a segment that is in the index. */
+HOSTCACHE_RARE static const char *HC_I(check_range)(HC_CACHE *self, const HC_SEGMENT *segment,
                                                       const HC_BLOCK *range) {
-  unsigned state;
-  int ours;
-  hostcache_lock(range->lock);
-  state = range->state;
-  ours = range->segment == segment;
-  hostcache_unlock(range->lock);
-  if (!ours) return "a range knows its segment";
+  const unsigned state = HC_I(state_of)(range);
+  if (range->segment != segment) return "a range knows its segment";
   if (state == HOSTCACHE_SPARE || state == HOSTCACHE_LEAKED)
     return "a block in the index has memory";
   if ((size_t)range->ptr & (self->config.alignment - 1)) return "a block is aligned";
   if ((state == HOSTCACHE_CACHED) != range->is_ready) return "a cached block is in a heap";
+  if (range->is_ready && range->bin != HC_NO_BIN) return "a range in a heap has no bin";
   if (range->is_ready && range->right && range->right->is_ready)
     return "ready ranges do not stand side by side";
+  if (!range->is_indexed)
+    return range->is_ready || state == HOSTCACHE_LEAVING ? NULL : "a block is in the index";
   if (hostcache_index_floor(&self->index, (size_t)range->ptr) != (const void *)range ||
       hostcache_index_floor(&self->index, (size_t)range->ptr + (range->size - 1)) !=
           (const void *)range)
@@ -5708,8 +8117,8 @@ HOSTCACHE_UNUSED static const char *HC_I(check_range)(HC_CACHE *self, const HC_S
   return NULL;
 }
 
-/* A segment that is in the index. segments_lock is held. */
-HOSTCACHE_UNUSED static const char *HC_I(check_segment)(HC_CACHE *self, const HC_SEGMENT *segment,
+/* A segment that is in the index. */
+HOSTCACHE_RARE static const char *HC_I(check_segment)(HC_CACHE *self, const HC_SEGMENT *segment,
                                                         HC_FINDINGS *findings) {
   const HC_BLOCK *range, *left = NULL;
   size_t size = 0;
@@ -5724,12 +8133,13 @@ HOSTCACHE_UNUSED static const char *HC_I(check_segment)(HC_CACHE *self, const HC
     if (broken) return broken;
     size += range->size;
     findings->ready += range->is_ready;
+    findings->stocked += HC_I(state_of)(range) == HOSTCACHE_STOCKED;
   }
   return size == segment->size ? NULL : "the ranges of a segment follow each other without a gap";
 }
 
-/* The index of segments. segments_lock is held. */
-HOSTCACHE_UNUSED static const char *HC_I(check_index)(HC_CACHE *self, HC_FINDINGS *findings) {
+/* The index of segments. */
+HOSTCACHE_RARE static const char *HC_I(check_index)(HC_CACHE *self, HC_FINDINGS *findings) {
   const hostcache_node *node = hostcache_tree_ceiling(self->by_address, 0, 0);
   const hostcache_node *next;
   size_t held = 0;
@@ -5751,8 +8161,8 @@ HOSTCACHE_UNUSED static const char *HC_I(check_index)(HC_CACHE *self, HC_FINDING
   return held <= self->claimed ? NULL : "what is held was claimed";
 }
 
-/* The heaps, and the list of idle segments. segments_lock is held. */
-HOSTCACHE_UNUSED static const char *HC_I(check_heaps)(HC_CACHE *self, const HC_FINDINGS *findings) {
+/* The heaps, and the list of idle segments. */
+HOSTCACHE_RARE static const char *HC_I(check_heaps)(HC_CACHE *self, const HC_FINDINGS *findings) {
   size_t count = 0, idle = 0;
   const HC_SEGMENT *segment, *previous = NULL;
   int kind;
@@ -5778,50 +8188,125 @@ HOSTCACHE_UNUSED static const char *HC_I(check_heaps)(HC_CACHE *self, const HC_F
   return NULL;
 }
 
-/* queue->lock and check_lock are held. */
-HOSTCACHE_UNUSED static const char *HC_I(check_queue)(HC_QUEUE *queue) {
+/* A block in a stock or bin. */
+HOSTCACHE_RARE static const char *HC_I(check_stocked)(const HC_BLOCK *block, size_t bin) {
+  if (HC_I(state_of)(block) != HOSTCACHE_STOCKED || block->bin != bin)
+    return "what is in a stock or a bin is stocked there";
+  return block->extra_uses ? "a stocked block has no uses" : NULL;
+}
+
+/* What a thread has in stock. */
+HOSTCACHE_RARE static const char *HC_I(check_stock)(HC_CACHE *self, const HC_THREAD *thread,
+                                                      HC_FINDINGS *findings) {
+  const char *broken = NULL;
+  size_t bytes = 0, i;
+  for (i = 0; i < HC_BINS && !broken; i++) {
+    const HC_BIN *bin = &thread->bins[i];
+    int64_t count = bin->put + bin->traded - bin->got;
+    const HC_BLOCK *block = bin->top;
+    for (; block && !broken; block = block->next) {
+      broken = HC_I(check_stocked)(block, i);
+      if (!broken && block->home != (const void *)thread)
+        broken = "what is in a stock has its thread for a home";
+      if (!broken && findings->stocked-- == 0) return "a stocked block is in one stock or bin";
+      bytes += self->class_size[i];
+      count--;
+    }
+    if (!broken && count != 0) broken = "a stock knows how much it has";
+  }
+  if (!broken && bytes != thread->stock_bytes) broken = "a stock knows how much it has";
+  return broken;
+}
+
+/* The shared bins. */
+HOSTCACHE_RARE static const char *HC_I(check_bins)(HC_CACHE *self, HC_FINDINGS *findings) {
+  const char *broken = NULL;
+  size_t bytes = 0, i;
+  unsigned k;
+  for (i = 0; i < HC_BINS; i++) {
+    const HC_BLOCK *batch = self->batches[i];
+    for (; batch; batch = batch->next) {
+      for (k = 0; k < batch->in.batch.count && !broken; k++) {
+        broken = HC_I(check_stocked)(batch->in.batch.blocks[k], i);
+        if (!broken && findings->stocked-- == 0) return "a stocked block is in one stock or bin";
+      }
+      if (broken) return broken;
+      bytes += batch->in.batch.count * self->class_size[i];
+    }
+  }
+  if (findings->stocked != 0) return "a stocked block is in one stock or bin";
+  return bytes == self->binned_bytes ? NULL : "the bins know how much they have";
+}
+
+/* A queue of a thread. */
+HOSTCACHE_RARE static const char *HC_I(check_queue)(const HC_CACHE *self,
+                                                      const HC_THREAD *thread,
+                                                      const HC_QUEUE *queue) {
   const HC_USE *use, *previous = NULL;
   uint32_t length = 0;
-  int cursor = queue->cursor == NULL, waiting = 1;
+  int cursor = queue->cursor == NULL;
   for (use = queue->head; use; previous = use, use = use->next) {
     HC_BLOCK *block = use->block; /* NULL: an event alone */
     if (length++ == queue->length) return "a queue knows its length";
     if (use->previous != previous) return "a queue is linked both ways";
-    if (previous && use->ticket <= previous->ticket) return "tickets rise along a queue";
+    if (previous && use->ticket < previous->ticket) return "tickets do not fall along a queue";
     if (use->fate != HOSTCACHE_FATE_QUEUED) return "a use in a queue is queued";
-    if (block) {
-      hostcache_lock(block->lock);
-      waiting = HC_I(is_waiting)(block);
-      hostcache_unlock(block->lock);
-      block->seen++;
-    }
-    if (!waiting) return "the block of a queued use waits";
+    if (block && !HC_I(is_waiting)(block)) return "the block of a queued use waits";
+    if (block && block->home != (const void *)thread) return "a block waits in its home's queues";
+    if (block) block->seen++;
     cursor |= use == queue->cursor;
   }
   if (length != queue->length) return "a queue knows its length";
   if (queue->tail != previous) return "a queue ends at its tail";
   if (!cursor) return "the cursor stands in the loose queue";
   if (queue->pool_count > queue->pool_room) return "a pool has room for its events";
-  if (queue->pool_room > 0 && !queue->live) return "a stream that was forgotten pools no events";
+  if (queue->pool_room > 0 && !hostcache_u32_load_acquire(&queue->claimed) &&
+      !(queue->lane && (queue->lane->live || queue->lane->leaving)) &&
+      self->stats.num_barriers_refused == 0)
+    return "a stream that was forgotten pools no events";
   return NULL;
 }
 
-/* streams_lock is held. */
-HOSTCACHE_UNUSED static const char *HC_I(check_table)(HC_CACHE *self) {
+/* A thread's record. */
+HOSTCACHE_RARE static const char *HC_I(check_thread)(HC_CACHE *self, const HC_THREAD *thread,
+                                                       HC_FINDINGS *findings) {
+  const char *broken = HC_I(check_stock)(self, thread, findings);
+  uint32_t waiting = thread->loose.length, i;
+  if (!broken) broken = HC_I(check_queue)(self, thread, &thread->loose);
+  for (i = 0; i < thread->queue_room && !broken; i++) {
+    if (!thread->queues[i]) continue;
+    if (!thread->queues[i]->lane || thread->queues[i]->lane->number != i)
+      return "a queue stands at the number of its lane";
+    broken = HC_I(check_queue)(self, thread, thread->queues[i]);
+    waiting += thread->queues[i]->length;
+  }
+  if (!broken && waiting != thread->waiting) broken = "a thread knows how much waits";
 #if HC_HAS_STREAMS
-  const HC_QUEUE *queue;
-  size_t live = 0, listed = 0;
+  for (i = 0; i < HC_KNOWN && !broken; i++)
+    if (thread->known[i] && !thread->known[i]->live) broken = "a thread knows live lanes only";
+#endif
+  return broken;
+}
+
+/* The table of streams. streams_lock is held. */
+HOSTCACHE_RARE static const char *HC_I(check_table)(HC_CACHE *self) {
+#if HC_HAS_STREAMS
+  const HC_LANE *lane;
+  size_t listed = 0;
   unsigned i;
-  for (queue = (const HC_QUEUE *)self->queues; queue; queue = queue->next) live += queue->live;
   for (i = 0; i < HC_STREAM_BUCKETS; i++) {
-    for (queue = self->buckets[i]; queue; queue = queue->bucket_next) {
-      if (listed++ == live || !queue->live) return "the live queues are those in the table";
-      if (HC_I(stream_bucket)(queue->stream) != i ||
-          HC_I(queue_find)(self, queue->stream) != queue)
+    for (lane = self->buckets[i]; lane; lane = lane->next) {
+      if (listed++ == self->lane_count || !lane->live)
+        return "the live lanes are those in the table";
+      if (HC_I(stream_bucket)(lane->stream) != i || HC_I(lane_find)(self, lane->stream) != lane)
         return "a stream is found in the table, once";
     }
   }
-  return listed == live ? NULL : "the live queues are those in the table";
+  for (lane = self->retired; lane; lane = lane->next)
+    if (listed++ == self->lane_count || lane->live) return "the live lanes are those in the table";
+  for (lane = self->leaving; lane; lane = lane->next)
+    if (listed++ == self->lane_count || lane->live) return "the live lanes are those in the table";
+  return listed == self->lane_count ? NULL : "the live lanes are those in the table";
 #else
   (void)self;
   return NULL;
@@ -5829,45 +8314,30 @@ HOSTCACHE_UNUSED static const char *HC_I(check_table)(HC_CACHE *self) {
 }
 
 /* Each structure by itself. */
-HOSTCACHE_UNUSED static const char *HC_I(check_each)(HC_CACHE *self, HC_FINDINGS *findings) {
-  const char *broken;
+HOSTCACHE_RARE static const char *HC_I(check_each)(HC_CACHE *self, HC_FINDINGS *findings) {
+  const HC_THREAD *thread;
+  const char *broken = HC_I(check_index)(self, findings);
   HC_SLAB *slab = NULL;
-  HC_QUEUE *queue;
   HC_BLOCK *block;
   unsigned i = 0;
-
-  hostcache_lock(&self->segments_lock);
-  broken = HC_I(check_index)(self, findings);
   if (!broken) broken = HC_I(check_heaps)(self, findings);
-  hostcache_unlock(&self->segments_lock);
   while (!broken && (block = HC_I(next_block)(self, &slab, &i)) != NULL) {
-    hostcache_lock(block->lock);
     broken = HC_I(check_block)(self, block);
-    hostcache_unlock(block->lock);
     block->seen = 0;
   }
-  queue = &self->loose;
-  while (!broken && queue) {
-    hostcache_lock(&queue->lock);
-    broken = HC_I(check_queue)(queue);
-    hostcache_unlock(&queue->lock);
-    queue = queue == &self->loose ? (HC_QUEUE *)hostcache_ptr_load_acquire(&self->queues)
-                                  : queue->next;
-  }
-  if (broken) return broken;
-  hostcache_lock(&self->streams_lock);
-  broken = HC_I(check_table)(self);
-  hostcache_unlock(&self->streams_lock);
-  return broken;
+  if (!broken) broken = HC_I(check_thread)(self, &self->common, findings);
+  for (thread = HC_I(threads)(self); thread && !broken; thread = thread->next)
+    broken = HC_I(check_thread)(self, thread, findings);
+  return broken ? broken : HC_I(check_bins)(self, findings);
 }
 
-/* Adds what a block counts for; a segment is counted with its first range. segments_lock and
-   block->lock are held. */
-HOSTCACHE_UNUSED static void HC_I(add_up)(const HC_CACHE *self, const HC_BLOCK *block,
+/* Adds what a block counts for; a segment is counted with its first range. */
+HOSTCACHE_RARE static void HC_I(add_up)(const HC_CACHE *self, const HC_BLOCK *block,
                                           hostcache_stats *sum) {
   const HC_SEGMENT *segment = block->segment;
-  const unsigned state = block->state;
+  const unsigned state = HC_I(state_of)(block);
   const int oversize = HC_I(is_oversize)(self, block->size);
+  const int cached = state == HOSTCACHE_CACHED || state == HOSTCACHE_STOCKED;
   if (state == HOSTCACHE_SPARE) return;
   if (segment->first == block) {
     HC_I(stat_move)(&sum->segment, &sum->reserved_bytes, 0, 1, segment->size);
@@ -5883,16 +8353,13 @@ HOSTCACHE_UNUSED static void HC_I(add_up)(const HC_CACHE *self, const HC_BLOCK *
   HC_I(stat_step)(&sum->requested_bytes, 0, HC_I(is_in_use)(state), block->requested);
   HC_I(stat_step)(&sum->wasted_bytes, 0, HC_I(is_in_use)(state), block->size - block->requested);
   HC_I(stat_step)(&sum->oversize_allocations, 0, oversize && HC_I(is_handed_out)(state), 1);
-  HC_I(stat_step)(&sum->cached_bytes, 0, state == HOSTCACHE_CACHED, block->size);
+  HC_I(stat_step)(&sum->cached_bytes, 0, cached, block->size);
   HC_I(stat_move)(&sum->inactive_split, &sum->inactive_split_bytes, 0,
-                  state == HOSTCACHE_CACHED && (block->left || block->right), block->size);
+                  cached && (block->left || block->right), block->size);
 }
 
-/* The structures among each other. *settled: nothing changed since the first look, so that the
-   answer counts. */
-HOSTCACHE_UNUSED static const char *HC_I(check_together)(HC_CACHE *self, HC_FINDINGS *findings,
-                                                         int *settled) {
-  const char *broken = NULL;
+/* The structures among each other. */
+HOSTCACHE_RARE static const char *HC_I(check_together)(HC_CACHE *self, HC_FINDINGS *findings) {
   hostcache_stats sum, stats;
   hostcache_stat *stat;
   size_t held, leaving = 0;
@@ -5901,24 +8368,16 @@ HOSTCACHE_UNUSED static const char *HC_I(check_together)(HC_CACHE *self, HC_FIND
   unsigned i = 0;
 
   memset(&sum, 0, sizeof sum);
-  hostcache_lock(&self->segments_lock);
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
-    hostcache_lock(block->lock);
     HC_I(add_up)(self, block, &sum);
-    leaving += block->state == HOSTCACHE_LEAVING;
-    if (block->pushing ? block->seen >= block->outstanding : block->seen != block->outstanding)
-      broken = "a block has as many uses outstanding as stand in queues";
-    hostcache_unlock(block->lock);
+    leaving += HC_I(state_of)(block) == HOSTCACHE_LEAVING;
+    if (block->seen != block->outstanding)
+      return "a block has as many uses outstanding as stand in queues";
   }
-  hostcache_lock(&self->stats_lock);
-  stats = self->stats;
-  *settled = findings->changes == self->changes;
-  HC_I(stats_unlock_all)(self);
-
-  if (broken) return broken;
   held = (size_t)(sum.segment.current - sum.leaked.current); /* those with memory of ours */
   if (findings->indexed > held || findings->indexed + leaving < held)
     return "a block with memory is in the index";
+  HC_I(sum_up)(self, &stats);
   for (i = 0; (stat = HC_I(stat_by_number)(&stats, i)) != NULL; i++) {
     if (stat->current != HC_I(stat_by_number)(&sum, i)->current)
       return "the figures equal the sum over the blocks";
@@ -5927,30 +8386,27 @@ HOSTCACHE_UNUSED static const char *HC_I(check_together)(HC_CACHE *self, HC_FIND
   return NULL;
 }
 
-HC_PUBLIC hostcache_result HC_FN(check)(HC_CACHE *self) {
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(check)(HC_CACHE *self) {
   hostcache_result result = HC_I(enter)(self);
-  const char *broken = NULL;
+  const char *broken;
   HC_FINDINGS findings;
-  int settled = 0, tries;
   if (result != HOSTCACHE_OK) return result;
-  hostcache_lock(&self->check_lock);
-  for (tries = 0; !settled && !broken && tries < HC_CHECK_TRIES; tries++) {
-    memset(&findings, 0, sizeof findings);
-    hostcache_lock(&self->stats_lock);
-    findings.changes = self->changes;
-    hostcache_unlock(&self->stats_lock);
-    broken = HC_I(check_each)(self, &findings);
-    if (broken) break;
-    broken = HC_I(check_together)(self, &findings, &settled);
-    if (!settled) broken = NULL;
-  }
-  hostcache_unlock(&self->check_lock);
+  memset(&findings, 0, sizeof findings);
+  if (HC_I(stop)(self)) return HOSTCACHE_ERR_UNSUPPORTED;
+  hostcache_lock(&self->streams_lock);
+  hostcache_lock(&self->segments_lock);
+  broken = HC_I(check_each)(self, &findings);
+  if (!broken) broken = HC_I(check_table)(self);
+  if (!broken) broken = HC_I(check_together)(self, &findings);
+  hostcache_unlock(&self->segments_lock);
+  hostcache_unlock(&self->streams_lock);
+  HC_I(go_on)(self);
   if (!broken) return HOSTCACHE_OK;
   HC_I(tell)(self, HOSTCACHE_ERR_CORRUPT, 0, broken, NULL);
   return HOSTCACHE_ERR_CORRUPT;
 }
 
-HOSTCACHE_UNUSED static int HC_I(visit_kind)(unsigned state) {
+HOSTCACHE_RARE static int HC_I(visit_kind)(unsigned state) {
   if (HC_I(is_handed_out)(state)) return HOSTCACHE_VISIT_ACTIVE;
   if (HC_I(is_pending)(state)) return HOSTCACHE_VISIT_PENDING;
   if (state == HOSTCACHE_QUARANTINED) return HOSTCACHE_VISIT_QUARANTINED;
@@ -5958,7 +8414,7 @@ HOSTCACHE_UNUSED static int HC_I(visit_kind)(unsigned state) {
 }
 
 /* Notes something, if there is room for it. */
-HOSTCACHE_UNUSED static size_t HC_I(visit_note)(hostcache_visit *visits, size_t room, size_t used,
+HOSTCACHE_RARE static size_t HC_I(visit_note)(hostcache_visit *visits, size_t room, size_t used,
                                                 int kind, const void *ptr, size_t size,
                                                 size_t requested) {
   if (used < room) {
@@ -5970,47 +8426,46 @@ HOSTCACHE_UNUSED static size_t HC_I(visit_note)(hostcache_visit *visits, size_t 
   return used + 1;
 }
 
-/* Notes a segment and its ranges. Returns the room that is needed so far. segments_lock is held. */
-HOSTCACHE_UNUSED static size_t HC_I(visit_segment)(const HC_SEGMENT *segment,
+/* Notes a segment and its ranges. Returns the room that is needed so far. segments_lock is held,
+   and so are all threads. */
+HOSTCACHE_RARE static size_t HC_I(visit_segment)(const HC_SEGMENT *segment,
                                                    hostcache_visit *visits, size_t room,
                                                    size_t used) {
   const HC_BLOCK *range;
   used = HC_I(visit_note)(visits, room, used, HOSTCACHE_VISIT_SEGMENT, segment->ptr, segment->size,
                           0);
   for (range = segment->first; range; range = range->right) {
-    hostcache_lock(range->lock);
-    used = HC_I(visit_note)(visits, room, used, HC_I(visit_kind)(range->state), range->ptr,
-                            range->size, HC_I(is_in_use)(range->state) ? range->requested : 0);
-    hostcache_unlock(range->lock);
+    const unsigned state = HC_I(state_of)(range);
+    used = HC_I(visit_note)(visits, room, used, HC_I(visit_kind)(state), range->ptr, range->size,
+                            HC_I(is_in_use)(state) ? range->requested : 0);
   }
   return used;
 }
 
 /* Notes all segments: those of the index by address, then those that leaked. Returns the room
-   needed. */
-HOSTCACHE_UNUSED static size_t HC_I(visit_all)(HC_CACHE *self, hostcache_visit *visits,
+   needed; SIZE_MAX: the threads cannot be held. */
+HOSTCACHE_RARE static size_t HC_I(visit_all)(HC_CACHE *self, hostcache_visit *visits,
                                                size_t room) {
   const hostcache_node *node;
   HC_SLAB *slab = NULL;
   HC_BLOCK *block;
   size_t used = 0;
   unsigned i = 0;
-  int leaked;
+  if (HC_I(stop)(self)) return SIZE_MAX;
   hostcache_lock(&self->segments_lock);
   for (node = hostcache_tree_ceiling(self->by_address, 0, 0); node;
        node = hostcache_tree_ceiling(self->by_address, node->key + 1, 0))
     used = HC_I(visit_segment)((const HC_SEGMENT *)node->owner, visits, room, used);
-  while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
-    hostcache_lock(block->lock);
-    leaked = block->state == HOSTCACHE_LEAKED;
-    hostcache_unlock(block->lock);
-    if (leaked) used = HC_I(visit_segment)(block->segment, visits, room, used);
-  }
+  while ((block = HC_I(next_block)(self, &slab, &i)) != NULL)
+    if (HC_I(state_of)(block) == HOSTCACHE_LEAKED)
+      used = HC_I(visit_segment)(block->segment, visits, room, used);
   hostcache_unlock(&self->segments_lock);
+  HC_I(go_on)(self);
   return used;
 }
 
-HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_visit_fn visit, void *user) {
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_visit_fn visit,
+                                                      void *user) {
   hostcache_result result = HC_I(enter)(self);
   hostcache_visit *visits = NULL;
   size_t room = 0, used, i;
@@ -6019,6 +8474,7 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_visit_fn visit,
   if (!visit) return HOSTCACHE_ERR_ARGUMENT;
   while ((used = HC_I(visit_all)(self, visits, room)) > room) {
     if (visits) HOSTCACHE_FREE(visits);
+    if (used == SIZE_MAX) return HOSTCACHE_ERR_UNSUPPORTED;
     room = used + used / 4;
     visits = (hostcache_visit *)HOSTCACHE_MALLOC(room * sizeof *visits);
     if (!visits) {
@@ -6064,6 +8520,7 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_visit_fn visit,
 #undef HC_TIMELINE_QUERY
 #undef HC_TIMELINE_WAIT
 #undef HC_NO_STREAMS
+#undef HC_EVENTS_DO_NOT_CANCEL
 #undef HC_API
 #undef HC_STATIC
 #undef HC_IMPLEMENT
@@ -6095,23 +8552,47 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_visit_fn visit,
 #undef HC_CTX
 #undef HC_INLINE_USES
 #undef HC_PAGE
-#undef HC_BLOCK_LOCKS
 #undef HC_STREAM_BUCKETS
 #undef HC_RECORDS
 #undef HC_POLL_EVERY
 #undef HC_LOOSE_PER_POLL
 #undef HC_FIRST_POOL
 #undef HC_SEGMENT
+#undef HC_THREAD
+#undef HC_LEVEL
+#undef HC_BIN
+#undef HC_FLOW
+#undef HC_LANE
+#undef HC_STOCK_MOST
+#undef HC_BINNED_PART
+#undef HC_STOCK_LEAST
+#undef HC_STOCK_PART
+#undef HC_KNOWN
+#undef HC_CLASS_UNITS
+#undef HC_MOST_USES
+#undef HC_UNKNOWN_SHIFT
+#undef HC_LINE
+#undef HC_BLOCK_STRIDE
+#undef HC_COUNTS_HANDED
+#undef HC_COUNTS_PENDING
+#undef HC_COUNTS_QUARANTINED
+#undef HC_COUNTS_USED
+#undef HC_STOP
+#undef HC_STOP_FENCE
+#undef HC_BATCH
+#undef HC_NO_BIN
+#undef HC_BINS
 #undef HC_USE
 #undef HC_QUEUE
 #undef HC_SLAB
-#undef HC_STOCK
+#undef HC_SPARES
 #undef HC_NEEDS
 #undef HC_HOPES
 #undef HC_SMALL_MAX
 #undef HC_TALLY
 #undef HC_FINDINGS
-#undef HC_CHECK_TRIES
+#undef HC_EVENT_HOOK_BEGIN
+#undef HC_EVENT_HOOK_END
 #undef HC_TRY
 #undef HC_CATCH
 /* MIT License

@@ -17,12 +17,12 @@ typedef struct engine {
   int pieces; /* of memory that are alive */
 } engine;
 
-typedef struct lane { /* work is numbered in order of submission */
+typedef struct engine_lane { /* work is numbered in order of submission */
   unsigned submitted, finished;
-} lane;
+} engine_lane;
 
 typedef struct milestone { /* passed when the lane has finished this number */
-  const lane *on;
+  const engine_lane *on;
   unsigned number;
 } milestone;
 
@@ -39,7 +39,7 @@ static int engine_release(engine *e, void *ptr) {
   return ENGINE_OK;
 }
 
-static int lane_milestone(lane *l, milestone *t) {
+static int lane_milestone(engine_lane *l, milestone *t) {
   t->on = l;
   t->number = l->submitted;
   return ENGINE_OK;
@@ -53,7 +53,7 @@ static int milestone_passed(const milestone *t) {
 
 #define HC_NAME bounce
 #define HC_CTX_T engine *
-#define HC_STREAM_T lane *
+#define HC_STREAM_T engine_lane *
 #define HC_EVENT_T milestone
 #define HC_MEM_ALLOC(ctx, size, align, ptr_out)                                          \
   hostcache_map_memory(engine_memory(ctx, size, align, ptr_out), ENGINE_OK, ENGINE_FULL, \
@@ -78,7 +78,7 @@ static void expect(int so, const char *what) {
 
 int main(void) {
   engine e = {0};
-  lane left = {0, 0}, right = {0, 0};
+  engine_lane left = {0, 0}, right = {0, 0};
   bounce *cache;
   void *a, *b, *c;
 

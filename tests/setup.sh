@@ -26,11 +26,11 @@ g++-mingw-w64-x86-64-win32     | may  | command -v x86_64-w64-mingw32-g++       
 libze-dev                      | may  | test -e /usr/include/level_zero/ze_api.h    | *level_zero*, examples.10_level_zero_copy
 musl-tools                     | may  | command -v musl-gcc                         | compile.musl.*
 tcc                            | may  | command -v tcc                              | compile.tcc.*
-libbenchmark-dev               | may  | test -e /usr/include/benchmark/benchmark.h  | bench.speed_runs
+libbenchmark-dev               | may  | test -e /usr/include/benchmark/benchmark.h  | bench.speed_runs, bench.instructions
 libjemalloc2                   | may  | library_is_there libjemalloc.so.2           | a peer in bench.speed_runs
 libmimalloc2.0                 | may  | library_is_there libmimalloc.so.2           | a peer in bench.speed_runs
 libtcmalloc-minimal4           | may  | library_is_there libtcmalloc_minimal.so.4   | a peer in bench.speed_runs
-valgrind                       | may  | command -v valgrind                         | the instructions in bench/run
+valgrind                       | may  | command -v valgrind                         | bench.instructions
 '
 
 # The presets are of version 6, which came with CMake 3.25.

@@ -3,6 +3,7 @@
 
 #include "hooks_memory.h"
 
+#define HC_EVENTS_DO_NOT_CANCEL /* they only read memory */
 #define HC_EVENT_T device_event
 #define HC_EVENT_RECORD(memory, event_ptr, stream) \
   ((void)(memory), (void)(*(event_ptr) = device_record(stream)), hostcache_done())

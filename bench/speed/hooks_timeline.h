@@ -3,6 +3,7 @@
 
 #include "hooks_memory.h"
 
+#define HC_EVENTS_DO_NOT_CANCEL /* they only read memory */
 #define HC_TIMELINE
 #define HC_TIMELINE_RECORD(memory, stream, value_ptr) \
   ((void)(memory), (void)(*(value_ptr) = device_submit(stream)), hostcache_done())

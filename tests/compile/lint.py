@@ -22,11 +22,12 @@ SECTIONS = ["COMMON", "PARAMETERS", "NAMES", "DECLARE", "GLUE", "TYPES", "HOOKS"
 # Names with a leading or double underscore that the header may use, since others made them. It may
 # define none.
 FOREIGN = re.compile(r"""^(
-    _WIN32 | _MSC_VER | _MSC_FULL_VER | __cplusplus | __STDC_\w+__ | __FILE__ | __LINE__ | __VA_ARGS__
+    _WIN32 | _WIN32_WINNT | _MSC_VER | _MSC_FULL_VER | __cplusplus | __STDC_\w+__ | __FILE__ | __LINE__ | __VA_ARGS__
   | __GNUC__ | __GNUC_MINOR__ | __clang__ | __TINYC__ | __EXCEPTIONS | __cpp_exceptions | _CPPUNWIND
   | __LP64__ | __mips__ | __xtensa__ | __alpha__ | __hppa__ | _SC_PAGESIZE
   | __linux__ | __ANDROID__ | __APPLE__ | __FreeBSD__ | __SANITIZE_THREAD__ | __SANITIZE_ADDRESS__
-  | __has_\w+ | __attribute__ | __declspec | __extension__ | __builtin_\w+ | __thread
+  | __has_\w+ | __attribute__ | __declspec | __extension__ | __builtin_\w+ | __thread | __asm__
+  | __x86_64__ | __i386__ | __aarch64__
   | __atomic_\w+ | __ATOMIC_\w+ | __sync_\w+ | __NR_\w+
   | _Thread_local | _Atomic | _Static_assert | _Alignas | _Alignof | _Generic | _Noreturn | _Bool
   | _Interlocked\w+ | _ReadWriteBarrier | _InterlockedExchangeAdd64

@@ -23,6 +23,8 @@ enum {
   MOST_DECISIONS = 1 << 15,
   LONE_PAUSES = 4, /* of one thread, while no other does anything, are fine: it looks again */
   ENDS = 1 << 18,
+  PLACES = 1 << 15,
+  LESSONS = 100, /* random schedules from which a depth first search learns, before it begins */
   MOST_STEPS = 20000, /* a schedule that takes more never ends */
   WATCHDOG_TICKS = 5  /* of a tenth of a second of processor time, without a switch point */
 };
@@ -44,12 +46,27 @@ typedef struct coroutine {
   uint64_t paused_at;   /* what the others had done when it paused */
   unsigned lone_pauses; /* since they did anything */
   int priority;         /* PCT: the highest goes on */
+  uint32_t locks;       /* that it holds, a bit for each */
+  uint32_t fresh_locks; /* those that it took since its last step, and others take as well */
   unsigned local;
 } coroutine;
 
 typedef struct decision {
   uint16_t chosen, options; /* how many there are within the bounds, from 0 */
 } decision;
+
+/* Who came to a place, who of them changed something there, and which locks they all held: a bit
+   for each thread and lock. */
+typedef struct visits {
+  uint8_t came, wrote;
+  uint32_t locks;
+} visits;
+
+/* Where steps were done: a lock, an atomic, the device. */
+typedef struct spot {
+  const void *where;  /* NULL: a free one of the table */
+  visits known, seen; /* when this pass over the schedules began; so far */
+} spot;
 
 typedef enum strategy { DEPTH_FIRST, RANDOM, REPLAY } strategy;
 
@@ -74,6 +91,12 @@ static struct explorer {
   unsigned depth;
   int lowest; /* the last priority that a thread got when it paused */
 
+  spot *places; /* a table by address of where steps were done, in any schedule of the test */
+  size_t place_count;
+  bool has_new; /* something was found there since this pass over the schedules began */
+  const explore_mutex *mutexes[32];
+  size_t mutex_count;
+
   bool redundant; /* the schedule was given up */
   size_t end_count;
   uint64_t *ends; /* how schedules ended that passed: a table of digests; 0 is empty */
@@ -84,6 +107,10 @@ static struct explorer {
 } explorer;
 
 unsigned explore_self(void) { return explore_current; }
+void explore_become(unsigned id) {
+  explore_assert(!explore_running && id < EXPLORE_THREADS);
+  explore_current = id;
+}
 unsigned *explore_local(void) { return &explorer.threads[explore_current].local; }
 
 void explore_note(const char *format, ...) {
@@ -183,7 +210,8 @@ static void justify_all(void) {
 }
 
 /* `preferred` is what a random schedule takes; for others of its decisions it is `options`. */
-static unsigned decide(unsigned kind, unsigned options, unsigned preferred, const char *what) {
+static unsigned decide(unsigned kind, unsigned options, unsigned preferred, bool matters,
+                       const char *what) {
   const explore_bounds *bounds = &explorer.test->bounds;
   unsigned chosen = 0, within = options;
   decision *here = &explorer.trail[explorer.length];
@@ -192,6 +220,7 @@ static unsigned decide(unsigned kind, unsigned options, unsigned preferred, cons
   if (kind != EXPLORE_FREE && !(explorer.strategy == RANDOM && kind == EXPLORE_PREEMPT) &&
       (explorer.spent[kind] >= bounds->of[kind] || explorer.spent_total >= bounds->total))
     within = 1;
+  if (!matters) within = 1; /* a decision still: the places of others do not depend on this */
   if (explorer.strategy == REPLAY)
     chosen = replayed_at(explorer.length);
   else if (explorer.strategy == DEPTH_FIRST && explorer.length < explorer.given)
@@ -218,7 +247,7 @@ static unsigned decide(unsigned kind, unsigned options, unsigned preferred, cons
 }
 
 unsigned explore_pick(unsigned kind, unsigned options, const char *what) {
-  return explore_running ? decide(kind, options, options, what) : 0;
+  return explore_running ? decide(kind, options, options, true, what) : 0;
 }
 
 unsigned explore_spent(unsigned kind) { return explorer.spent[kind]; }
@@ -251,11 +280,76 @@ static void go_on_with(unsigned id, ucontext_t *from) {
   swapcontext(from, &explorer.threads[id].context);
 }
 
+static spot *spot_of(const void *where) {
+  size_t at = ((uintptr_t)where * UINT64_C(0x9e3779b97f4a7c15)) >> 32;
+  for (;; at++) {
+    spot *here = &explorer.places[at % PLACES];
+    if (here->where == where) return here;
+    if (here->where) continue;
+    if (++explorer.place_count > PLACES / 2)
+      explore_fail("steps at more places than there is room for");
+    here->where = where;
+    here->seen.locks = here->known.locks = UINT32_MAX;
+    return here;
+  }
+}
+
+/* Does it matter whether a thread's step comes before or after what the others do there? */
+static bool can_conflict(const visits *there, unsigned self, bool writes) {
+  return there->locks == 0 && ((writes ? there->came : there->wrote) & ~self) != 0;
+}
+
+/* Notes who comes to a place. Should this thread be preempted before it? Not where a thread alone
+   comes, where all only look, or where each holds the same lock: there its step changes places with
+   all that the others can do meanwhile, so it can as well be preempted later. But in any case once
+   while it holds a lock that others take: who comes to wait for that hands on to this thread, and
+   no preemption is spent on it. Which places these are is learned: if a pass over the schedules
+   finds one more, the next pass begins anew. */
+static bool is_worth_preempting(const void *where, bool writes) {
+  const unsigned self = 1u << explore_current;
+  const uint32_t locks = explorer.threads[explore_current].locks;
+  spot *here;
+  if (!where || explorer.strategy == REPLAY || explorer.test->gives_nothing_up) return true;
+  here = spot_of(where);
+  if ((here->seen.came & self) == 0 || (writes && (here->seen.wrote & self) == 0) ||
+      (here->seen.locks & ~locks)) {
+    here->seen.came |= (uint8_t)self;
+    if (writes) here->seen.wrote |= (uint8_t)self;
+    here->seen.locks &= locks;
+    if (here->seen.locks == 0 && here->seen.wrote && (here->seen.came & (here->seen.came - 1)))
+      explorer.has_new = true;
+  }
+  return explorer.strategy == RANDOM || explorer.threads[explore_current].fresh_locks != 0 ||
+         can_conflict(&here->known, self, writes);
+}
+
+/* Do others take this lock? */
+static bool is_shared(const explore_mutex *mutex) {
+  return (spot_of(mutex)->known.came & ~(1u << explore_current)) != 0;
+}
+
+/* The next pass knows what this one found. */
+static void learn_places(void) {
+  size_t i;
+  for (i = 0; i < PLACES; i++) explorer.places[i].known = explorer.places[i].seen;
+  explorer.has_new = false;
+}
+
+/* The bit of a lock; 0 for the last ones, if there are too many. */
+static uint32_t bit_of(const explore_mutex *mutex) {
+  size_t i;
+  for (i = 0; i < explorer.mutex_count; i++)
+    if (explorer.mutexes[i] == mutex) return UINT32_C(1) << i;
+  if (explorer.mutex_count == sizeof explorer.mutexes / sizeof explorer.mutexes[0]) return 0;
+  explorer.mutexes[explorer.mutex_count++] = mutex;
+  return UINT32_C(1) << i;
+}
+
 /* Chooses who goes on: this thread first, if it can, then the others by their ids. Where this
    thread cannot, one that paused goes on only if all others do, so that threads that wait do not
-   keep each other busy; else it takes a preemption. Returns false, and chooses nobody, if there is
-   none. */
-static bool choose_thread(unsigned *id) {
+   keep each other busy; else it takes a preemption, if that matters here. Returns false, and
+   chooses nobody, if there is none. */
+static bool choose_thread(bool matters, unsigned *id) {
   unsigned options[EXPLORE_THREADS], count = 0, other, best = 0;
   const bool mine = explore_current < explorer.test->threads && is_able(explore_current);
   int paused;
@@ -269,7 +363,7 @@ static bool choose_thread(unsigned *id) {
   for (other = 1; other < count; other++)
     if (explorer.threads[options[other]].priority > explorer.threads[options[best]].priority)
       best = other;
-  *id = options[decide(mine ? EXPLORE_PREEMPT : EXPLORE_FREE, count, best, NULL)];
+  *id = options[decide(mine ? EXPLORE_PREEMPT : EXPLORE_FREE, count, best, matters || !mine, NULL)];
   return true;
 }
 
@@ -277,7 +371,7 @@ static bool choose_thread(unsigned *id) {
 static void leave(const char *why) {
   coroutine *self = &explorer.threads[explore_current];
   unsigned next;
-  if (!choose_thread(&next)) explore_fail("deadlock: no thread can go on; this one %s", why);
+  if (!choose_thread(true, &next)) explore_fail("deadlock: no thread can go on; this one %s", why);
   go_on_with(next, &self->context);
 }
 
@@ -308,11 +402,13 @@ void explore_point(const char *operation, const char *what, const void *where, b
                    int line) {
   coroutine *self;
   unsigned next, i;
+  bool matters;
   if (!explore_running) return;
   self = &explorer.threads[explore_current];
+  matters = is_worth_preempting(where, writes);
   for (i = 0; explorer.strategy == RANDOM && i + 1 < explorer.depth; i++)
     if (explorer.change_points[i] == explorer.steps) self->priority = (int)(explorer.depth - 2 - i);
-  if (!self->resumed && choose_thread(&next) && next != explore_current) {
+  if (!self->resumed && choose_thread(matters, &next) && next != explore_current) {
     const uint64_t since = explorer.steps;
     self->justified = false;
     go_on_with(next, &self->context);
@@ -322,6 +418,7 @@ void explore_point(const char *operation, const char *what, const void *where, b
     }
   }
   self->resumed = false;
+  self->fresh_locks = 0;
   note_step(where, writes);
   self->steps++;
   if (explorer.tracing) explore_note("%s %s, line %d", operation, what, line);
@@ -378,9 +475,13 @@ void explore_lock(explore_mutex *mutex, const char *what, int line) {
     self->condition = LOCKED_OUT;
     self->wants = mutex;
     leave("waits for a lock");
+    note_step(mutex, true); /* now, and not when it came to wait, the lock is taken */
+    self->steps++;
   }
   memory_lock(mutex);
   mutex->owner = owner;
+  self->locks |= bit_of(mutex);
+  if (explore_running && is_shared(mutex)) self->fresh_locks |= bit_of(mutex);
 }
 
 void explore_unlock(explore_mutex *mutex, const char *what, int line) {
@@ -388,6 +489,8 @@ void explore_unlock(explore_mutex *mutex, const char *what, int line) {
     explore_fail("gives back the %s lock, which it does not hold, line %d", what, line);
   memory_unlock(mutex);
   mutex->owner = 0;
+  explorer.threads[explore_current].locks &= ~bit_of(mutex);
+  explorer.threads[explore_current].fresh_locks &= ~bit_of(mutex);
 }
 
 static void begin_thread(int id) {
@@ -396,7 +499,7 @@ static void begin_thread(int id) {
   explorer.threads[id].condition = ENDED;
   explore_note("ends");
   note_step(&explorer, false); /* for those that pause */
-  if (choose_thread(&next)) go_on_with(next, &explorer.threads[id].context);
+  if (choose_thread(true, &next)) go_on_with(next, &explorer.threads[id].context);
   for (next = 0; next < explorer.test->threads; next++)
     if (explorer.threads[next].condition != ENDED)
       explore_fail("deadlock: no thread can go on; the last one has ended");
@@ -447,6 +550,8 @@ static bool run_threads(void *kept) {
     thread->resumed = true;
     thread->steps = 0;
     thread->local = 0;
+    thread->locks = 0;
+    thread->fresh_locks = 0;
     thread->paused_at = 0;
     thread->lone_pauses = 0;
     thread->context.uc_stack.ss_sp = explorer.stacks + i * STACK_BYTES;
@@ -459,7 +564,7 @@ static bool run_threads(void *kept) {
     started = true;
     explore_current = EXPLORE_THREADS;
     explore_running = true;
-    (void)choose_thread(&first);
+    (void)choose_thread(true, &first);
     explore_current = first;
     setcontext(&explorer.threads[first].context);
   }
@@ -471,7 +576,7 @@ static bool run_threads(void *kept) {
   }
   explorer.result.schedules++;
   if (explorer.steps > explorer.result.steps) explorer.result.steps = explorer.steps;
-  explorer.threads[0].local = 0;
+  for (i = 0; i < EXPLORE_THREADS; i++) explorer.threads[i].local = 0;
   if (!explorer.result.failed && (explorer.strategy == REPLAY || is_new_end())) {
     volatile bool ran = false;
     (void)getcontext(&explorer.home);
@@ -515,6 +620,15 @@ static void random_schedule(uint64_t seed) {
     explorer.change_points[i] = random_below((unsigned)explorer.longest + 1);
 }
 
+/* No schedule was run so far. */
+static void begin_pass(void) {
+  explorer.given = 0;
+  explorer.length = 0;
+  memset(explorer.ends, 0, ENDS * sizeof *explorer.ends);
+  explorer.end_count = 0;
+  memset(&explorer.result, 0, sizeof explorer.result);
+}
+
 static void *begin(const explore_test *test, strategy by) {
   void *kept = malloc(test->state_bytes + 1);
   volatile bool began = false;
@@ -526,20 +640,23 @@ static void *begin(const explore_test *test, strategy by) {
     explorer.threads = calloc(EXPLORE_THREADS, sizeof *explorer.threads);
     explorer.log = malloc(MOST_STEPS * sizeof *explorer.log);
     explorer.ends = malloc(ENDS * sizeof *explorer.ends);
-    if (!explorer.ends || !explorer.log || !explorer.trail || !explorer.stacks || !explorer.threads)
+    explorer.places = malloc(PLACES * sizeof *explorer.places);
+    if (!explorer.places || !explorer.ends || !explorer.log || !explorer.trail ||
+        !explorer.stacks || !explorer.threads)
       abort();
     for (i = 0; i < EXPLORE_THREADS; i++) (void)getcontext(&explorer.threads[i].context);
   }
   explorer.test = test;
   explorer.strategy = by;
-  explorer.given = 0;
   explorer.longest = 1;
   explore_current = 0;
-  explorer.threads[0].local = 0;
+  for (i = 0; i < EXPLORE_THREADS; i++) explorer.threads[i].local = 0;
   explore_running = false;
-  memset(explorer.ends, 0, ENDS * sizeof *explorer.ends);
-  explorer.end_count = 0;
-  memset(&explorer.result, 0, sizeof explorer.result);
+  memset(explorer.places, 0, PLACES * sizeof *explorer.places);
+  explorer.place_count = 0;
+  explorer.mutex_count = 0;
+  explorer.has_new = false;
+  begin_pass();
   watch(true);
   (void)getcontext(&explorer.home);
   if (!began) {
@@ -560,10 +677,36 @@ static explore_result end(void *kept) {
   return explorer.result;
 }
 
+/* Random schedules tell which places are shared, but for a few, before the first pass. What fails
+   here is none of the result: it may be out of bounds. */
+static void learn_by_chance(void *kept) {
+  unsigned i;
+  explorer.strategy = RANDOM;
+  explorer.depth = 3;
+  for (i = 0; i < LESSONS; i++) {
+    random_schedule(i);
+    (void)run_threads(kept);
+    explorer.result.failed = false;
+    if (explorer.steps > explorer.longest) explorer.longest = explorer.steps;
+  }
+  explorer.strategy = DEPTH_FIRST;
+  learn_places();
+  begin_pass();
+}
+
 explore_result explore_all(const explore_test *test, uint64_t most) {
   void *kept = begin(test, DEPTH_FIRST);
+  uint64_t until = 0; /* this pass ends, as it has found new places; 0: it has not */
+  if (!explorer.result.failed && !test->gives_nothing_up) learn_by_chance(kept);
   while (!explorer.result.failed && run_threads(kept)) {
-    if (!next_schedule()) {
+    const uint64_t run = explorer.result.schedules + explorer.result.given_up;
+    const bool is_over = !next_schedule();
+    if (explorer.has_new && until == 0) until = 2 * run + LESSONS;
+    if (explorer.has_new && (is_over || run >= until)) {
+      learn_places();
+      begin_pass();
+      until = 0;
+    } else if (is_over) {
       explorer.result.exhausted = true;
       break;
     }

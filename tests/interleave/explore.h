@@ -12,8 +12,9 @@
                       other decision is random too
      explore_replay   the one schedule that a list of decisions names, with a trace
 
-   Depth first, a schedule is given up when it turns out to be the same as another one: is_redundant
-   in explore.c says when. scenarios --compare shows that no end of any schedule is lost by it.
+   Depth first, a thread is preempted only where that can matter, and a schedule is given up when it
+   turns out to be the same as another one: is_worth_preempting and is_redundant in explore.c say
+   when. scenarios --compare shows that no end of any schedule is lost by it.
 
    What is found: a call of explore_fail (by the test's own assertions), a deadlock, threads that
    wait for each other without end, a loop without a switch point, a signal that a fault raises, a
@@ -105,10 +106,11 @@ void explore_note(const char *format, ...) __attribute__((format(printf, 1, 2)))
 
 /* A switch point, before a step at `where`: steps at different places can change places. */
 void explore_step(const char *what, const void *where, int line);
-void explore_pause(int line);  /* not before another thread moved */
-void explore_join(void);       /* until all other threads have ended */
-unsigned explore_self(void);   /* the thread's id; 0 before and after the threads */
-unsigned *explore_local(void); /* a variable of the thread's own; 0 at first */
+void explore_pause(int line);     /* not before another thread moved */
+void explore_join(void);          /* until all other threads have ended */
+unsigned explore_self(void);      /* the thread's id; 0 before and after the threads */
+void explore_become(unsigned id); /* before and after the threads: from now on as this one */
+unsigned *explore_local(void);    /* a variable of the thread's own; 0 at first */
 
 typedef struct explore_mutex {
   uint64_t owner; /* a thread's id plus one; 0: free */
@@ -126,9 +128,12 @@ uint64_t explore_exchange(void *at, size_t size, uint64_t value, explore_order o
 /* A weak one: may fail by itself. *expected gets what was there. */
 bool explore_replace(void *at, size_t size, uint64_t *expected, uint64_t value, explore_order order,
                      int line);
+void explore_or(void *at, size_t size, uint64_t bits, int line); /* relaxed */
 
 /* An asymmetric pair of barriers. A thread's operations before its light barrier, and those after
-   it, stand on their sides of every heavy barrier; it costs that thread nothing. */
+   it, stand on their sides of every heavy barrier. The light one costs that thread nothing, and is
+   no switch point: nothing but a heavy one tells whether it stands before or after another
+   thread's step, and that might as well have come before the last step that this thread did. */
 void explore_light_barrier(int line);
 void explore_heavy_barrier(int line);
 

@@ -40,7 +40,8 @@ typedef struct fixture {
   pinned *cache;
   char *first; /* of a segment with room for four blocks; the last one stays active */
   char *stays;
-  pinned_block *block; /* the one that stays */
+  pinned_block *block;     /* the one that stays */
+  hostcache_leaves leaves; /* of the thread that seeks */
 } fixture;
 
 static fixture state;
@@ -59,6 +60,7 @@ static void give(fixture *f, void *ptr) {
 static void before(void *user) {
   fixture *f = user;
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  glue_begin();
   config.segment_bytes = 4 * BLOCK;
   explore_assert(pinned_create(&f->cache, &config, &f->device) == HOSTCACHE_OK);
   f->first = take(f, 3 * BLOCK);
@@ -103,6 +105,19 @@ static void seek_what_is_in_no_block(void *user, unsigned id) {
     explore_assert(pinned_find(f->cache, f->first + BLOCK) == NULL);
 }
 
+/* By its first byte: once by what the index has, and once by what the thread remembers. */
+static void seek_the_start_of_what_stays(void *user, unsigned id) {
+  fixture *f = user;
+  const uint64_t start = (uintptr_t)f->stays;
+  if (id == 1) {
+    split_and_make_whole(f);
+  } else {
+    explore_assert(hostcache_index_start(&f->cache->index, &f->leaves, start) == f->block);
+    explore_assert(hostcache_index_start(&f->cache->index, &f->leaves, start) == f->block);
+    explore_assert(!hostcache_index_start(&f->cache->index, &f->leaves, start + 512));
+  }
+}
+
 /* The segment goes back, and the address comes again as another one. */
 static void seek_while_segments_come_and_go(void *user, unsigned id) {
   fixture *f = user;
@@ -135,6 +150,7 @@ static void explore(const char *name, void (*thread)(void *user, unsigned id)) {
 static void what_stays_active_is_always_found(void **unused) {
   (void)unused;
   explore("what stays", seek_what_stays);
+  explore("the start of what stays", seek_the_start_of_what_stays);
   explore("what stays, while segments come and go", seek_while_segments_come_and_go);
 }
 

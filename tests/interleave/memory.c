@@ -415,6 +415,17 @@ bool explore_replace(void *at, size_t size, uint64_t *expected, uint64_t value, 
   return true;
 }
 
+void explore_or(void *at, size_t size, uint64_t bits, int line) {
+  explore_point("or", "relaxed", at, true, line);
+  access_memory(at, size, ATOMIC_WRITE, __builtin_return_address(0));
+  if (explore_running && word_of(at) != (size_t)-1) {
+    explore_clock released;
+    const uint64_t before = newest(location_at(at, size), EXPLORE_RELAXED, &released);
+    add_store(location_at(at, size), before | bits, EXPLORE_RELAXED, &released);
+  }
+  put_value(at, size, value_at(at, size) | bits);
+}
+
 static void raise_to(unsigned *place, unsigned least) {
   if (*place < least) *place = least;
 }
@@ -423,7 +434,7 @@ static void raise_to(unsigned *place, unsigned least) {
 void explore_light_barrier(int line) {
   const unsigned self = explore_current;
   size_t i;
-  explore_point("light barrier", "", NULL, true, line);
+  (void)line;
   if (!explore_running) return;
   for (i = 0; i < memory.location_count; i++) {
     location *at = &memory.locations[i];

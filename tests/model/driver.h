@@ -118,7 +118,7 @@ static program random_program(uint64_t seed, size_t setup) {
   size_t i;
   (void)next_random(&state);
   p.size = 1 + (20 + random_below(&state, OPERATIONS)) * MODEL_OP_BYTES;
-  p.bytes[0] = (uint8_t)setup;
+  p.bytes[0] = (uint8_t)(setup + seed % MODEL_STOCKS * MODEL_SETUPS);
   for (i = 1; i < p.size; i++) p.bytes[i] = (uint8_t)(next_random(&state) >> 56);
   return p;
 }
@@ -148,15 +148,17 @@ static void a_random_program_breaks_no_rule_and_every_figure_is_the_oracles(void
   }
 }
 
-/* A comparison that could not fail would be none: each figure is falsified once. */
+/* A comparison that could not fail would be none: each figure is falsified once, in a cache without
+   stocks, where also the peaks are exact. */
 static void a_figure_that_is_off_by_one_is_noticed(void **state) {
   unsigned lie, missed = 0;
   (void)state;
   for (lie = 1; lie <= MODEL_LIES; lie++) {
-    program p = random_program(1, 0);
+    program p = random_program(MODEL_NO_STOCKS, 0);
     const size_t figure = (lie - 1) / 4, part = (lie - 1) % 4;
     /* The peak of a figure that is only bounded may be more. */
-    if (lie <= 4 * MODEL_STAT_COUNT && part == 1 && !model_stats[figure].is_exact) continue;
+    if (lie <= 4 * MODEL_STAT_COUNT && part == 1 && model_stats[figure].known == MODEL_CURRENT)
+      continue;
     if (run(&p, NULL, lie, NULL) == model_rule_FIGURE) continue;
     fprintf(stderr, "not compared: figure %u\n", lie);
     missed++;

@@ -127,6 +127,10 @@ static const model_setup model_setups[] = {
 };
 enum { MODEL_SETUPS = sizeof model_setups / sizeof *model_setups };
 
+/* Each of them with stocks of the usual size, without any, and with small ones. */
+static const size_t model_stocks[] = {0, HOSTCACHE_NONE, 48 * MODEL_KIB};
+enum { MODEL_STOCKS = sizeof model_stocks / sizeof *model_stocks, MODEL_NO_STOCKS = 1 };
+
 /* ---- the books ------------------------------------------------------------------------------- */
 
 typedef struct model_block {
@@ -210,7 +214,7 @@ typedef struct model {
   unsigned lie; /* 1 + the number of the figure to be falsified, to see that it is compared */
 
   /* the config, with its defaults */
-  size_t alignment, unit, max_split, max_segment, cap, max_cached, class_max;
+  size_t alignment, unit, max_split, max_segment, cap, max_cached, class_max, stock;
   uint32_t steps;
 
   model_block blocks[MODEL_BLOCKS];
@@ -358,9 +362,11 @@ static int model_look_at(void *user, const hostcache_visit *visit) {
   range.whole = range.ptr == looking->segment && range.size == looking->size;
   MODEL_MUST(m, range.ptr == looking->next && range.size > 0, TILES,
              "after 0x%" PRIxPTR " comes 0x%" PRIxPTR, looking->next, range.ptr);
-  /* What reserve and a segment on its way in or out hold is shown as cached as well. */
+  /* What reserve and a segment on its way in or out hold is shown as cached as well, and so is what
+     is in a stock, which becomes one with its neighbours only when it leaves that. */
   MODEL_MUST(m,
-             !looking->ready || range.kind != HOSTCACHE_VISIT_CACHED || looking->into == &m->seen,
+             !looking->ready || range.kind != HOSTCACHE_VISIT_CACHED || looking->into == &m->seen ||
+                 m->stock > 0,
              TILES, "two ready ranges meet at 0x%" PRIxPTR, range.ptr);
   looking->next = range.ptr + range.size;
   looking->ready = range.kind == HOSTCACHE_VISIT_CACHED;
@@ -1063,6 +1069,20 @@ static void model_follow(model *m) {
   if (m->op == MODEL_RESERVE) m->ready = was_ready;
 }
 
+/* Were all these bytes ready? Several ranges that were can have become one. */
+static bool model_was_ready(const model_ranges *before, uintptr_t ptr, size_t size) {
+  size_t i = 0;
+  while (i < before->count) {
+    const model_range *range = &before->at[i++];
+    if (range->kind != HOSTCACHE_VISIT_CACHED || ptr - range->ptr >= range->size) continue;
+    if (size <= range->size - (ptr - range->ptr)) return true;
+    size -= range->size - (ptr - range->ptr);
+    ptr = range->ptr + range->size;
+    i = 0;
+  }
+  return false;
+}
+
 /* The block that was handed out. */
 static void model_judge_block(model *m, const model_block *block, const model_ranges *before,
                               bool hit) {
@@ -1081,6 +1101,11 @@ static void model_judge_block(model *m, const model_block *block, const model_ra
   /* A hit changes nothing but the range that it takes from: what was ready before is known. */
   for (i = 0; i < before->count; i++)
     if (block->ptr - before->at[i].ptr < before->at[i].size) from = &before->at[i];
+  if (m->stock > 0) { /* it may be the best fit of what came out of the stock alone, or was in it */
+    MODEL_MUST(m, model_was_ready(before, block->ptr, block->capacity), OVERLAP,
+               "0x%" PRIxPTR " is handed out, and was not ready", block->ptr);
+    return;
+  }
   MODEL_MUST(m, from != NULL && model_fits(m, from, m->need), OVERLAP,
              "0x%" PRIxPTR " is handed out, and was not ready", block->ptr);
   if (from == NULL) return;
@@ -1291,7 +1316,7 @@ static void model_compare_figures(model *m) {
 
 /* ---- a program ------------------------------------------------------------------------------- */
 
-static void model_open(model *m, const model_setup *setup) {
+static void model_open(model *m, const model_setup *setup, size_t thread_cache_bytes) {
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
   memset(m, 0, sizeof *m);
   sim_open(&m->device);
@@ -1322,6 +1347,10 @@ static void model_open(model *m, const model_setup *setup) {
   config.class_max_bytes = setup->class_max_bytes;
   config.class_steps = setup->class_steps;
   config.wait_on_limit_ns = setup->wait_on_limit_ns;
+  config.thread_cache_bytes = thread_cache_bytes;
+  m->stock = thread_cache_bytes == HOSTCACHE_NONE ? 0
+             : thread_cache_bytes == 0            ? 4 << 20
+                                                  : thread_cache_bytes;
   config.on_error = model_hear;
   config.on_error_user = m;
   memset(&below, 0, sizeof below);
@@ -1450,10 +1479,11 @@ static bool model_run(model *m, const uint8_t *program, size_t size, FILE *trace
   model_asserting = m;
   model_jump = &here;
   if (setjmp(here) == 0) {
-    model_open(m, &model_setups[*program % MODEL_SETUPS]);
+    model_open(m, &model_setups[*program % MODEL_SETUPS],
+               model_stocks[*program / MODEL_SETUPS % MODEL_STOCKS]);
     m->trace = trace;
     m->lie = lie;
-    model_say(m, "    %s\n", m->setup->name);
+    model_say(m, "    %s, stocks of %zu\n", m->setup->name, m->stock);
     if (m->rule == NULL) model_compare(m, &m->ranges);
     for (program++; end - program >= MODEL_OP_BYTES && m->rule == NULL && m->number < MODEL_OPS;
          program += MODEL_OP_BYTES)

@@ -213,6 +213,10 @@ static const model_setup model_setups[] = {
 };
 enum { MODEL_SETUPS = sizeof model_setups / sizeof *model_setups };
 
+/* Each of them with stocks of the usual size, without any, and with small ones. */
+static const size_t model_stocks[] = {0, HOSTCACHE_NONE, 48 * 1024};
+enum { MODEL_STOCKS = sizeof model_stocks / sizeof *model_stocks, MODEL_NO_STOCKS = 1 };
+
 /* ---- the books ------------------------------------------------------------------------------- */
 
 typedef enum model_use_kind {
@@ -329,7 +333,7 @@ typedef struct model {
   unsigned errors[SIM_LANES];     /* timeline: failed queries of a stream in a row */
   bool errors_unknown[SIM_LANES]; /* some were made while it was forgotten */
   uint64_t free_count, ticket, serial, query_count;
-  size_t held, max_split;
+  size_t held, max_split, stock;
   hostcache_stats want;
   int64_t bases[19]; /* `current` at the last reset of the accumulated figures */
 
@@ -1366,7 +1370,7 @@ static void model_compare(model *m) {
 
 /* ---- a program ------------------------------------------------------------------------------- */
 
-static void model_open(model *m, const model_setup *setup) {
+static void model_open(model *m, const model_setup *setup, size_t thread_cache_bytes) {
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
   memset(m, 0, sizeof *m);
   sim_open(&m->device);
@@ -1385,6 +1389,10 @@ static void model_open(model *m, const model_setup *setup) {
   config.query_error_limit = setup->query_error_limit;
   config.streams_die_idle = setup->streams_die_idle;
   config.wait_on_limit_ns = setup->wait_on_limit_ns;
+  config.thread_cache_bytes = thread_cache_bytes;
+  m->stock = thread_cache_bytes == HOSTCACHE_NONE ? 0
+             : thread_cache_bytes == 0            ? 4 << 20
+                                                  : thread_cache_bytes;
   config.on_error = model_hear;
   config.on_error_user = m;
   memset(&below, 0, sizeof below);
@@ -1469,10 +1477,11 @@ static bool model_run(model *m, const uint8_t *program, size_t size, FILE *trace
   model_asserting = m;
   model_jump = &here;
   if (setjmp(here) == 0) {
-    model_open(m, &model_setups[*program % MODEL_SETUPS]);
+    model_open(m, &model_setups[*program % MODEL_SETUPS],
+               model_stocks[*program / MODEL_SETUPS % MODEL_STOCKS]);
     m->trace = trace;
     m->lie = lie;
-    model_say(m, "    %s\n", m->setup->name);
+    model_say(m, "    %s, stocks of %zu\n", m->setup->name, m->stock);
     if (m->rule == NULL) model_compare(m);
     for (program++; end - program >= MODEL_OP_BYTES && m->rule == NULL && m->number < MODEL_OPS;
          program += MODEL_OP_BYTES)

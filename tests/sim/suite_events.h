@@ -369,6 +369,44 @@ RIG_TEST(a_value_on_one_stream_leaves_the_mark_of_another) {
   assert_int_equal(ON_RIG(poll)(rig), 1);
 }
 
+typedef struct ON_RIG(callback) {
+  RIG_NOW *rig;
+  void *ptrs[8];
+  bool freed;
+} ON_RIG(callback);
+
+static inline void *ON_RIG(free_in_a_callback)(void *argument) {
+  ON_RIG(callback) *c = argument;
+  size_t i;
+  c->freed = true;
+  for (i = 0; i < COUNT_OF(c->ptrs); i++)
+    c->freed &= API(free_deferred)(c->rig->cache, c->ptrs[i]) == HOSTCACHE_OK;
+  return NULL;
+}
+
+RIG_TEST(values_of_what_a_callbacks_thread_frees_wait_in_the_queue_of_their_stream) {
+  ON_RIG(callback) c = {*state, {NULL}, false};
+  sim_device *device = &c.rig->device;
+  pthread_t thread;
+  uint64_t before;
+  size_t i;
+  for (i = 0; i < COUNT_OF(c.ptrs); i++) {
+    c.ptrs[i] = ON_RIG(take)(c.rig, 64 * KIB);
+    assert_ok(API(record_value)(c.rig->cache, c.ptrs[i], 1, sim_use(device, 1, c.ptrs[i])));
+    sim_handed_back(device, c.ptrs[i]);
+  }
+  assert_int_equal(pthread_create(&thread, NULL, ON_RIG(free_in_a_callback), &c), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  assert_true(c.freed);
+  for (i = 0; i < 3; i++) {
+    before = sim_calls(device, SIM_EVERY_HOOK);
+    assert_int_equal(ON_RIG(poll)(c.rig), 0);
+    assert_int_equal(sim_calls(device, SIM_EVERY_HOOK) - before, 1);
+  }
+  sim_complete(device, 1, 5);
+  assert_int_equal(ON_RIG(poll)(c.rig), 5);
+}
+
 RIG_TEST(a_value_on_what_is_not_active_is_refused) {
   RIG_NOW *rig = *state;
   void *ptr = ON_RIG(pend)(rig, 64 * KIB, 1);

@@ -33,8 +33,8 @@ enum { LANES_DONE, LANES_PENDING, LANES_NO_MEMORY };
 
 typedef int lanes_stream;
 
-typedef struct lane {
-  struct lane *next; /* of all, until close */
+typedef struct lanes_lane {
+  struct lanes_lane *next; /* of all, until close */
   pthread_t worker;
   pthread_mutex_t lock;
   pthread_cond_t changed;
@@ -42,10 +42,10 @@ typedef struct lane {
   bool closing;                   /* LOCK: lock */
   atomic_uint_fast64_t submitted; /* LOCK: lock to write */
   atomic_uint_fast64_t completed; /* of the worker, with release: what it did is seen with it */
-} lane;
+} lanes_lane;
 
 typedef struct lanes_point { /* an event that is a value */
-  lane *at;
+  lanes_lane *at;
   uint64_t value;
 } lanes_point;
 
@@ -56,8 +56,8 @@ typedef struct lanes_object { /* an event that is an object */
 
 typedef struct lanes {
   pthread_mutex_t lock;
-  lane *all;                                /* LOCK: lock */
-  _Atomic(lane *) by_handle[LANES_HANDLES]; /* NULL: no such stream */
+  lanes_lane *all;                                /* LOCK: lock */
+  _Atomic(lanes_lane *) by_handle[LANES_HANDLES]; /* NULL: no such stream */
   atomic_int_fast64_t live_bytes, live_objects, violations;
 } lanes;
 
@@ -69,7 +69,7 @@ static inline void lanes_violation(lanes *d, const char *what) {
 /* ---- streams --------------------------------------------------------------------------------- */
 
 static inline void *lanes_work(void *argument) {
-  lane *l = (lane *)argument;
+  lanes_lane *l = (lanes_lane *)argument;
   uint64_t pace = (uint64_t)(uintptr_t)l | 1, done = 0;
   bool closing = false;
   while (!closing) {
@@ -94,7 +94,7 @@ static inline void *lanes_work(void *argument) {
 
 /* Starts a stream with this handle, which is free. */
 static inline lanes_stream lanes_stream_new(lanes *d, int handle) {
-  lane *l = (lane *)calloc(1, sizeof *l);
+  lanes_lane *l = (lanes_lane *)calloc(1, sizeof *l);
   if (l == NULL) abort();
   pthread_mutex_init(&l->lock, NULL);
   pthread_cond_init(&l->changed, NULL);
@@ -107,7 +107,7 @@ static inline lanes_stream lanes_stream_new(lanes *d, int handle) {
   return handle;
 }
 
-static inline void lanes_close_lane(lane *l) {
+static inline void lanes_close_lane(lanes_lane *l) {
   pthread_mutex_lock(&l->lock);
   l->closing = true;
   pthread_cond_signal(&l->changed);
@@ -120,8 +120,8 @@ static inline void lanes_stream_end(lanes *d, lanes_stream stream) {
 }
 
 /* The lane behind a handle, or NULL, which is a violation. */
-static inline lane *lanes_of(lanes *d, lanes_stream stream) {
-  lane *l = NULL;
+static inline lanes_lane *lanes_of(lanes *d, lanes_stream stream) {
+  lanes_lane *l = NULL;
   if (stream >= 0 && stream < LANES_HANDLES)
     l = atomic_load_explicit(&d->by_handle[stream], memory_order_acquire);
   if (l == NULL) lanes_violation(d, "a stream is seen, which does not exist (any more)");
@@ -130,7 +130,7 @@ static inline lane *lanes_of(lanes *d, lanes_stream stream) {
 
 /* Returns what the stream's counter will have reached. */
 static inline uint64_t lanes_submit(lanes *d, lanes_stream stream, work *w) {
-  lane *l = lanes_of(d, stream);
+  lanes_lane *l = lanes_of(d, stream);
   uint64_t value;
   pthread_mutex_lock(&l->lock);
   w->next = NULL;
@@ -202,14 +202,14 @@ static inline int lanes_object_destroy(lanes *d, lanes_object *event) {
 }
 
 static inline int lanes_timeline_record(lanes *d, lanes_stream stream, uint64_t *value) {
-  lane *l = lanes_of(d, stream);
+  lanes_lane *l = lanes_of(d, stream);
   if (l == NULL) return LANES_NO_MEMORY;
   *value = atomic_load_explicit(&l->submitted, memory_order_relaxed);
   return LANES_DONE;
 }
 
 static inline int lanes_timeline_query(lanes *d, lanes_stream stream, uint64_t *value) {
-  lane *l = lanes_of(d, stream);
+  lanes_lane *l = lanes_of(d, stream);
   if (l == NULL) return LANES_NO_MEMORY;
   *value = atomic_load_explicit(&l->completed, memory_order_acquire);
   return LANES_DONE;
@@ -227,7 +227,7 @@ static inline lanes *lanes_ctx(lanes *d) { return d; }
 /* All streams have ended. Says, once all lanes have run all, how many rules were broken. */
 static inline int64_t lanes_close(lanes *d) {
   while (d->all != NULL) {
-    lane *l = d->all;
+    lanes_lane *l = d->all;
     d->all = l->next;
     pthread_join(l->worker, NULL);
     pthread_cond_destroy(&l->changed);

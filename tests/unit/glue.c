@@ -139,8 +139,8 @@ static void a_thousand_caches_can_be_alive_at_once_and_two_thousand_come_and_go(
 
 static void locks_out_of_order_are_told(void **state) {
   hostcache_mutex locks[4]; /* each is taken once: else a thread sanitizer would tell the same */
-  const unsigned ranks[] = {HOSTCACHE_RANK_QUEUE, HOSTCACHE_RANK_BLOCK, HOSTCACHE_RANK_BLOCK,
-                            HOSTCACHE_RANK_QUEUE};
+  const unsigned ranks[] = {HOSTCACHE_RANK_THREAD, HOSTCACHE_RANK_SEGMENTS, HOSTCACHE_RANK_SEGMENTS,
+                            HOSTCACHE_RANK_THREAD};
   size_t i;
   (void)state;
   for (i = 0; i < COUNT_OF(locks); i++)
@@ -162,7 +162,7 @@ static void a_hook_with_a_lock_held_is_told(void **state) {
   hostcache_mutex mutex;
   int cancel;
   (void)state;
-  assert_int_equal(hostcache_mutex_init(&mutex, HOSTCACHE_RANK_QUEUE), 0);
+  assert_int_equal(hostcache_mutex_init(&mutex, HOSTCACHE_RANK_SEGMENTS), 0);
   assertions_failed = 0;
   assertions_expected = 1;
   hostcache_lock(&mutex);

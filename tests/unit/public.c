@@ -2,8 +2,8 @@
    their ends.
 
    Promises: every row of the table of results (section 5 of the contract); an error changes no
-   block and no figure that the caller can see; out pointers are NULL after an error; what is not
-   built yet says UNSUPPORTED; the config is checked and copied; synchronize waits for what is
+   block and no figure that the caller can see; out pointers are NULL after an error; the config is
+   checked and copied, and a thread keeps to itself what it says; synchronize waits for what is
    pending at the call; destroy, abandon, and a program that exits with everything alive (section
    9). Section 8's table is in hooks.c, the figures' in tests/backends/behaviour.c. */
 
@@ -202,19 +202,33 @@ static void figures_that_only_grow_wrap_around(void **state) {
   assert_int_equal(stats.allocated_bytes.peak, size);
 }
 
-/* ---- UNSUPPORTED ----------------------------------------------------------------------------- */
+/* ---- a thread's own stock -------------------------------------------------------------------- */
 
-static void a_config_that_asks_for_what_is_not_built_yet_is_told(void **state) {
-  static const hostcache_config start = HOSTCACHE_CONFIG_INIT;
+/* Frees two blocks of 64 KiB. Is the one that was freed last the first to be had again? That is so
+   out of a stock; else it is the lowest of those that fit. */
+static bool last_in_is_first_out(pinned_rig *rig, size_t thread_cache_bytes) {
+  hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  void *low, *high, *again;
+  config.thread_cache_bytes = thread_cache_bytes;
+  pinned_rig_configure(rig, config);
+  low = pinned_rig_take(rig, 64 * KIB);
+  high = pinned_rig_take(rig, 64 * KIB);
+  assert_true((uintptr_t)low < (uintptr_t)high);
+  pinned_rig_give(rig, low);
+  pinned_rig_give(rig, high);
+  again = pinned_rig_take(rig, 64 * KIB);
+  assert_true(again == low || again == high);
+  pinned_rig_give(rig, again);
+  return again == high;
+}
+
+static void thread_cache_bytes_is_what_a_thread_keeps_to_itself(void **state) {
   pinned_rig *rig = *state;
-  hostcache_config config;
-  pinned *cache;
-  config = start, config.thread_cache_bytes = MIB,
-  refuse_config(rig, config, HOSTCACHE_ERR_UNSUPPORTED);
-  config = start,
-  config.thread_cache_bytes = HOSTCACHE_NONE; /* no stock of a thread's own: that it can do */
-  assert_ok(pinned_create(&cache, &config, &rig->device));
-  assert_ok(pinned_destroy(cache));
+  assert_true(last_in_is_first_out(rig, 0));
+  assert_true(last_in_is_first_out(rig, 128 * KIB));
+  assert_false(last_in_is_first_out(rig, 128 * KIB - 1)); /* the second is too much: both go */
+  assert_false(last_in_is_first_out(rig, 1));
+  assert_false(last_in_is_first_out(rig, HOSTCACHE_NONE));
 }
 
 /* ---- errors change nothing ------------------------------------------------------------------- */
@@ -512,7 +526,7 @@ int main(void) {
       TEST(a_config_may_be_changed_and_thrown_away_after_create),
       TEST(without_a_config_all_is_default),
       TEST(figures_that_only_grow_wrap_around),
-      TEST(a_config_that_asks_for_what_is_not_built_yet_is_told),
+      TEST(thread_cache_bytes_is_what_a_thread_keeps_to_itself),
       TEST(an_error_of_the_caller_changes_no_figure_and_tells_nobody),
       TEST(an_interior_pointer_of_what_is_freed_is_refused_with_either_code),
       TEST(what_is_quarantined_is_refused_like_what_is_pending),

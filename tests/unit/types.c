@@ -135,6 +135,7 @@ enum { RECORDS = 100 };
 typedef struct book {
   hostcache_index index;
   hostcache_shelves spare;
+  hostcache_leaves leaves;
   uint64_t addresses[RECORDS]; /* of the records that stand in the index; else UINT64_MAX */
   size_t records[RECORDS];     /* they are never looked into */
 } book;
@@ -149,23 +150,18 @@ static void stock_up(book *b, uint64_t address) {
 }
 
 static void assert_found(book *b, uint64_t address) {
-  void *last = NULL;
+  void *last = NULL, *exact = NULL;
   uint64_t before = 0;
   size_t i;
   for (i = 0; i < RECORDS; i++) {
+    if (b->addresses[i] == address) exact = &b->records[i];
     if (b->addresses[i] > address || (last && b->addresses[i] < before)) continue;
     before = b->addresses[i];
     last = &b->records[i];
   }
   if (address >> HOSTCACHE_ADDRESS_BITS) last = NULL;
+  assert_ptr_equal(hostcache_index_start(&b->index, &b->leaves, address), exact);
   assert_ptr_equal(hostcache_index_floor(&b->index, address), last);
-}
-
-static int is_entered(const book *b, uint64_t address) {
-  size_t i;
-  for (i = 0; i < RECORDS; i++)
-    if (b->addresses[i] == address) return 1;
-  return 0;
 }
 
 /* Up to `bits` of an address count, so that records are near each other and far apart. */
@@ -189,7 +185,7 @@ static void enter_and_take_out(uint64_t seed, size_t alignment, unsigned bits) {
       assert_found(b, gone);
       hostcache_index_missing(&b->index, gone, missing);
       assert_true(missing[0] == 0 && missing[1] == 0);
-    } else if (!is_entered(b, address)) {
+    } else if (!hostcache_index_start(&b->index, &b->leaves, address)) {
       stock_up(b, address);
       hostcache_index_add(&b->index, address, &b->records[one], &b->spare);
       assert_true(b->spare.count[0] == 0 && b->spare.count[1] == 0);
@@ -200,7 +196,7 @@ static void enter_and_take_out(uint64_t seed, size_t alignment, unsigned bits) {
     assert_found(b, address + 1);
     assert_found(b, draw(&state) >> (64 - bits));
   }
-  assert_null(hostcache_index_floor(&b->index, most + 1));
+  assert_null(hostcache_index_start(&b->index, &b->leaves, most + 1));
   assert_null(hostcache_index_floor(&b->index, UINT64_MAX));
   for (i = 0; i < RECORDS; i++)
     if (b->addresses[i] != UINT64_MAX) hostcache_index_remove(&b->index, b->addresses[i]);
@@ -222,10 +218,12 @@ static void the_index_finds_what_stands_under_an_address_or_before_it(void **unu
 
 static void an_empty_index_finds_nothing(void **unused) {
   static hostcache_index index;
+  static hostcache_leaves leaves;
   (void)unused;
   hostcache_index_init(&index, 512);
   assert_null(hostcache_index_floor(&index, 0));
-  assert_null(hostcache_index_floor(&index, UINT64_MAX));
+  assert_null(hostcache_index_start(&index, &leaves, 0));
+  assert_null(hostcache_index_start(&index, &leaves, UINT64_MAX));
 }
 
 int main(void) {

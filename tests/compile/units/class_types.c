@@ -2,11 +2,11 @@
 #include "runtime.h"
 
 #ifdef __cplusplus
-class lane {
+class track {
  public:
-  explicit lane(int number) : number_(number) {}
+  explicit track(int number) : number_(number) {}
   int number() const { return number_; }
-  bool operator==(const lane &other) const { return number_ == other.number_; }
+  bool operator==(const track &other) const { return number_ == other.number_; }
 
  private:
   int number_;
@@ -27,28 +27,28 @@ class driver {
  private:
   int device_;
 };
-#define LANES_ARE_EQUAL(a, b) ((a) == (b))
-#define NUMBER_OF(lane) ((lane).number())
+#define TRACKS_ARE_EQUAL(a, b) ((a) == (b))
+#define NUMBER_OF(track) ((track).number())
 #else
-typedef struct lane {
+typedef struct track {
   int number;
-} lane;
+} track;
 typedef struct marker {
   uint64_t at;
 } marker;
 typedef struct driver {
   int device;
 } driver;
-#define LANES_ARE_EQUAL(a, b) ((a).number == (b).number)
-#define NUMBER_OF(lane) ((lane).number)
+#define TRACKS_ARE_EQUAL(a, b) ((a).number == (b).number)
+#define NUMBER_OF(track) ((track).number)
 #endif
 
 #define HOSTCACHE_IMPLEMENTATION
 #include "hooks_memory.h"
 #define HC_NAME by_event
 #define HC_CTX_T driver
-#define HC_STREAM_T lane
-#define HC_STREAM_EQ(a, b) LANES_ARE_EQUAL(a, b)
+#define HC_STREAM_T track
+#define HC_STREAM_EQ(a, b) TRACKS_ARE_EQUAL(a, b)
 #define HC_STREAM_HASH(s) ((unsigned)NUMBER_OF(s))
 #define HC_EVENT_T marker
 #define HC_EVENT_RECORD(ctx, event_ptr, stream) \
@@ -61,8 +61,8 @@ typedef struct driver {
 #include "hooks_memory.h"
 #define HC_NAME by_value
 #define HC_CTX_T driver
-#define HC_STREAM_T lane
-#define HC_STREAM_EQ(a, b) LANES_ARE_EQUAL(a, b)
+#define HC_STREAM_T track
+#define HC_STREAM_EQ(a, b) TRACKS_ARE_EQUAL(a, b)
 #define HC_STREAM_HASH(s) ((unsigned)NUMBER_OF(s))
 #define HC_TIMELINE
 #define HC_TIMELINE_RECORD(ctx, stream, value_ptr) \

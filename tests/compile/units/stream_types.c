@@ -2,7 +2,7 @@
 #include "runtime.h"
 
 typedef struct rt_queue rt_queue; /* never completed: a handle, as CUDA's and OpenCL's are */
-typedef enum lane { LANE_COPY, LANE_COMPUTE } lane;
+typedef enum rail { RAIL_COPY, RAIL_COMPUTE } rail;
 
 #define RECORD(value_ptr, stream) (*(value_ptr) = (uint64_t)((stream) != 0), hostcache_done())
 
@@ -33,7 +33,7 @@ typedef enum lane { LANE_COPY, LANE_COMPUTE } lane;
 
 #include "hooks_memory.h"
 #define HC_NAME of_enumerators
-#define HC_STREAM_T lane
+#define HC_STREAM_T rail
 #define HC_TIMELINE
 #define HC_TIMELINE_RECORD(ctx, stream, value_ptr) ((void)(ctx), RECORD(value_ptr, stream))
 #define HC_TIMELINE_QUERY(ctx, stream, value_ptr) ((void)(ctx), RECORD(value_ptr, stream))

@@ -1,0 +1,28 @@
+/* marks.c - tests section 11 of the header: marks by many streams and from many threads, in each
+   mode.
+
+   Promises: any number of streams may use a block, each is waited for, and holds back its own
+   blocks alone; marks that several threads make at once all count, whichever thread got the block,
+   and whichever frees it; a stream that is forgotten leaves nothing to the one that comes in its
+   place (section 7 of the contract). */
+
+#include "sim/below.h"
+
+#define SUITE "sim/suite_marks.h"
+#include "sim/each_mode.h"
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      ON_EACH_MODE(a_block_waits_for_each_of_a_hundred_streams),
+      ON_EACH_MODE(what_is_marked_while_its_stream_is_forgotten_still_waits),
+      ON_EACH_MODE(each_of_a_hundred_streams_holds_back_its_own_blocks_alone),
+      ON_EACH_MODE(a_stream_that_takes_the_place_of_a_forgotten_one_inherits_no_marks),
+      ON_EACH_MODE(a_block_is_not_ready_before_the_last_of_its_uses_is_recorded),
+      ON_EACH_MODE(a_block_of_a_stock_is_not_ready_before_the_last_of_its_uses_is_recorded),
+      ON_EACH_MODE(marks_that_threads_make_at_once_all_count),
+      ON_EACH_MODE(a_block_freed_by_another_thread_than_marked_it_waits_for_both_threads_streams),
+      ON_EACH_MODE(the_marks_of_a_thread_that_has_ended_and_of_its_successor_both_count),
+      ON_EACH_MODE_WITH_TIMELINE(a_mark_a_value_and_a_mark_again_wait_for_all_work_up_to_the_free),
+  };
+  return cmocka_run_group_tests_name("marks", tests, NULL, NULL);
+}
