@@ -171,8 +171,9 @@
    this, loses a block or miscounts a byte. Every misuse that is ordered before the next hand-out of
    that address (double free, foreign or interior pointer, use recorded after the free) is reported
    and harmless. Racing calls on one block, and a pointer or handle kept after its block was freed
-   and handed out again, cannot be told: they are the caller's error. A handle stays readable until
-   destroy.
+   and handed out again, cannot be told: they are the caller's error. (What a handle stands for may
+   then lie at another address: records of blocks are used again, the one spare for longest first.)
+   A handle stays readable until destroy.
 
    Every function may be called from any thread at any time, but for destroy and abandon, which must
    be the last. A child after fork gets HOSTCACHE_ERR_FORKED from everything. Nothing is
@@ -6142,7 +6143,8 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_THREAD *th
 #if HC_HAS_STREAMS
 
 /* Makes uses of the marks of an active block (`left`), which has no others, if this thread has a
-   queue of each stream. Returns how many; 0 if not: then nothing has changed. The thread is held. */
+   queue of each stream. Returns how many; 0 if not: then nothing has changed. The thread is
+   held. */
 HOSTCACHE_INLINE uint32_t HC_I(marks_begin)(HC_THREAD *thread, HC_BLOCK *block, size_t left) {
   uint32_t count = 0;
   for (; left; left &= left - 1, count++) {
