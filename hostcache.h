@@ -105,6 +105,13 @@
                                HC_EVENT_T and HC_EVENT_QUERY events without streams (requests of
                                MPI or UCX, completions of io_uring)
 
+   Interfaces, which cost nothing where they are not asked for:
+   HC_HOST_ALLOCATOR      (*)  as_allocator, and a loop for a thread of the user's own
+   HC_TRACE               (*)  snapshot, and a history of what happens, with those who follow it
+   HC_COPY_DATA(ctx, dest, src, count)
+                               copies between the host's memory and what the cache hands out;
+                               without it copy_data is memcpy
+
    How the code is emitted:
    HC_API                      decorates the prototypes (export, visibility)
    HC_STATIC                   everything static, for one file; emits the code
@@ -126,6 +133,10 @@
                                section 5, for a test that steers threads: the one in tests/ shows
                                what it has to have
    HOSTCACHE_BUDGET_ROOT       what stands before /proc and /sys where budget reads them; ""
+   HOSTCACHE_REGISTRY          declare the registry of host allocators (section 1)
+   HOSTCACHE_REGISTRY_IMPLEMENTATION
+                               emit it, in one file that emits a cache
+   HOSTCACHE_REGISTRY_API      decorates its prototypes
 
    Every hook returns a hostcache_status, which only these make: hostcache_done(),
    hostcache_pending(), hostcache_out_of_memory(code), hostcache_failed(code); or from a runtime's
@@ -163,6 +174,13 @@
                                      figures
      check, walk                     every invariant; every segment and block
      budget                          what may sensibly be pinned here and now; needs no cache
+     as_allocator                    the cache as a struct of function pointers
+     background_run, background_stop
+                                     polls in a thread of the user's own; ends that
+     snapshot                        every segment and block, with all that is known of them
+     record_history, history         what happened, in a ring
+     attach_trace_tracker, attach_oom_observer
+                                     hear of it as it happens
 
    GUARANTEES
 
@@ -244,7 +262,8 @@
   X(HOSTCACHE_ERR_TIMEOUT, -11, "the time given ran out")                                          \
   X(HOSTCACHE_ERR_FORKED, -12, "the cache was made by the parent of this process")                 \
   X(HOSTCACHE_ERR_UNSUPPORTED, -13, "the hook that this needs is missing, or it is not built yet") \
-  X(HOSTCACHE_ERR_CORRUPT, -14, "a broken invariant, or a hook gave memory that cannot be right")
+  X(HOSTCACHE_ERR_CORRUPT, -14, "a broken invariant, or a hook gave memory that cannot be right")  \
+  X(HOSTCACHE_ERR_HOOK, -15, "a hook of an interface failed; on_error has its code")
 
 #define HOSTCACHE_RESULT_ENUM(name, value, text) name = value,
 #define HOSTCACHE_RESULT_CASE(name, value, text) \
@@ -404,6 +423,164 @@ typedef struct hostcache_budget {
   int64_t huge_free;          /* HugePages_Free * Hugepagesize. Bounds nothing, and is not part of
                                  mem_available */
 } hostcache_budget;
+
+/* The identity of a private pool; {0, 0} is none. Source: c10::MempoolId_t. */
+typedef struct hostcache_pool_id {
+  uint64_t first, second;
+} hostcache_pool_id;
+
+/* The figures of a host allocator, with the meanings of at::HostStats. A request is active until
+   all uses of its block are known to be complete; what is allocated is what HC_MEM_ALLOC gave.
+   Durations are microseconds here. */
+typedef struct hostcache_host_stats {
+  hostcache_stat active_requests;     /* `active` of hostcache_stats */
+  hostcache_stat active_bytes;        /* `active_bytes` */
+  hostcache_stat allocations;         /* `segment` */
+  hostcache_stat allocated_bytes;     /* `reserved_bytes` */
+  hostcache_duration host_alloc_time; /* `mem_alloc_time` */
+  hostcache_duration host_free_time;  /* `mem_free_time` */
+  int64_t num_host_alloc;             /* segments got */
+  int64_t num_host_free;              /* segments given back */
+  int64_t bucket_allocation[64];      /* segments got, by log2 of their size, rounded up */
+} hostcache_host_stats;
+
+/* Is this stream (a const HC_STREAM_T *) one whose allocations belong to the pool? */
+typedef int (*hostcache_stream_filter)(void *user, const void *stream);
+
+/* A host allocator without its type: what as_allocator fills in. The functions take the `cache` of
+   this struct and do what those of the cache do, with their results, on any thread. `priority` is
+   the user's to set. Source: at::HostAllocator. */
+typedef struct hostcache_allocator {
+  void *cache;
+  int priority; /* for the registry; 0 */
+  /* Hands out a block: its pointer, and the context that the others take. Size 0: both NULL. */
+  hostcache_result (*allocate)(void *cache, size_t size, void **ptr, void **context);
+  /* Frees a block by its context, which knows its cache. NULL is fine. on_error hears of a block
+     that is not active. */
+  void (*deleter)(void *context);
+  /* Marks the block as used on a stream (a const HC_STREAM_T *): the block of the context, if that
+     is one of this cache, else the one that `ptr` points into. 1: its memory will not be reused
+     before the stream is through; 0: neither is ours. Looks at no context that it does not know. */
+  int (*record_event)(void *cache, void *ptr, void *context, const void *stream);
+  hostcache_result (*empty_cache)(void *cache);
+  hostcache_result (*get_stats)(void *cache, hostcache_host_stats *stats);
+  hostcache_result (*reset_accumulated_stats)(void *cache);
+  hostcache_result (*reset_peak_stats)(void *cache);
+  /* Not built yet: UNSUPPORTED. */
+  hostcache_result (*begin_allocate_to_pool)(void *cache, hostcache_pool_id pool,
+                                             hostcache_stream_filter filter, void *user);
+  hostcache_result (*end_allocate_to_pool)(void *cache, hostcache_pool_id pool);
+  hostcache_result (*release_pool)(void *cache, hostcache_pool_id pool);
+  /* Copies by HC_COPY_DATA, or memcpy. HOOK: it failed. */
+  hostcache_result (*copy_data)(void *cache, void *dest, const void *src, size_t count);
+} hostcache_allocator;
+
+/* What happens to a block or a segment, in one list like the results. Source:
+   c10::CachingDeviceAllocator::TraceEntry::Action. */
+#define HOSTCACHE_ACTIONS(X)                                                             \
+  X(HOSTCACHE_TRACE_ALLOC, 0, "a block is handed out")                                   \
+  X(HOSTCACHE_TRACE_FREE_REQUESTED, 1, "it is freed, and may be in use by streams still") \
+  X(HOSTCACHE_TRACE_FREE_COMPLETED, 2, "it is in use no more, and ready")                \
+  X(HOSTCACHE_TRACE_SEGMENT_ALLOC, 3, "HC_MEM_ALLOC gave a segment")                     \
+  X(HOSTCACHE_TRACE_SEGMENT_FREE, 4, "a segment is about to go back, by HC_MEM_FREE")    \
+  X(HOSTCACHE_TRACE_OOM, 5, "an allocation failed for want of memory, or at the cap")    \
+  X(HOSTCACHE_TRACE_SNAPSHOT, 6, "snapshot was called")
+
+typedef enum hostcache_action {
+  HOSTCACHE_ACTIONS(HOSTCACHE_RESULT_ENUM)
+  HOSTCACHE_ACTION_RANGE = 0x7fffffff /* none: keeps the enum as wide as an int everywhere */
+} hostcache_action;
+
+typedef struct hostcache_trace { /* one entry */
+  hostcache_action action;
+  uint64_t sequence; /* rises by one from entry to entry of a cache */
+  uint64_t time_ns;  /* by HOSTCACHE_NOW_NS */
+  const void *ptr;   /* of the block or segment; else NULL */
+  size_t size;       /* its bytes; OOM: those that were wanted */
+  size_t requested;  /* of a block: what was asked for */
+  hostcache_pool_id pool; /* {0, 0}: none */
+  void *context;     /* what the user's hostcache_context_fn gave, for ALLOC, OOM and SNAPSHOT; that
+                        of its ALLOC for the rest of a block's life */
+} hostcache_trace;
+
+/* Hears of an entry. */
+typedef void (*hostcache_trace_fn)(void *user, const hostcache_trace *entry);
+
+/* What the user wants to remember with an entry (where in the program, which tensor); the cache
+   never looks at it. Called with no lock held, before the allocation begins; must not call it. */
+typedef void *(*hostcache_context_fn)(void *user, hostcache_action action);
+
+typedef struct hostcache_oom { /* an allocation that failed for want of memory */
+  hostcache_result result;     /* OUT_OF_MEMORY or LIMIT */
+  size_t requested;            /* what it asked for */
+  size_t reserved_bytes;       /* what is held */
+  size_t max_reserved_bytes;   /* the cap; SIZE_MAX: none */
+} hostcache_oom;
+
+typedef void (*hostcache_oom_fn)(void *user, const hostcache_oom *oom);
+
+typedef struct hostcache_range { /* what snapshot shows: a segment, then its ranges by address */
+  int kind;                      /* HOSTCACHE_VISIT_... */
+  const void *ptr;
+  size_t size, requested;   /* requested: 0 for what is not active, pending or quarantined */
+  size_t active_bytes;      /* of a segment: those of its blocks in use */
+  size_t allocated_bytes;   /* of a segment: those of its blocks that are handed out */
+  hostcache_pool_id pool;   /* {0, 0}: none */
+  void *context;            /* of a block in use: as in hostcache_trace, if that was on then */
+  const void *streams;      /* const HC_STREAM_T *: those that use it, as far as is known; good */
+  size_t stream_count;      /* until the function returns. Events alone have no stream */
+} hostcache_range;
+
+/* Non-zero stops the snapshot. */
+typedef int (*hostcache_range_fn)(void *user, const hostcache_range *range);
+
+/* The name of an action and what it means. Never NULL. */
+static inline const char *hostcache_action_string(hostcache_action action) {
+  switch (action) {
+    HOSTCACHE_ACTIONS(HOSTCACHE_RESULT_CASE)
+    case HOSTCACHE_ACTION_RANGE:
+      break;
+  }
+  return "not a hostcache_action";
+}
+
+#if defined HOSTCACHE_REGISTRY || defined HOSTCACHE_REGISTRY_IMPLEMENTATION
+
+/* The registry: which host allocator is for which type of device, a small number that the program
+   chooses. Emitted in the file that says HOSTCACHE_REGISTRY_IMPLEMENTATION. Any thread may call.
+   Where two shared objects of one process both emit it, the dynamic linker decides as with any
+   function: if both are visible to it (ELF's default visibility, objects that the program was
+   linked with or that were opened with RTLD_GLOBAL), the first one serves both; if it is hidden
+   (HOSTCACHE_REGISTRY_API), or with RTLD_LOCAL, or on Windows, each has its own. */
+
+#define HOSTCACHE_DEVICE_TYPES 64
+
+#ifndef HOSTCACHE_REGISTRY_API
+#define HOSTCACHE_REGISTRY_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Registers an allocator, unless one of a higher priority is registered; of equal ones the last
+   counts. Returns the one that is registered now; NULL: no such type, or no allocator. The struct
+   stays the caller's, and must live until it is taken out. Source: at::setHostAllocator. */
+HOSTCACHE_REGISTRY_API const hostcache_allocator *hostcache_set_host_allocator(
+    int device_type, const hostcache_allocator *allocator);
+
+/* The one that is registered, or NULL. Source: at::getHostAllocator. */
+HOSTCACHE_REGISTRY_API const hostcache_allocator *hostcache_get_host_allocator(int device_type);
+
+/* Takes an allocator out, as its cache is about to end. 1: it was the one; 0: it was not. */
+HOSTCACHE_REGISTRY_API int hostcache_remove_host_allocator(int device_type,
+                                                           const hostcache_allocator *allocator);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* the registry */
 
 /* The name of a result and what it means. Never NULL. */
 static inline const char *hostcache_result_string(hostcache_result result) {
@@ -738,7 +915,8 @@ HC_PUBLIC void HC_FN(abandon)(HC_CACHE *cache);
    idle and asks once more, and so on for wait_on_limit_ns. TOO_BIG; NO_METADATA; LIMIT: the cap
    would be passed; OUT_OF_MEMORY: HC_MEM_ALLOC was out of memory again, or failed otherwise, when
    it is not asked again; CORRUPT: it gave memory that cannot be right. The size that failed is in
-   the figures (last_failed_bytes). O(log n) of ready ranges. Source: HostAllocator::allocate. */
+   the figures (last_failed_bytes). O(1), but where nothing larger is ready: then all ready ranges
+   of about that size may be looked at. Source: HostAllocator::allocate. */
 HC_PUBLIC hostcache_result HC_FN(alloc)(HC_CACHE *cache, size_t size, void **ptr);
 
 #ifdef HC_STREAM_T
@@ -827,7 +1005,9 @@ HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *cache, size_t *blocks
 /* Waits until everything that is pending at the call has become ready, or been quarantined.
    UINT64_MAX ns waits without end and uses the wait hooks; 0 polls once. TIMEOUT: the time ran out;
    EVENT: a record or a query failed, and it waited all the same; where a wait hook fails, it polls
-   instead. Costs what process_events does, again and again. Source: synchronize_and_free_events. */
+   instead. UNSUPPORTED: the system refuses the barrier that stops threads, and what others freed
+   may be pending. Costs what process_events does, again and again. Source:
+   synchronize_and_free_events. */
 HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *cache, uint64_t timeout_ns);
 
 /* Polls, then gives back all segments that are idle: all that is cached, but for ranges between
@@ -845,13 +1025,15 @@ HC_PUBLIC hostcache_result HC_FN(trim_idle)(HC_CACHE *cache, uint64_t idle_ns);
 
 /* Gets memory now, so that `count` blocks of `size` can be had without a hook, as long as nothing
    else is allocated. What is ready counts. Errors as those of alloc; LIMIT also if max_cached_bytes
-   would have it go back at once; what was got before an error stays cached. O(count log n), and an
+   would have it go back at once; what was got before an error stays cached. O(count), and an
    HC_MEM_ALLOC a segment. */
 HC_PUBLIC hostcache_result HC_FN(reserve)(HC_CACHE *cache, size_t size, size_t count);
 
 /* Sets the bound of the config of that name anew: 0 is none, HOSTCACHE_NONE keeps nothing idle.
    What is above it and idle goes back at once, the rest as it becomes idle. LEAKED: a free hook
-   failed. One HC_MEM_FREE a segment. */
+   failed. One HC_MEM_FREE a segment. Where the system refuses the barrier that stops threads, the
+   bound is set all the same; but what other threads have in stock, and may have, stays as it is
+   until a call that reaches them, and num_barriers_refused says so. */
 HC_PUBLIC hostcache_result HC_FN(set_max_reserved_bytes)(HC_CACHE *cache, size_t bytes);
 HC_PUBLIC hostcache_result HC_FN(set_max_cached_bytes)(HC_CACHE *cache, size_t bytes);
 
@@ -860,10 +1042,10 @@ HC_PUBLIC hostcache_result HC_FN(set_max_cached_bytes)(HC_CACHE *cache, size_t b
    event now instead of the mark; then the cache forgets the handle: after the return no hook sees
    it, and a new stream of the same value is a new stream. Blocks while other threads are inside
    hooks on this stream; in timeline mode, and with streams_die_idle, until what is pending on it
-   has completed. EVENT: a hook failed, NO_METADATA: no memory for an event; then the stream is not
-   forgotten, its marks are as before, and it must not be destroyed. Of a stream that the cache
-   never saw it calls no hook. Another thread that forgets the same stream is waited for, so
-   on_error must not. O(blocks). */
+   has completed. EVENT: a hook failed, NO_METADATA: no memory for an event, UNSUPPORTED: the system
+   refuses the barrier that stops threads; then the stream is not forgotten, its marks are as
+   before, and it must not be destroyed. Of a stream that the cache never saw it calls no hook.
+   Another thread that forgets the same stream is waited for, so on_error must not. O(blocks). */
 HC_PUBLIC hostcache_result HC_FN(forget_stream)(HC_CACHE *cache, HC_STREAM stream);
 #endif
 
@@ -909,6 +1091,65 @@ HC_PUBLIC hostcache_result HC_FN(check)(HC_CACHE *cache);
    the cache. ARGUMENT: no `visit`. NO_METADATA: no memory for the copy. UNSUPPORTED: as check.
    O(n log n) of segments. */
 HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *cache, hostcache_visit_fn visit, void *user);
+
+/* Interfaces. */
+
+#ifdef HC_HOST_ALLOCATOR
+
+/* Fills in `allocator`, for users who do not know this cache's type. It may be copied, and is good
+   until the cache ends. ARGUMENT: it is NULL. O(1). Source: at::HostAllocator. */
+HC_PUBLIC hostcache_result HC_FN(as_allocator)(HC_CACHE *cache, hostcache_allocator *allocator);
+
+/* Polls every `interval_ns` (0: again and again, letting others run) until background_stop; for a
+   thread of the user's own, any number of them. OK: it was told to stop. A destroy that goes
+   through, and abandon, tell it too and wait until it has left; one that says BUSY lets it go on.
+   Nothing is to be done at the end of the process, unless the runtime ends before it: then
+   background_stop first. Calls the hooks that process_events calls; on_error hears what fails.
+   Source: the background thread of CachingHostAllocatorImpl. */
+HC_PUBLIC hostcache_result HC_FN(background_run)(HC_CACHE *cache, uint64_t interval_ns);
+
+/* Tells all threads in background_run to leave it, and waits until they have: as long as a poll
+   and 10 ms. From then on background_run returns at once, so that a thread that comes to it late
+   does not stay. Not from a hook that one of them may call. OK. */
+HC_PUBLIC hostcache_result HC_FN(background_stop)(HC_CACHE *cache);
+
+#endif
+
+#ifdef HC_TRACE
+
+/* Shows the segments of one moment and their ranges, as walk does, with all that is known of them.
+   Errors as those of walk; calls no hook. Source: DeviceAllocator's snapshot, and
+   HostAllocator::get_segments. */
+HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *cache, hostcache_range_fn visit, void *user);
+
+/* Starts a history anew, of the last `max_entries` entries; 0 ends it and forgets it. `context` may
+   be NULL. NO_METADATA: no memory for it; what was recorded stays. UNSUPPORTED: the system refuses
+   the barrier that stops threads. While there is a history or a tracker, hits and frees take a lock
+   and read the clock; without, they are as fast as ever. Source: recordHistory. */
+HC_PUBLIC hostcache_result HC_FN(record_history)(HC_CACHE *cache, size_t max_entries,
+                                                 hostcache_context_fn context, void *user);
+
+/* Shows what was recorded, the oldest first, on a copy and with no lock held; `show` may call the
+   cache. ARGUMENT: no `show`. NO_METADATA: no memory for the copy. */
+HC_PUBLIC hostcache_result HC_FN(history)(HC_CACHE *cache, hostcache_trace_fn show, void *user);
+
+/* Has `tracker` hear of each entry from now on, until the cache ends; of any number of them. It is
+   called with no lock held, by the thread that causes the entry, or, of FREE_REQUESTED and
+   FREE_COMPLETED, by whoever comes by next. So two threads may call it at once, and `sequence` says
+   which came first; but it has heard that a block was freed before it hears that the same memory
+   is handed out or given back, for which other threads wait. It must not call the cache, nor wait
+   for what may. ARGUMENT: no tracker. NO_METADATA, UNSUPPORTED: as record_history. Source:
+   attachAllocatorTraceTracker. */
+HC_PUBLIC hostcache_result HC_FN(attach_trace_tracker)(HC_CACHE *cache, hostcache_trace_fn tracker,
+                                                       void *user);
+
+/* Has `observer` hear of each allocation that fails for want of memory (OUT_OF_MEMORY, LIMIT), with
+   no lock held, before it returns; of any number of them. It may call the cache. ARGUMENT: no
+   observer. NO_METADATA. Source: attachOutOfMemoryObserver. */
+HC_PUBLIC hostcache_result HC_FN(attach_oom_observer)(HC_CACHE *cache, hostcache_oom_fn observer,
+                                                      void *user);
+
+#endif
 
 #ifdef __cplusplus
 }
@@ -1047,7 +1288,8 @@ enum {
   HOSTCACHE_RANK_THREAD,     /* thread->lock, or being inside: what one thread has */
   HOSTCACHE_RANK_COMMON,     /* the lock of cache->common, which is no thread's own */
   HOSTCACHE_RANK_STREAMS,    /* cache->streams_lock: the table of streams */
-  HOSTCACHE_RANK_SEGMENTS    /* cache->segments_lock: segments, ranges, what is ready, spares */
+  HOSTCACHE_RANK_SEGMENTS,   /* cache->segments_lock: segments, ranges, what is ready, spares */
+  HOSTCACHE_RANK_TRACE       /* cache->trace_lock: what is recorded of all that happens */
 };
 
 /* From here to the budget all is what threads need, and a test that steers them replaces it. */
@@ -1074,19 +1316,42 @@ enum {
 HOSTCACHE_THREAD_LOCAL unsigned hostcache_locks_held; /* a bit for each rank */
 #endif
 
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD && defined __linux__
+#include <sys/syscall.h>
+#ifdef __cplusplus
+#include <unistd.h>
+#else
+extern long syscall(long number, ...); /* strict ISO C mode hides it */
+#endif
+#endif
+
+/* Where the system has them, a lock is a futex: one atomic step takes it and one gives it back,
+   without a call, unless somebody else wants it. (The system's mutex takes 60 instructions more
+   each time, for kinds of mutexes that this one is not.) */
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD && defined __linux__ && defined __GNUC__ && \
+    defined SYS_futex
+#define HOSTCACHE_FUTEX
+#endif
+
 typedef struct hostcache_mutex {
-#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+  unsigned rank;
+#if defined HOSTCACHE_FUTEX
+  uint32_t taken; /* 0: free; 1: taken; 2: taken, and somebody may sleep. Changed with acquire, and
+                     to 0 with release */
+#elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
   pthread_mutex_t native;
 #elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_WIN32
   SRWLOCK native;
 #endif
-  unsigned rank;
 } hostcache_mutex;
 
 /* 0, or non-zero where the system has no more mutexes. */
 HOSTCACHE_UNUSED static int hostcache_mutex_init(hostcache_mutex *mutex, unsigned rank) {
   mutex->rank = rank;
-#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+#if defined HOSTCACHE_FUTEX
+  mutex->taken = 0;
+  return 0;
+#elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
   return pthread_mutex_init(&mutex->native, NULL);
 #elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_WIN32
   InitializeSRWLock(&mutex->native);
@@ -1097,7 +1362,7 @@ HOSTCACHE_UNUSED static int hostcache_mutex_init(hostcache_mutex *mutex, unsigne
 }
 
 HOSTCACHE_UNUSED static void hostcache_mutex_destroy(hostcache_mutex *mutex) {
-#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD && !defined HOSTCACHE_FUTEX
   (void)pthread_mutex_destroy(&mutex->native);
 #else
   (void)mutex;
@@ -1131,24 +1396,49 @@ HOSTCACHE_UNUSED static void hostcache_rest(void) {
 #endif
 }
 
-#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
-/* What these locks guard takes less time than to sleep and be woken: so a thread that finds one
-   taken looks again a few times, at longer and longer intervals, for a microsecond or two in all.
-   (Measured with two threads on mixed sizes: half the time. Windows' locks do so themselves.) */
+#ifdef HOSTCACHE_FUTEX
+/* Takes a lock if it is free. */
+HOSTCACHE_INLINE int hostcache_lock_try(hostcache_mutex *mutex) {
+  uint32_t expected = 0;
+  return __atomic_compare_exchange_n(&mutex->taken, &expected, 1, 0, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED);
+}
+
+/* Takes a lock that was taken. What it guards takes less time than to sleep and be woken: so the
+   thread first looks again a few times, at longer and longer intervals, for a microsecond or two in
+   all; then it lets others have the processor, among which may be who has the lock; and only then
+   it sleeps. (Measured with two threads on mixed sizes: half the time.) */
 HOSTCACHE_APART void hostcache_lock_taken(hostcache_mutex *mutex) {
+  const int error = errno;
   unsigned rests, i;
   for (rests = 1; rests <= 32; rests *= 2) {
     for (i = 0; i < rests; i++) hostcache_rest();
-    if (pthread_mutex_trylock(&mutex->native) == 0) return;
+    if (__atomic_load_n(&mutex->taken, __ATOMIC_RELAXED) == 0 && hostcache_lock_try(mutex)) return;
   }
-  (void)pthread_mutex_lock(&mutex->native);
+  for (i = 0; i < 16; i++) {
+    (void)sched_yield();
+    if (__atomic_load_n(&mutex->taken, __ATOMIC_RELAXED) == 0 && hostcache_lock_try(mutex)) return;
+  }
+  while (__atomic_exchange_n(&mutex->taken, 2, __ATOMIC_ACQUIRE) != 0)
+    (void)syscall(SYS_futex, &mutex->taken, 128 /* FUTEX_WAIT_PRIVATE */, 2, NULL, NULL, 0);
+  errno = error;
+}
+
+/* Gives a lock back that somebody may be waiting for. */
+HOSTCACHE_APART void hostcache_lock_pass_on(hostcache_mutex *mutex) {
+  const int error = errno;
+  (void)syscall(SYS_futex, &mutex->taken, 129 /* FUTEX_WAKE_PRIVATE */, 1, NULL, NULL, 0);
+  errno = error;
 }
 #endif
 
-HOSTCACHE_UNUSED static void hostcache_lock(hostcache_mutex *mutex) {
+/* This and hostcache_unlock are calls: they stand in a hundred places. */
+HOSTCACHE_APART void hostcache_lock(hostcache_mutex *mutex) {
   hostcache_note_lock(mutex->rank);
-#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
-  if (HOSTCACHE_RARELY(pthread_mutex_trylock(&mutex->native) != 0)) hostcache_lock_taken(mutex);
+#if defined HOSTCACHE_FUTEX
+  if (HOSTCACHE_RARELY(!hostcache_lock_try(mutex))) hostcache_lock_taken(mutex);
+#elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+  (void)pthread_mutex_lock(&mutex->native);
 #elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_WIN32
   AcquireSRWLockExclusive(&mutex->native);
 #else
@@ -1162,9 +1452,12 @@ HOSTCACHE_UNUSED static void hostcache_lock_one_more(hostcache_mutex *mutex) {
   hostcache_lock(mutex);
 }
 
-HOSTCACHE_UNUSED static void hostcache_unlock(hostcache_mutex *mutex) {
+HOSTCACHE_APART void hostcache_unlock(hostcache_mutex *mutex) {
   hostcache_note_unlock(mutex->rank);
-#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+#if defined HOSTCACHE_FUTEX
+  if (HOSTCACHE_RARELY(__atomic_exchange_n(&mutex->taken, 0, __ATOMIC_RELEASE) == 2))
+    hostcache_lock_pass_on(mutex);
+#elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
   (void)pthread_mutex_unlock(&mutex->native);
 #elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_WIN32
   ReleaseSRWLockExclusive(&mutex->native);
@@ -1319,15 +1612,6 @@ HOSTCACHE_UNUSED static void hostcache_size_or_relaxed(size_t *at, size_t bits) 
    step before its first is seen. Where the system has such a barrier, the one who stops others
    makes all of them pass it, and going inside costs them nothing; else (and under ThreadSanitizer,
    which does not know it) each of them pays for a fence. */
-
-#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD && defined __linux__
-#include <sys/syscall.h>
-#ifdef __cplusplus
-#include <unistd.h>
-#else
-extern long syscall(long number, ...); /* strict ISO C mode hides it */
-#endif
-#endif
 
 #if defined __SANITIZE_THREAD__
 #define HOSTCACHE_TSAN
@@ -1510,6 +1794,22 @@ HOSTCACHE_UNUSED static void hostcache_pause(unsigned attempt) {
 #endif
 }
 
+/* Sleeps about so long. Not a point at which the thread is cancelled. */
+HOSTCACHE_UNUSED static void hostcache_sleep(uint64_t ns) {
+#if defined _WIN32
+  Sleep((DWORD)((ns + 999999) / 1000000));
+#elif defined HOSTCACHE_CLOCK_MONOTONIC
+  int cancel = hostcache_cancel_off();
+  struct timespec time;
+  time.tv_sec = (time_t)(ns / 1000000000);
+  time.tv_nsec = (long)(ns % 1000000000);
+  (void)nanosleep(&time, NULL);
+  hostcache_cancel_on(cancel);
+#else
+  (void)ns;
+#endif
+}
+
 /* Guests: what a thread has in the caches of this file, each of which is told when the thread ends.
    And where the thread finds it again: a small table by the number of the cache, which no other
    cache of the file ever gets, so that what a destroyed cache left there is never taken for
@@ -1565,11 +1865,16 @@ static size_t hostcache_guests_caches; /* likewise: how many there are; the key 
                                           */
 static int hostcache_guests_told;      /* likewise: there is a key */
 
+#if defined HOSTCACHE_FUTEX
+static hostcache_mutex hostcache_guests_lock = {HOSTCACHE_RANK_GUESTS, 0};
+#elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+static hostcache_mutex hostcache_guests_lock = {HOSTCACHE_RANK_GUESTS, PTHREAD_MUTEX_INITIALIZER};
+#else
+static hostcache_mutex hostcache_guests_lock = {HOSTCACHE_RANK_GUESTS, SRWLOCK_INIT};
+#endif
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
-static hostcache_mutex hostcache_guests_lock = {PTHREAD_MUTEX_INITIALIZER, HOSTCACHE_RANK_GUESTS};
 static pthread_key_t hostcache_guests_key; /* likewise */
 #else
-static hostcache_mutex hostcache_guests_lock = {SRWLOCK_INIT, HOSTCACHE_RANK_GUESTS};
 static DWORD hostcache_guests_key; /* likewise */
 #endif
 
@@ -2294,7 +2599,7 @@ typedef struct hostcache_node {
   struct hostcache_node *left, *right;
   size_t key, subkey;
   uint64_t priority;
-  void *owner; /* the segment or block that the node stands in */
+  void *owner; /* the segment that the node stands in */
 } hostcache_node;
 
 /* A number is changed into one that looks like chance (the finalizer of splitmix64, public
@@ -2388,22 +2693,21 @@ HOSTCACHE_UNUSED static hostcache_node *hostcache_tree_ceiling(hostcache_node *r
   return found;
 }
 
-/* A heap: the ready ranges of a kind, by size and address. Sizes fall into so many classes that
-   most hold one node or none, and adding or taking it touches no other; each class is a tree, so
-   that thousands of one size cost no more than log n. Bits tell which classes hold something, and
-   which words of these bits are not 0: the next larger class is found in a few steps. All zero is
-   an empty heap. */
+/* Heaps: the ready ranges of a kind, by size. Sizes fall into so many classes that most hold one
+   range or none, and each is a list: adding a range or taking it touches at most two others, and
+   has no branch that cannot be foreseen, however many are of one size. Bits tell which classes hold
+   something, and which words of these bits are not 0: the next larger class is found in a few
+   steps. */
 
 #define HOSTCACHE_HEAP_UNIT 9    /* log2 of bytes: smaller differences tell no class from another */
 #define HOSTCACHE_HEAP_STEPS 6   /* log2 of the classes to each doubling */
 #define HOSTCACHE_HEAP_SIZES 960 /* classes; what is above 512 MiB is all of the last */
 #define HOSTCACHE_WORD_BITS ((unsigned)(8 * sizeof(size_t)))
 
-typedef struct hostcache_heap {
-  hostcache_node *trees[HOSTCACHE_HEAP_SIZES];
-  size_t filled[HOSTCACHE_HEAP_SIZES / 32 + 1]; /* a bit for each tree that is not empty */
-  size_t words;                                 /* a bit for each word of these that is not 0 */
-} hostcache_heap;
+/* How many of a class are looked at for the least that is enough; and how many more, once one fits
+   exactly, for the lowest address. Measured: with 8 the peak of what is reserved is higher. */
+#define HOSTCACHE_HEAP_LOOKS 64u
+#define HOSTCACHE_HEAP_EXACT 16u
 
 /* The lowest bit of x > 0. */
 HOSTCACHE_UNUSED static unsigned hostcache_lowest(size_t x) {
@@ -2416,53 +2720,10 @@ HOSTCACHE_UNUSED static unsigned hostcache_lowest(size_t x) {
 
 /* The class of a size: no class is of larger sizes than those of the next. */
 HOSTCACHE_UNUSED static unsigned hostcache_heap_class(size_t size) {
-  const size_t units = size >> HOSTCACHE_HEAP_UNIT;
-  size_t class_of = units;
-  if (units >> HOSTCACHE_HEAP_STEPS) {
-    const unsigned shift = hostcache_log2(units) - HOSTCACHE_HEAP_STEPS;
-    class_of = ((size_t)shift << HOSTCACHE_HEAP_STEPS) + (units >> shift);
-  }
+  const size_t units = size >> HOSTCACHE_HEAP_UNIT, steps = (size_t)1 << HOSTCACHE_HEAP_STEPS;
+  const unsigned shift = hostcache_log2(units | steps) - HOSTCACHE_HEAP_STEPS;
+  const size_t class_of = shift * steps + (units >> shift);
   return (unsigned)(class_of < HOSTCACHE_HEAP_SIZES ? class_of : HOSTCACHE_HEAP_SIZES - 1);
-}
-
-/* Adds a node. No node of the same size and address is in the heap. */
-HOSTCACHE_UNUSED static void hostcache_heap_add(hostcache_heap *heap, hostcache_node *node,
-                                                size_t size, size_t address, void *owner) {
-  const unsigned at = hostcache_heap_class(size), word = at / HOSTCACHE_WORD_BITS;
-  hostcache_tree_add(&heap->trees[at], node, size, address, owner);
-  heap->filled[word] |= (size_t)1 << (at % HOSTCACHE_WORD_BITS);
-  heap->words |= (size_t)1 << word;
-}
-
-/* Takes a node out. It is in the heap. */
-HOSTCACHE_UNUSED static void hostcache_heap_remove(hostcache_heap *heap, hostcache_node *node) {
-  const unsigned at = hostcache_heap_class(node->key), word = at / HOSTCACHE_WORD_BITS;
-  hostcache_tree_remove(&heap->trees[at], node);
-  if (heap->trees[at]) return;
-  heap->filled[word] &= ~((size_t)1 << (at % HOSTCACHE_WORD_BITS));
-  if (heap->filled[word] == 0) heap->words &= ~((size_t)1 << word);
-}
-
-/* The first node that is not before (size, address), or NULL. With address 0 it is the best fit:
-   the least size that is enough, and of those the lowest address. */
-HOSTCACHE_UNUSED static hostcache_node *hostcache_heap_first(const hostcache_heap *heap,
-                                                             size_t size, size_t address) {
-  unsigned at = hostcache_heap_class(size), word;
-  hostcache_node *node = hostcache_tree_ceiling(heap->trees[at], size, address);
-  size_t bits;
-  if (node) return node;
-  at++; /* any of a later class will do; of the first that holds something, the first node */
-  word = at / HOSTCACHE_WORD_BITS;
-  bits = heap->filled[word] >> (at % HOSTCACHE_WORD_BITS) << (at % HOSTCACHE_WORD_BITS);
-  if (!bits) {
-    bits = heap->words >> (word + 1) << (word + 1);
-    if (!bits) return NULL;
-    word = hostcache_lowest(bits);
-    bits = heap->filled[word];
-  }
-  node = heap->trees[word * HOSTCACHE_WORD_BITS + hostcache_lowest(bits)];
-  while (node->left) node = node->left;
-  return node;
 }
 
 /* The index of blocks finds the record of the block that an address lies in. It is a tree of
@@ -2723,6 +2984,24 @@ HOSTCACHE_UNUSED static void hostcache_index_add(hostcache_index *index, uint64_
   hostcache_index_mark(index, shelf, address, 1);
 }
 
+/* The same in fewer steps, if the address has its place and no shelf is missing; else 0. */
+HOSTCACHE_UNUSED static int hostcache_index_add_quickly(hostcache_index *index, uint64_t address,
+                                                        void *record) {
+  hostcache_shelf *shelf = hostcache_index_leaf(index, address);
+  void **at;
+  if (!shelf) return 0;
+  hostcache_index_remember(index, shelf, address);
+  at = hostcache_shelf_at(shelf, address);
+  if (*at && !hostcache_is_record(*at)) {
+    shelf = (hostcache_shelf *)*at;
+    at = hostcache_shelf_at(shelf, address);
+  }
+  if (!hostcache_stands_here(index, shelf->shift, address, *at)) return 0;
+  hostcache_ptr_store_release(at, (char *)record + 1);
+  hostcache_index_mark(index, shelf, address, 1);
+  return 1;
+}
+
 /* Takes the record out that stands under an address. segments_lock is held. */
 HOSTCACHE_UNUSED static void hostcache_index_remove(hostcache_index *index, uint64_t address) {
   hostcache_shelf *shelf = hostcache_index_leaf(index, address);
@@ -2873,6 +3152,7 @@ typedef char HC_RUNTIME;
 #define HC_BATCH 16             /* blocks that a thread trades with the shared bins at a time */
 #define HC_STOP 1u              /* another thread says stop */
 #define HC_STOP_FENCE 2u        /* there is no asymmetric barrier */
+#define HC_STOP_TRACE 4u        /* all that happens is recorded: nobody goes the shortest way */
 #define HC_KNOWN 64             /* places for streams that a thread finds without a lock */
 
 /* What a thread may have in stock is this part of what is reserved, within these bounds. Measured:
@@ -2887,6 +3167,7 @@ typedef char HC_RUNTIME;
 #define HC_LANE struct HC_I(lane)
 #define HC_QUEUE struct HC_I(queue)
 #define HC_SLAB struct HC_I(slab)
+#define HC_HEAP struct HC_I(heap)
 #define HC_SPARES struct HC_I(spares)
 #define HC_NEEDS struct HC_I(needs)
 #define HC_FLOW struct HC_I(flow)
@@ -2975,18 +3256,16 @@ struct HC_BLOCK {
 
   void *ptr; /* this and the next: LOCK: segments_lock to write, with release, as find reads them
                 without a lock; while it is handed out they stay, and anyone may read. With the rest
-                of what a step of the heaps needs they fill another line */
+                of what a step of the heaps needs, up to `uses`, they fill another line */
   size_t size;
   HC_BLOCK *left, *right; /* LOCK: segments_lock. The neighbours in the segment */
   uint8_t is_ready;       /* LOCK: segments_lock. In a heap: CACHED, seen from its neighbours */
   uint8_t merged;         /* LOCK: segments_lock. SPARE, as it became part of its neighbour */
   uint8_t is_indexed;     /* LOCK: segments_lock. The index knows where it begins */
   uint8_t kind;           /* LOCK: segments_lock. Of the segment */
-  uint32_t more_room;     /* LOCK: home's. Uses that `more` has room for */
-  hostcache_node by_size; /* LOCK: segments_lock. In a heap */
+  uint32_t ready_class;   /* LOCK: segments_lock, as the next line. In a heap: the class, */
+  HC_BLOCK *ready_next, **ready_from; /* ... what follows in its list, and what points to this */
   HC_SEGMENT *segment;    /* LOCK: segments_lock to write; while it is handed out anyone may read */
-  HC_USE *more;           /* LOCK: home's. Uses beyond the first; kept for the next hand-out */
-  uint32_t seen;          /* LOCK: threads_lock. Its uses that check found in queues */
 
   union {
     HC_USE uses[HC_INLINE_USES + 1]; /* LOCK: home's. The first begins with another line of a
@@ -2998,8 +3277,14 @@ struct HC_BLOCK {
     } batch;
   } in;
 
+  HC_USE *more;             /* LOCK: home's. Uses beyond the first; kept for the next hand-out */
+  uint32_t more_room;       /* LOCK: home's. Uses that `more` has room for */
+  uint32_t seen;            /* LOCK: threads_lock. Its uses that check found in queues */
   HC_STREAM unknown_stream; /* LOCK: home's */
   uint64_t unknown_value;   /* LOCK: home's. Timeline: the highest that was given with it */
+#ifdef HC_TRACE
+  void *context; /* LOCK: trace_lock. The user's, of its last hand-out */
+#endif
 };
 
 HC_SEGMENT {
@@ -3046,7 +3331,7 @@ HC_QUEUE {
   uint32_t pool_count, pool_room;
 };
 
-/* How many of something came and went, and their bytes. LOCK: the thread's. */
+/* How many of something came and went, and their bytes. LOCK: the thread's, of what one has. */
 HC_FLOW {
   int64_t in, out, in_bytes, out_bytes, peak, peak_bytes;
 };
@@ -3086,8 +3371,9 @@ HC_THREAD {
                             acquire by the one who says stop */
   uint32_t stop;         /* LOCK: lock to write, with release; its thread reads with acquire.
                             HC_STOP, and always `fence` */
-  uint32_t fence;        /* set before it is published: HC_STOP_FENCE where a thread needs a fence
-                            of its own to go inside. So the usual way in looks at one word alone */
+  uint32_t fence;        /* LOCK: all threads' locks to write. HC_STOP_FENCE where a thread needs a
+                            fence of its own to go inside, HC_STOP_TRACE where none goes inside by
+                            its flag. So the usual way in looks at one word alone */
   uint32_t waiting;      /* LOCK: this to write; peeked at, relaxed. Entries in its queues */
   hostcache_mutex lock;
 
@@ -3109,6 +3395,14 @@ HC_THREAD {
   int64_t misses, records, queries;
 };
 
+/* A heap. All zero it is empty. LOCK: segments_lock. */
+HC_HEAP {
+  HC_BLOCK *first[HOSTCACHE_HEAP_SIZES];        /* of each class */
+  size_t filled[HOSTCACHE_HEAP_SIZES / 32 + 1]; /* a bit for each class that is not empty */
+  size_t words;                                 /* a bit for each word of these that is not 0 */
+  HC_BLOCK **nobody; /* written where there is no next range to be told, which saves asking */
+};
+
 /* Spare records: the cache's, or what one step has set aside for itself. */
 HC_SPARES {
   HC_BLOCK *blocks, *last_block; /* the spare for longest comes first, so that a stale handle finds
@@ -3117,6 +3411,23 @@ HC_SPARES {
   size_t block_count, segment_count;
   hostcache_shelves shelves;
 };
+
+#ifdef HC_TRACE
+struct HC_I(listener) { /* set before it is published, but for */
+  uint32_t deaf;        /* relaxed: it could not be attached after all */
+  struct HC_I(listener) *next;
+  hostcache_trace_fn tracker;
+  hostcache_oom_fn observer;
+  void *user;
+};
+
+struct HC_I(annals) {    /* a history. LOCK: trace_lock */
+  hostcache_trace *ring; /* NULL: there is none */
+  size_t room, count, next;
+  hostcache_context_fn context;
+  void *user;
+};
+#endif
 
 struct HC_I(forgetting);
 
@@ -3146,6 +3457,13 @@ HC_CACHE {
   HC_USE *untold;  /* LOCK: common's. Events alone that cannot be told, as in quarantine */
   hostcache_stats base; /* LOCK: all threads' locks. What was counted when it was last reset */
 
+#ifdef HC_HOST_ALLOCATOR
+  uint32_t loops_stop; /* whoever is in background_run is to leave; stored with release, read with
+                          acquire */
+  size_t loops;        /* LOCK: threads_lock. How many there are */
+  int64_t segments_got[64]; /* LOCK: segments_lock. By log2 of their size, rounded up */
+#endif
+
   hostcache_mutex streams_lock;
   HC_LANE *buckets[HC_STREAM_BUCKETS]; /* LOCK: streams_lock. Live lanes by stream */
   HC_LANE *retired;     /* LOCK: streams_lock. Lanes that are not live, and nobody's */
@@ -3159,20 +3477,35 @@ HC_CACHE {
   HC_SPARES spares;            /* LOCK: segments_lock */
   hostcache_index index;       /* LOCK: segments_lock to write. Blocks by first byte */
   hostcache_node *by_address;  /* LOCK: segments_lock. Segments by first byte */
-  hostcache_heap heaps[HOSTCACHE_KIND_COUNT]; /* LOCK: segments_lock. The ready ranges */
+  HC_HEAP heaps[HOSTCACHE_KIND_COUNT]; /* LOCK: segments_lock. The ready ranges */
   HC_BLOCK *batches[HC_BINS];  /* LOCK: segments_lock. Of ready blocks, by class; linked by next */
   size_t binned_bytes;         /* LOCK: segments_lock. In the batches */
   size_t binned_peak;          /* LOCK: segments_lock */
   HC_SEGMENT *idle_first, *idle_last; /* LOCK: segments_lock. Longest idle first */
-  size_t idle_count;   /* LOCK: segments_lock */
   size_t claimed;      /* LOCK: segments_lock. Bytes that are held, or being asked for */
   size_t max_reserved; /* LOCK: segments_lock. The cap on `claimed`; SIZE_MAX: none */
   size_t max_cached;   /* LOCK: segments_lock. The bound on what is ready; SIZE_MAX: none */
   size_t returning;    /* LOCK: segments_lock. Bytes of `claimed` that HC_MEM_FREE is being given */
-  uint64_t gains;      /* LOCK: segments_lock. How often a range got ready, or memory went back */
   size_t wanted;       /* LOCK: segments_lock. The most that was held when something was reserved */
   void *slabs; /* HC_SLAB *. Grows at the head: under segments_lock with release; read: acquire */
   hostcache_stats stats; /* LOCK: segments_lock. What the threads do not count */
+  HC_FLOW ready, idle;   /* LOCK: segments_lock. The ranges in the heaps, the peak of how many are
+                            parts of segments, and that of the bytes of all; of these, the whole
+                            segments, and the peak of the bytes of those that are none */
+#ifdef HC_TRACE
+  uint32_t tracing;           /* LOCK: all threads' locks to write; read relaxed, by who holds one
+                                 of them or may be late: there is a history or a tracker */
+  hostcache_mutex trace_lock;
+  struct HC_I(annals) annals;
+  hostcache_trace *owed;      /* LOCK: trace_lock, as the next two lines. What the trackers have not
+                                 heard yet, the oldest at owed_next */
+  size_t owed_room, owed_count, owed_next;
+  size_t owed_telling;        /* LOCK: trace_lock. How many threads have taken one to tell it */
+  uint64_t sequence;
+  size_t records;             /* LOCK: segments_lock. Of blocks, that there are */
+  void *trackers, *observers; /* struct HC_I(listener) *, lists. Grow at the head: under trace_lock
+                                 with release; read with acquire */
+#endif
   HC_LEVEL lent, lent_bytes; /* LOCK: segments_lock, as the next three lines. What is not in the
                                 shared lists: in use, or in a stock */
   HC_LEVEL lent_requested, lent_wasted, lent_oversize; /* of these */
@@ -3375,16 +3708,28 @@ HOSTCACHE_UNUSED static void HC_I(count_segment)(HC_CACHE *self, size_t size, in
   HC_I(stat_move)(&self->stats.segment, &self->stats.reserved_bytes, !got, got, size);
   if (self->stats.reserved_bytes.current > self->peak_held)
     self->peak_held = self->stats.reserved_bytes.current;
+#ifdef HC_HOST_ALLOCATOR
+  if (got) self->segments_got[hostcache_log2(size - 1) + 1]++; /* of at least a page */
+#endif
   if (size > self->config.max_split_size)
     HC_I(stat_step)(&self->stats.oversize_segments, !got, got, 1);
 }
 
-/* A range is ready from now on (is = 1), or is so no more. segments_lock is held. */
+/* Bytes of the ready ranges, and of those of them that are whole segments. segments_lock is held.
+   */
+HOSTCACHE_INLINE int64_t HC_I(ready_bytes)(const HC_CACHE *self) {
+  return HC_I(rest)(self->ready.in_bytes, self->ready.out_bytes);
+}
+
+HOSTCACHE_INLINE int64_t HC_I(idle_bytes)(const HC_CACHE *self) {
+  return HC_I(rest)(self->idle.in_bytes, self->idle.out_bytes);
+}
+
+/* The bytes of a range are ready from now on (is = 1), or are so no more. (The heaps count how many
+   ranges there are; two that become one are no other bytes.) segments_lock is held. */
 HOSTCACHE_INLINE void HC_I(count_ready)(HC_CACHE *self, const HC_BLOCK *range, int is) {
-  HC_I(stat_step)(&self->stats.cached_bytes, !is, is, range->size);
-  if (range->left || range->right)
-    HC_I(stat_move)(&self->stats.inactive_split, &self->stats.inactive_split_bytes, !is, is,
-                    range->size);
+  int64_t *bytes = is ? &self->ready.in_bytes : &self->ready.out_bytes;
+  *bytes = HC_I(sum)(*bytes, (int64_t)range->size);
 }
 
 /* So many blocks of the size of this one, and of its bin, leave the shared lists (is = 1), to be in
@@ -3434,6 +3779,214 @@ HOSTCACHE_UNUSED static void HC_I(tell)(HC_CACHE *self, hostcache_result result,
     self->config.on_error(self->config.on_error_user, result, code, what, ptr);
   hostcache_hook_end(cancel);
 }
+
+/* What happens, for those who want to know. Where HC_TRACE is not defined, these do nothing. */
+
+#ifdef HC_TRACE
+
+HOSTCACHE_INLINE int HC_I(is_traced)(const HC_CACHE *self) {
+  return HOSTCACHE_RARELY(hostcache_u32_load_relaxed(&self->tracing)) != 0;
+}
+
+/* Calls the trackers. With no lock held. */
+HOSTCACHE_RARE static void HC_I(trace_tell)(HC_CACHE *self, const hostcache_trace *entry) {
+  const struct HC_I(listener) *listener =
+      (const struct HC_I(listener) *)hostcache_ptr_load_acquire(&self->trackers);
+  const int cancel = hostcache_hook_begin();
+  for (; listener; listener = listener->next)
+    if (!hostcache_u32_load_relaxed(&listener->deaf)) listener->tracker(listener->user, entry);
+  hostcache_hook_end(cancel);
+}
+
+/* Notes an entry. trace_lock is held. */
+HOSTCACHE_RARE static void HC_I(trace_note)(HC_CACHE *self, hostcache_trace *entry) {
+  entry->sequence = self->sequence++;
+  entry->time_ns = hostcache_now_ns();
+  if (!self->annals.ring) return;
+  self->annals.ring[self->annals.next] = *entry;
+  self->annals.next = (self->annals.next + 1) % self->annals.room;
+  if (self->annals.count < self->annals.room) self->annals.count++;
+}
+
+/* Lets the trackers hear what was noted while locks were held. With no lock held. At the return
+   they have heard it all, also what another thread was about to tell. */
+HOSTCACHE_RARE static void HC_I(trace_hear)(HC_CACHE *self) {
+  unsigned attempt = 0;
+  for (;;) {
+    hostcache_trace entry;
+    size_t count, telling;
+    hostcache_lock(&self->trace_lock);
+    count = self->owed_count;
+    telling = self->owed_telling;
+    if (count > 0) {
+      entry = self->owed[self->owed_next];
+      self->owed_next = (self->owed_next + 1) % self->owed_room;
+      self->owed_count--;
+      self->owed_telling++;
+    }
+    hostcache_unlock(&self->trace_lock);
+    if (count == 0 && telling == 0) return;
+    if (count == 0) {
+      hostcache_pause(attempt++);
+      continue;
+    }
+    HC_I(trace_tell)(self, &entry);
+    hostcache_lock(&self->trace_lock);
+    self->owed_telling--;
+    hostcache_unlock(&self->trace_lock);
+  }
+}
+
+HOSTCACHE_INLINE void HC_I(trace_flush)(HC_CACHE *self) {
+  if (HC_I(is_traced)(self)) HC_I(trace_hear)(self);
+}
+
+/* A block is freed, or its free is complete: noted, and told later. Its thread is held. */
+HOSTCACHE_RARE static void HC_I(trace_later)(HC_CACHE *self, HC_BLOCK *block,
+                                             hostcache_action action) {
+  hostcache_trace entry;
+  memset(&entry, 0, sizeof entry);
+  entry.action = action;
+  entry.ptr = block->ptr;
+  entry.size = block->size;
+  entry.requested = block->requested;
+  hostcache_lock(&self->trace_lock);
+  entry.context = block->context;
+  if (action == HOSTCACHE_TRACE_FREE_COMPLETED) block->context = NULL;
+  HC_I(trace_note)(self, &entry);
+  if (self->trackers && self->owed_count < self->owed_room) {
+    self->owed[(self->owed_next + self->owed_count) % self->owed_room] = entry;
+    self->owed_count++;
+  }
+  hostcache_unlock(&self->trace_lock);
+}
+
+HOSTCACHE_INLINE void HC_I(trace_block)(HC_CACHE *self, HC_BLOCK *block,
+                                        hostcache_action action) {
+  if (HC_I(is_traced)(self)) HC_I(trace_later)(self, block, action);
+}
+
+/* Sees that there is room for what the trackers may not have heard yet: two entries of each record,
+   as it is handed out again only after they were heard. With no lock held. 0: no memory for it;
+   on_error was told. */
+HOSTCACHE_RARE static int HC_I(trace_room)(HC_CACHE *self) {
+  size_t room, i;
+  hostcache_trace *more, *before;
+  hostcache_lock(&self->segments_lock);
+  room = 2 * self->records;
+  hostcache_unlock(&self->segments_lock);
+  hostcache_lock(&self->trace_lock);
+  i = self->owed_room;
+  hostcache_unlock(&self->trace_lock);
+  if (i >= room) return 1;
+  more = (hostcache_trace *)HOSTCACHE_MALLOC(room * sizeof *more);
+  if (!more) {
+    HC_I(tell)(self, HOSTCACHE_ERR_NO_METADATA, 0,
+               "HOSTCACHE_MALLOC had no memory for what trackers are to hear: some may be lost",
+               NULL);
+    return 0;
+  }
+  hostcache_lock(&self->trace_lock);
+  before = more;
+  if (self->owed_room < room) {
+    for (i = 0; i < self->owed_count; i++)
+      more[i] = self->owed[(self->owed_next + i) % self->owed_room];
+    before = self->owed;
+    self->owed = more;
+    self->owed_room = room;
+    self->owed_next = 0;
+  }
+  hostcache_unlock(&self->trace_lock);
+  if (before) HOSTCACHE_FREE(before);
+  return 1;
+}
+
+/* Notes and tells at once. With no lock held. `block` is NULL, or is about to be the user's. */
+HOSTCACHE_RARE static void HC_I(trace_now)(HC_CACHE *self, hostcache_action action, HC_BLOCK *block,
+                                           const void *ptr, size_t size, size_t requested,
+                                           void *context) {
+  hostcache_trace entry;
+  memset(&entry, 0, sizeof entry);
+  entry.action = action;
+  entry.ptr = ptr;
+  entry.size = size;
+  entry.requested = requested;
+  entry.context = context;
+  if (hostcache_ptr_load_acquire(&self->trackers)) (void)HC_I(trace_room)(self);
+  HC_I(trace_hear)(self); /* first, what came before */
+  hostcache_lock(&self->trace_lock);
+  if (block) block->context = context;
+  HC_I(trace_note)(self, &entry);
+  hostcache_unlock(&self->trace_lock);
+  HC_I(trace_tell)(self, &entry);
+}
+
+HOSTCACHE_INLINE void HC_I(trace_segment)(HC_CACHE *self, hostcache_action action, const void *ptr,
+                                          size_t size) {
+  if (HC_I(is_traced)(self)) HC_I(trace_now)(self, action, NULL, ptr, size, 0, NULL);
+}
+
+/* What the user wants to remember. With no lock held. */
+HOSTCACHE_RARE static void *HC_I(trace_ask)(HC_CACHE *self, hostcache_action action) {
+  hostcache_context_fn context;
+  void *user, *given = NULL;
+  int cancel;
+  hostcache_lock(&self->trace_lock);
+  context = self->annals.context;
+  user = self->annals.user;
+  hostcache_unlock(&self->trace_lock);
+  if (!context) return NULL;
+  cancel = hostcache_hook_begin();
+  given = context(user, action);
+  hostcache_hook_end(cancel);
+  return given;
+}
+
+/* An allocation failed. With no lock held. */
+HOSTCACHE_RARE static void HC_I(trace_oom)(HC_CACHE *self, hostcache_result result,
+                                           size_t requested) {
+  const struct HC_I(listener) *listener =
+      (const struct HC_I(listener) *)hostcache_ptr_load_acquire(&self->observers);
+  hostcache_oom oom;
+  int cancel;
+  if (HC_I(is_traced)(self))
+    HC_I(trace_now)(self, HOSTCACHE_TRACE_OOM, NULL, NULL, requested, 0,
+                    HC_I(trace_ask)(self, HOSTCACHE_TRACE_OOM));
+  if (!listener) return;
+  oom.result = result;
+  oom.requested = requested;
+  hostcache_lock(&self->segments_lock);
+  oom.reserved_bytes = (size_t)self->stats.reserved_bytes.current;
+  oom.max_reserved_bytes = self->max_reserved;
+  hostcache_unlock(&self->segments_lock);
+  cancel = hostcache_hook_begin();
+  for (; listener; listener = listener->next) listener->observer(listener->user, &oom);
+  hostcache_hook_end(cancel);
+}
+
+#else
+
+HOSTCACHE_INLINE void HC_I(trace_flush)(HC_CACHE *self) { (void)self; }
+HOSTCACHE_INLINE void HC_I(trace_block)(HC_CACHE *self, HC_BLOCK *block,
+                                        hostcache_action action) {
+  (void)self;
+  (void)block;
+  (void)action;
+}
+HOSTCACHE_INLINE void HC_I(trace_segment)(HC_CACHE *self, hostcache_action action, const void *ptr,
+                                          size_t size) {
+  (void)self;
+  (void)action;
+  (void)ptr;
+  (void)size;
+}
+HOSTCACHE_INLINE void HC_I(trace_oom)(HC_CACHE *self, hostcache_result result, size_t requested) {
+  (void)self;
+  (void)result;
+  (void)requested;
+}
+
+#endif
 
 /* ---- 7. HOOKS -----------------------------------------------------------------------------------
    One typed wrapper for each, the only place where the hook's macro is expanded. A wrapper asserts
@@ -3667,6 +4220,26 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_timeline_wait)(HC_CACHE *hc_c
 }
 #endif
 
+#ifdef HC_COPY_DATA
+HOSTCACHE_UNUSED static hostcache_status HC_I(call_copy_data)(HC_CACHE *hc_cache, void *hc_dest,
+                                                              const void *hc_src,
+                                                              size_t hc_count) {
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  (void)hc_dest;
+  (void)hc_src;
+  (void)hc_count;
+  HC_TRY {
+    hc_status = HC_COPY_DATA(hc_ctx, hc_dest, hc_src, hc_count);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
+}
+#endif
+
 #if HC_HAS_STREAMS
 
 /* Not hooks, but expanded once like them: they are called under locks, and must not call the
@@ -3739,10 +4312,11 @@ HOSTCACHE_UNUSED static size_t HC_I(class_units)(size_t units, uint32_t steps) {
 HOSTCACHE_UNUSED static size_t HC_I(block_size_for)(const HC_CACHE *self, size_t size) {
   size_t align = self->config.alignment, unit = HC_I(page_unit)(&self->config);
   if (size > (size_t)PTRDIFF_MAX - (unit - 1)) return 0;
-  if (size > self->config.class_max_bytes)
+  if (size > self->config.class_max_bytes) {
     size = HC_I(round_up)(size, unit);
-  else
-    size = HC_I(class_units)((size + (align - 1)) / align, self->config.class_steps) * align;
+    return size <= self->config.max_segment_bytes ? size : 0;
+  }
+  size = HC_I(class_units)((size + (align - 1)) / align, self->config.class_steps) * align;
   return HC_I(own_size)(self, size) <= self->config.max_segment_bytes ? size : 0;
 }
 
@@ -3799,9 +4373,9 @@ HOSTCACHE_RARE static void HC_I(size_bins)(HC_CACHE *self) {
 
    A segment is divided into ranges without a gap, each with a block's record, linked by address.
    Two ready ranges never stand side by side: they become one at once. A ready range is in the heap
-   of its kind of segment, a tree by size and then address, so the best fit is the smallest range
-   that is large enough, and of these the lowest: O(log n). A segment that is all one ready range is
-   idle, and can be given back. */
+   of its kind of segment, by size, so the best fit is the smallest range that is large enough, and
+   of these the lowest: O(1), as of many of nearly one size only some are compared. A segment that
+   is all one ready range is idle, and can be given back. */
 
 /* Records. */
 
@@ -3852,6 +4426,9 @@ HOSTCACHE_UNUSED static void HC_I(add_slab)(HC_CACHE *self, HC_SLAB *slab) {
     self->spares.segments = &slab->segments[i];
   }
   self->spares.segment_count += HC_RECORDS;
+#ifdef HC_TRACE
+  self->records += HC_RECORDS;
+#endif
   slab->next = (HC_SLAB *)self->slabs;
   hostcache_ptr_store_release(&self->slabs, slab);
 }
@@ -3945,7 +4522,7 @@ HOSTCACHE_UNUSED static int HC_I(may_split)(const HC_CACHE *self, const HC_BLOCK
 
 /* Bytes that are ready and shared. segments_lock is held. */
 HOSTCACHE_UNUSED static size_t HC_I(cached)(const HC_CACHE *self) {
-  return (size_t)self->stats.cached_bytes.current + self->binned_bytes;
+  return (size_t)HC_I(ready_bytes)(self) + self->binned_bytes;
 }
 
 /* Is more held, or ready, than the bounds allow? segments_lock is held. */
@@ -3953,61 +4530,137 @@ HOSTCACHE_UNUSED static int HC_I(is_in_excess)(const HC_CACHE *self) {
   return self->claimed > self->max_reserved || HC_I(cached)(self) > self->max_cached;
 }
 
-/* A range is ready, and no neighbour of it is. segments_lock is held. */
-HOSTCACHE_UNUSED static void HC_I(heap_add)(HC_CACHE *self, HC_BLOCK *range) {
-  HC_SEGMENT *segment = range->segment;
-  range->is_ready = 1;
-  self->gains++;
-  hostcache_heap_add(&self->heaps[range->kind], &range->by_size, range->size,
-                     (size_t)range->ptr, range);
-  if (!range->left && !range->right) {
-    segment->idle_since = hostcache_now_ns();
-    segment->idle_previous = self->idle_last;
-    if (self->idle_last)
-      self->idle_last->idle_next = segment;
-    else
-      self->idle_first = segment;
-    self->idle_last = segment;
-    self->idle_count++;
-  }
-  HC_I(count_ready)(self, range, 1);
-  if (HC_I(is_in_excess)(self)) hostcache_u32_store_relaxed(&self->excess, 1);
+/* More may be ready than before this step of the heaps: what are the peaks, and is it too much?
+   segments_lock is held. */
+HOSTCACHE_INLINE void HC_I(note_ready)(HC_CACHE *self) {
+  const int64_t bytes = HC_I(ready_bytes)(self);
+  const int64_t parts = HC_I(rest)(HC_I(sum)(self->ready.in, self->idle.out),
+                                   HC_I(sum)(self->ready.out, self->idle.in));
+  if (bytes > self->ready.peak_bytes) self->ready.peak_bytes = bytes;
+  if (parts > self->ready.peak) self->ready.peak = parts;
+  if (bytes - HC_I(idle_bytes)(self) > self->idle.peak_bytes)
+    self->idle.peak_bytes = bytes - HC_I(idle_bytes)(self);
+  if (HOSTCACHE_RARELY(HC_I(is_in_excess)(self))) hostcache_u32_store_relaxed(&self->excess, 1);
 }
 
-/* A ready range is taken, or about to change. segments_lock is held. */
-HOSTCACHE_UNUSED static void HC_I(heap_remove)(HC_CACHE *self, HC_BLOCK *range) {
-  HC_SEGMENT *segment = range->segment;
+/* A segment is idle: last of them. segments_lock is held. */
+HOSTCACHE_APART void HC_I(idle_add)(HC_CACHE *self, HC_SEGMENT *segment) {
+  self->idle.in++;
+  self->idle.in_bytes = HC_I(sum)(self->idle.in_bytes, (int64_t)segment->size);
+  segment->idle_since = hostcache_now_ns();
+  segment->idle_previous = self->idle_last;
+  if (self->idle_last)
+    self->idle_last->idle_next = segment;
+  else
+    self->idle_first = segment;
+  self->idle_last = segment;
+}
+
+/* It is so no more. segments_lock is held. */
+HOSTCACHE_APART void HC_I(idle_remove)(HC_CACHE *self, HC_SEGMENT *segment) {
+  self->idle.out++;
+  self->idle.out_bytes = HC_I(sum)(self->idle.out_bytes, (int64_t)segment->size);
+  if (segment->idle_previous)
+    segment->idle_previous->idle_next = segment->idle_next;
+  else
+    self->idle_first = segment->idle_next;
+  if (segment->idle_next)
+    segment->idle_next->idle_previous = segment->idle_previous;
+  else
+    self->idle_last = segment->idle_previous;
+  segment->idle_next = NULL;
+  segment->idle_previous = NULL;
+}
+
+/* Is this range a segment as a whole? segments_lock is held. */
+HOSTCACHE_INLINE int HC_I(is_whole)(const HC_BLOCK *range) {
+  return ((size_t)range->left | (size_t)range->right) == 0;
+}
+
+/* Where a ready range belongs. (The functions that work there are shorter if they are given it.) */
+HOSTCACHE_INLINE HC_HEAP *HC_I(heap_of)(HC_CACHE *self, const HC_BLOCK *range) {
+  return &self->heaps[range->kind];
+}
+
+/* A range is ready, and no neighbour of it is. The caller counts its bytes. segments_lock is held.
+   */
+HOSTCACHE_APART void HC_I(heap_add)(HC_CACHE *self, HC_HEAP *heap, HC_BLOCK *range) {
+  const unsigned at = hostcache_heap_class(range->size), word = at / HOSTCACHE_WORD_BITS;
+  HC_BLOCK *next = heap->first[at];
+  range->is_ready = 1;
+  range->ready_class = at;
+  range->ready_next = next;
+  range->ready_from = &heap->first[at];
+  *(next ? &next->ready_from : &heap->nobody) = &range->ready_next;
+  heap->first[at] = range;
+  heap->filled[word] |= (size_t)1 << (at % HOSTCACHE_WORD_BITS);
+  heap->words |= (size_t)1 << word;
+  self->ready.in++;
+  if (HOSTCACHE_RARELY(HC_I(is_whole)(range))) HC_I(idle_add)(self, range->segment);
+}
+
+/* A ready range is taken, or about to change. Likewise. */
+HOSTCACHE_APART void HC_I(heap_remove)(HC_CACHE *self, HC_HEAP *heap, HC_BLOCK *range) {
+  const unsigned at = range->ready_class, word = at / HOSTCACHE_WORD_BITS;
+  HC_BLOCK *next = range->ready_next;
   range->is_ready = 0;
-  hostcache_heap_remove(&self->heaps[range->kind], &range->by_size);
-  if (!range->left && !range->right) {
-    if (segment->idle_previous)
-      segment->idle_previous->idle_next = segment->idle_next;
-    else
-      self->idle_first = segment->idle_next;
-    if (segment->idle_next)
-      segment->idle_next->idle_previous = segment->idle_previous;
-    else
-      self->idle_last = segment->idle_previous;
-    segment->idle_next = NULL;
-    segment->idle_previous = NULL;
-    self->idle_count--;
+  *range->ready_from = next;
+  *(next ? &next->ready_from : &heap->nobody) = range->ready_from;
+  heap->filled[word] &= ~((size_t)!heap->first[at] << (at % HOSTCACHE_WORD_BITS));
+  if (HOSTCACHE_RARELY(!heap->filled[word])) heap->words &= ~((size_t)1 << word);
+  self->ready.out++;
+  if (HOSTCACHE_RARELY(HC_I(is_whole)(range))) HC_I(idle_remove)(self, range->segment);
+}
+
+/* The best fit of a list, which is of one class: the least size that is enough, and of those the
+   lowest address. segments_lock is held. */
+HOSTCACHE_INLINE HC_BLOCK *HC_I(list_best)(HC_BLOCK *range, size_t size) {
+  unsigned looks = HOSTCACHE_HEAP_LOOKS;
+  HC_BLOCK *best = NULL;
+  for (; range && looks > 0; range = range->ready_next, looks--) {
+    if (range->size < size) continue;
+    if (best && (range->size > best->size ||
+                 (range->size == best->size && (size_t)range->ptr > (size_t)best->ptr)))
+      continue;
+    best = range;
+    if (range->size == size && looks > HOSTCACHE_HEAP_EXACT) looks = HOSTCACHE_HEAP_EXACT;
   }
-  HC_I(count_ready)(self, range, 0);
+  return best;
+}
+
+/* The best fit of a heap, or NULL. segments_lock is held. */
+HOSTCACHE_APART HC_BLOCK *HC_I(heap_first)(const HC_HEAP *heap, size_t size) {
+  const unsigned own = hostcache_heap_class(size), at = own + 1;
+  unsigned word = at / HOSTCACHE_WORD_BITS;
+  HC_BLOCK *range = HC_I(list_best)(heap->first[own], size);
+  size_t bits;
+  if (range) return range;
+  /* any of a later class will do: of the first that holds something, the best */
+  bits = heap->filled[word] >> (at % HOSTCACHE_WORD_BITS) << (at % HOSTCACHE_WORD_BITS);
+  if (!bits) {
+    bits = heap->words >> (word + 1) << (word + 1);
+    if (!bits) { /* the last hope: there may be more of its own than were looked at */
+      for (range = heap->first[own]; range && range->size < size;) range = range->ready_next;
+      return range;
+    }
+    word = hostcache_lowest(bits);
+    bits = heap->filled[word];
+  }
+  return HC_I(list_best)(heap->first[word * HOSTCACHE_WORD_BITS + hostcache_lowest(bits)], size);
 }
 
 /* The ready range that serves a block of this size best, or NULL. First what was reserved at
    creation, then the segments of its kind, then the others. A range above max_split_size is not
    split, so it serves only what it is larger than by at most an eighth. segments_lock is held. */
-HOSTCACHE_UNUSED static HC_BLOCK *HC_I(heap_best)(HC_CACHE *self, size_t size,
-                                                  size_t requested) {
-  int small = HC_I(is_small)(self, size), i;
-  for (i = 0; i < HOSTCACHE_KIND_COUNT; i++) {
-    const int kind = i == 0               ? HOSTCACHE_KIND_RESERVE
-                     : (i == 1) == small ? HOSTCACHE_KIND_SMALL
-                                         : HOSTCACHE_KIND_LARGE;
-    const hostcache_heap *heap = &self->heaps[kind];
-    const hostcache_node *node = heap->words ? hostcache_heap_first(heap, size, 0) : NULL;
-    HC_BLOCK *range = node ? (HC_BLOCK *)node->owner : NULL;
+HOSTCACHE_INLINE HC_BLOCK *HC_I(heap_best)(HC_CACHE *self, size_t size, size_t requested) {
+  static const uint8_t kinds[2][HOSTCACHE_KIND_COUNT] = {
+      {HOSTCACHE_KIND_RESERVE, HOSTCACHE_KIND_LARGE, HOSTCACHE_KIND_SMALL},
+      {HOSTCACHE_KIND_RESERVE, HOSTCACHE_KIND_SMALL, HOSTCACHE_KIND_LARGE}};
+  const int small = HC_I(is_small)(self, size);
+  int i = self->heaps[HOSTCACHE_KIND_RESERVE].words == 0;
+  for (; i < HOSTCACHE_KIND_COUNT; i++) {
+    const HC_HEAP *heap = &self->heaps[kinds[small][i]];
+    HC_BLOCK *range = heap->words ? HC_I(heap_first)(heap, size) : NULL;
     if (range && (HC_I(may_split)(self, range) || range->size == HC_I(own_size)(self, size) ||
                   range->size - requested <= requested / 8))
       return range;
@@ -4049,17 +4702,19 @@ HOSTCACHE_UNUSED static void HC_I(absorb)(HC_CACHE *self, HC_BLOCK *range, HC_BL
 HOSTCACHE_UNUSED static void HC_I(make_ready)(HC_CACHE *self, HC_BLOCK *range) {
   HC_BLOCK *left = range->left;
   range->bin = HC_NO_BIN;
+  HC_I(count_ready)(self, range, 1);
   HC_I(set_state)(range, HOSTCACHE_CACHED);
   if (left && left->is_ready) {
-    HC_I(heap_remove)(self, left);
+    HC_I(heap_remove)(self, HC_I(heap_of)(self, left), left);
     HC_I(absorb)(self, left, range);
     range = left;
   }
   if (range->right && range->right->is_ready) {
-    HC_I(heap_remove)(self, range->right);
+    HC_I(heap_remove)(self, HC_I(heap_of)(self, range), range->right);
     HC_I(absorb)(self, range, range->right);
   }
-  HC_I(heap_add)(self, range);
+  HC_I(heap_add)(self, HC_I(heap_of)(self, range), range);
+  HC_I(note_ready)(self);
 }
 
 /* Segments. */
@@ -4076,8 +4731,11 @@ HOSTCACHE_UNUSED static int HC_I(overlaps)(HC_CACHE *self, const void *ptr, size
    is to be counted as leaked. */
 HOSTCACHE_UNUSED static int HC_I(memory_give_back)(HC_CACHE *self, void *ptr, size_t size,
                                                    HC_RUNTIME *runtime) {
-  uint64_t began = hostcache_now_ns();
-  hostcache_status status = HC_I(call_mem_free)(self, ptr, size, runtime);
+  uint64_t began;
+  hostcache_status status;
+  HC_I(trace_segment)(self, HOSTCACHE_TRACE_SEGMENT_FREE, ptr, size);
+  began = hostcache_now_ns();
+  status = HC_I(call_mem_free)(self, ptr, size, runtime);
   HC_I(count_call)(self, &self->stats.num_mem_free, &self->stats.mem_free_time, began);
   if (status.outcome == HOSTCACHE_DONE) return 0;
   HC_I(tell)(self, HOSTCACHE_ERR_LEAKED, status.code,
@@ -4090,7 +4748,8 @@ HOSTCACHE_UNUSED static int HC_I(memory_give_back)(HC_CACHE *self, void *ptr, si
    at once. segments_lock is held. */
 HOSTCACHE_UNUSED static HC_BLOCK *HC_I(segment_evict)(HC_CACHE *self, HC_SEGMENT *segment) {
   HC_BLOCK *range = segment->first;
-  HC_I(heap_remove)(self, range);
+  HC_I(heap_remove)(self, HC_I(heap_of)(self, range), range);
+  HC_I(count_ready)(self, range, 0);
   hostcache_tree_remove(&self->by_address, &segment->by_address);
   if (range->is_indexed) hostcache_index_remove(&self->index, (size_t)range->ptr);
   range->is_indexed = 0;
@@ -4118,7 +4777,6 @@ HOSTCACHE_UNUSED static int HC_I(segment_give_back)(HC_CACHE *self, HC_BLOCK *ra
     HC_I(retire)(self, range, 0);
     HC_I(count_segment)(self, segment->size, 0);
     self->claimed -= segment->size;
-    self->gains++;
     segment->first = NULL;
     segment->next = self->spares.segments;
     self->spares.segments = segment;
@@ -4173,6 +4831,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(memory_get)(HC_CACHE *self, size_t
   *status = HC_I(call_mem_alloc)(self, size, ptr, runtime);
   HC_I(count_call)(self, &self->stats.num_mem_alloc, &self->stats.mem_alloc_time, began);
   if (status->outcome != HOSTCACHE_DONE) return HOSTCACHE_ERR_OUT_OF_MEMORY;
+  if (*ptr) HC_I(trace_segment)(self, HOSTCACHE_TRACE_SEGMENT_ALLOC, *ptr, size);
 
   hostcache_lock(&self->segments_lock);
   fault = HC_I(memory_fault)(self, *ptr, size, &give_back);
@@ -4586,21 +5245,23 @@ HOSTCACHE_APART void HC_I(stock_over)(HC_CACHE *self, HC_THREAD *thread, size_t 
   hostcache_unlock(&self->segments_lock);
 }
 
-/* Takes a batch from the shared bins into a stock. 0 if there is none. The thread is held. */
-HOSTCACHE_UNUSED static int HC_I(stock_fill)(HC_CACHE *self, HC_THREAD *thread,
-                                             size_t class_number) {
+/* Takes a batch out of a shared bin for a stock, and makes room for it there. NULL if there is none
+   or it would be too large. The thread and segments_lock are held. */
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(batch_for_stock)(HC_CACHE *self, HC_THREAD *thread,
+                                                        size_t class_number) {
   const size_t bytes = HC_BATCH * self->class_size[class_number];
+  HC_BLOCK *batch = bytes <= thread->limit ? HC_I(batch_take)(self, class_number) : NULL;
+  if (!batch) return NULL;
+  HC_I(count_lent)(self, batch, batch->in.batch.count, 1);
+  HC_I(stock_sweep)(self, thread, bytes);
+  return batch;
+}
+
+/* Puts it there. The thread is held. */
+HOSTCACHE_UNUSED static void HC_I(stock_fill)(HC_CACHE *self, HC_THREAD *thread,
+                                              size_t class_number, HC_BLOCK *block) {
   HC_BIN *bin = &thread->bins[class_number];
-  HC_BLOCK *block, *next;
-  if (bytes > thread->limit) return 0;
-  hostcache_lock(&self->segments_lock);
-  block = HC_I(batch_take)(self, class_number);
-  if (block) {
-    HC_I(count_lent)(self, block, block->in.batch.count, 1);
-    HC_I(stock_sweep)(self, thread, bytes);
-  }
-  hostcache_unlock(&self->segments_lock);
-  if (!block) return 0;
+  HC_BLOCK *next;
   for (; block; block = next) {
     next = block->next;
     hostcache_ptr_store_release(&block->home, thread); /* as of all that a stock has */
@@ -4610,7 +5271,6 @@ HOSTCACHE_UNUSED static int HC_I(stock_fill)(HC_CACHE *self, HC_THREAD *thread,
     thread->stock_bytes += self->class_size[class_number];
   }
   if (thread->stock_bytes > thread->mark) thread->mark = thread->stock_bytes;
-  return 1;
 }
 
 /* Makes all that a thread has in stock ready for all sizes. The thread and segments_lock are
@@ -4646,7 +5306,7 @@ HOSTCACHE_UNUSED static void HC_I(stock_stint)(HC_THREAD *thread) {
   size_t i;
   for (i = 0; i < HC_BINS; i++) {
     HC_BIN *bin = &thread->bins[i];
-    if (!bin->top || bin->got != bin->got_seen || HC_BATCH + bin->extra <= 1) continue;
+    if (!bin->top || bin->got != bin->got_seen) continue;
     bin->extra = (HC_BATCH + bin->extra) / 2 - HC_BATCH;
     if (thread->mark > thread->most) thread->most = thread->mark;
     thread->mark = 0; /* so that the next block is looked at */
@@ -4718,8 +5378,11 @@ HOSTCACHE_UNUSED static HC_THREAD *HC_I(thread_new)(HC_CACHE *self) {
   thread->guest.cache = self->number;
   thread->guest.leave = HC_I(leave);
   thread->fence = self->asymmetric ? 0 : HC_STOP_FENCE;
-  thread->stop = thread->fence;
   hostcache_lock(&self->threads_lock);
+#ifdef HC_TRACE
+  if (self->tracing) thread->fence |= HC_STOP_TRACE;
+#endif
+  thread->stop = thread->fence;
   hostcache_lock(&self->segments_lock); /* so that a bound that changes now finds the record */
   thread->limit = HC_I(stock_limit)(self);
   hostcache_unlock(&self->segments_lock);
@@ -4769,9 +5432,20 @@ HOSTCACHE_INLINE HC_THREAD *HC_I(here)(HC_CACHE *self) {
    held. */
 HOSTCACHE_UNUSED static uint8_t HC_I(bin_of)(const HC_CACHE *self, const HC_BLOCK *range) {
   size_t number;
-  if (range->size > self->binned_max || (!range->left && !range->right)) return HC_NO_BIN;
+  if (range->size > self->binned_max || HC_I(is_whole)(range)) return HC_NO_BIN;
   number = HC_I(class_of)(self, range->size);
   return self->class_size[number] == range->size ? (uint8_t)number : HC_NO_BIN;
+}
+
+/* Makes a range, which is in no heap and larger, one of `size` bytes, and what is over ready. The
+   spares have a block. segments_lock is held. */
+HOSTCACHE_INLINE void HC_I(split)(HC_CACHE *self, HC_SPARES *spares, HC_BLOCK *range,
+                                  size_t size) {
+  HC_BLOCK *rest = HC_I(carve)(spares, range, size);
+  HC_I(heap_add)(self, HC_I(heap_of)(self, range), rest);
+  HC_I(count_ready)(self, rest, 1);
+  if (!range->left && !rest->right) /* else there is no more that is ready than before */
+    HC_I(note_ready)(self);
 }
 
 /* Makes a range, which is in no heap, one of `size` bytes that the index knows. What is over
@@ -4779,7 +5453,7 @@ HOSTCACHE_UNUSED static uint8_t HC_I(bin_of)(const HC_CACHE *self, const HC_BLOC
 HOSTCACHE_UNUSED static void HC_I(cut)(HC_CACHE *self, HC_SPARES *spares, HC_BLOCK *range,
                                        size_t size, size_t requested) {
   if (range->size > size && HC_I(may_split)(self, range))
-    HC_I(heap_add)(self, HC_I(carve)(spares, range, size));
+    HC_I(split)(self, spares, range, size);
   if (!range->is_indexed) {
     hostcache_index_add(&self->index, (size_t)range->ptr, range, &spares->shelves);
     range->is_indexed = 1;
@@ -4830,7 +5504,8 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(heap_take)(HC_CACHE *self, size_t 
     if (!HC_I(spares_fill)(self, &needs, &let_go)) return HOSTCACHE_ERR_NO_METADATA;
   } while (let_go); /* another thread may have taken it */
   if (range) {
-    HC_I(heap_remove)(self, range);
+    HC_I(heap_remove)(self, HC_I(heap_of)(self, range), range);
+    HC_I(count_ready)(self, range, 0);
     HC_I(hand_out)(self, &self->spares, range, size, requested, state);
   }
   hostcache_unlock(&self->segments_lock);
@@ -4840,27 +5515,52 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(heap_take)(HC_CACHE *self, size_t 
 
 /* Hands out the ready range that fits best, if that takes no more than a record of what is over and
    one entry of the index that has its place: as heap_take does, and HC_I(activate), in fewer steps.
-   NULL if not. The thread is held, and its own. */
+   NULL if not. The thread is held, and its own, and has a stock; segments_lock is held. */
 HOSTCACHE_UNUSED static HC_BLOCK *HC_I(heap_hit)(HC_CACHE *self, HC_THREAD *thread, size_t size,
                                                  size_t requested) {
-  size_t missing[2] = {0, 0};
   HC_BLOCK *range;
-  if (thread->limit == 0 || HC_I(is_oversize)(self, size)) return NULL;
-  hostcache_lock(&self->segments_lock);
-  range = self->spares.blocks ? HC_I(heap_best)(self, size, requested) : NULL;
-  if (range && !range->is_indexed)
-    hostcache_index_missing(&self->index, (size_t)range->ptr, missing);
-  if (missing[0] + missing[1] > 0 || (range && !HC_I(may_split)(self, range))) range = NULL;
-  if (range) {
-    HC_I(heap_remove)(self, range);
-    HC_I(cut)(self, &self->spares, range, size, requested);
-    range->bin = HC_I(bin_of)(self, range);
-    HC_I(count_direct)(self, range, 1);
-    hostcache_ptr_store_release(&range->home, thread);
-    HC_I(set_state)(range, HOSTCACHE_ACTIVE);
-  }
-  hostcache_unlock(&self->segments_lock);
+  if (HC_I(is_oversize)(self, size) || !self->spares.blocks) return NULL;
+  range = HC_I(heap_best)(self, size, requested);
+  if (!range || !HC_I(may_split)(self, range)) return NULL;
+  if (!range->is_indexed &&
+      !hostcache_index_add_quickly(&self->index, (size_t)range->ptr, range))
+    return NULL;
+  range->is_indexed = 1;
+  HC_I(heap_remove)(self, HC_I(heap_of)(self, range), range);
+  HC_I(count_ready)(self, range, 0);
+  if (range->size > size) HC_I(split)(self, &self->spares, range, size);
+  range->requested = requested;
+  range->bin = HC_I(bin_of)(self, range);
+  HC_I(count_direct)(self, range, 1);
+  hostcache_ptr_store_release(&range->home, thread);
+  HC_I(set_state)(range, HOSTCACHE_ACTIVE);
   return range;
+}
+
+/* Hands out a block of a size from what is shared, in few steps: out of a batch of its class (which
+   is HC_NO_BIN if it has none), of which the stock gets the rest, or from a heap. NULL if there is
+   none, or it takes more. The thread is held, and its own. */
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(take_shared)(HC_CACHE *self, HC_THREAD *thread,
+                                                    size_t class_number, size_t size,
+                                                    size_t requested) {
+  HC_BLOCK *block = NULL, *batch = NULL;
+  if (thread->limit == 0) return NULL;
+  hostcache_lock(&self->segments_lock);
+  if (class_number != HC_NO_BIN) batch = HC_I(batch_for_stock)(self, thread, class_number);
+  if (!batch) block = HC_I(heap_hit)(self, thread, size, requested);
+  hostcache_unlock(&self->segments_lock);
+  if (class_number == HC_NO_BIN) return block;
+  if (!batch) {
+    thread->bins[class_number].got_seen = -1; /* it gets what it does not have */
+    return block;
+  }
+  HC_I(stock_fill)(self, thread, class_number, batch);
+  return HC_I(stock_take)(self, thread, class_number, requested);
+}
+
+/* The class of a request, or HC_NO_BIN if its blocks are in no stock, as those of 0 bytes. */
+HOSTCACHE_INLINE size_t HC_I(binned_class)(const HC_CACHE *self, size_t requested) {
+  return requested - 1 < self->binned_max ? HC_I(class_of)(self, requested) : HC_NO_BIN;
 }
 
 /* Takes what is ready: from this thread's stock, a shared bin, or a heap. `state` ACTIVE: for the
@@ -4871,15 +5571,10 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(bin_take)(HC_CACHE *self, HC_THREA
                                                         unsigned state, HC_BLOCK **out) {
   hostcache_result result;
   if (state == HOSTCACHE_ACTIVE && !thread->shared) {
+    const size_t number = HC_I(binned_class)(self, requested);
     HC_I(begin)(self, thread);
-    if (requested <= self->binned_max) {
-      const size_t number = HC_I(class_of)(self, requested);
-      *out = HC_I(stock_take)(self, thread, number, requested);
-      if (!*out && HC_I(stock_fill)(self, thread, number))
-        *out = HC_I(stock_take)(self, thread, number, requested);
-      if (!*out) thread->bins[number].got_seen = -1; /* it gets what it does not have */
-    }
-    if (!*out) *out = HC_I(heap_hit)(self, thread, size, requested);
+    if (number != HC_NO_BIN) *out = HC_I(stock_take)(self, thread, number, requested);
+    if (!*out) *out = HC_I(take_shared)(self, thread, number, size, requested);
     HC_I(end)(thread);
     if (*out) return HOSTCACHE_OK;
   }
@@ -4892,6 +5587,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(bin_take)(HC_CACHE *self, HC_THREA
    in fewer steps, for the hot path. The thread is held. */
 HOSTCACHE_INLINE void HC_I(stock_completed)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block) {
   const int64_t size = (int64_t)self->class_size[block->bin];
+  HC_I(trace_block)(self, block, HOSTCACHE_TRACE_FREE_COMPLETED);
   hostcache_u32_store_relaxed(&block->extra_uses, 0);
   hostcache_size_store_release(&block->life,
                                block->life + HOSTCACHE_STOCKED - HOSTCACHE_WAITING);
@@ -4909,6 +5605,7 @@ HOSTCACHE_INLINE void HC_I(stock_completed)(HC_CACHE *self, HC_THREAD *thread, H
    the stock of the thread, or a heap. The thread is held. */
 HOSTCACHE_UNUSED static void HC_I(block_ready)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block,
                                                int is_own) {
+  HC_I(trace_block)(self, block, HOSTCACHE_TRACE_FREE_COMPLETED);
   HC_I(set_use_count)(block, 0);
   HC_I(set_unknown_uses)(block, 0);
   block->unknown_over = 0;
@@ -4934,7 +5631,8 @@ HOSTCACHE_UNUSED static int HC_I(bins_trim)(HC_CACHE *self, size_t keep, uint64_
   int leaked = 0;
   hostcache_lock(&self->segments_lock);
   if (before == UINT64_MAX && self->wanted > keep) self->wanted = keep;
-  for (left = self->idle_count; left > 0 && self->idle_first && self->claimed > keep; left--) {
+  left = (size_t)HC_I(rest)(self->idle.in, self->idle.out);
+  for (; left > 0 && self->idle_first && self->claimed > keep; left--) {
     if (self->idle_first->idle_since > before) break;
     (void)HC_I(give_back_oldest)(self, &leaked);
   }
@@ -4946,6 +5644,7 @@ HOSTCACHE_UNUSED static int HC_I(bins_trim)(HC_CACHE *self, size_t keep, uint64_
    -1 if a free hook failed. */
 HOSTCACHE_APART int HC_I(bins_shed)(HC_CACHE *self) {
   int leaked = 0;
+  HC_I(trace_flush)(self);
   if (!hostcache_u32_load_relaxed(&self->excess)) return 0;
   hostcache_lock(&self->segments_lock);
   hostcache_u32_store_relaxed(&self->excess, 0);
@@ -6202,13 +6901,18 @@ HOSTCACHE_UNUSED static int HC_I(queue_holds_pending)(const HC_QUEUE *queue, uin
   return 0;
 }
 
-/* A queue of a thread that does, or NULL. */
+/* A queue of a thread that does, or NULL. *unseen: one cannot tell, as the thread cannot be held.
+   */
 HOSTCACHE_UNUSED static HC_QUEUE *HC_I(thread_pending)(HC_CACHE *self, HC_THREAD *thread,
-                                                       HC_THREAD *own, uint64_t ticket) {
+                                                       HC_THREAD *own, uint64_t ticket,
+                                                       int *unseen) {
   HC_QUEUE *queue = NULL;
   uint32_t i;
   if (hostcache_u32_load_relaxed(&thread->waiting) == 0) return NULL;
-  if (HC_I(hold)(self, thread, own)) return NULL;
+  if (HC_I(hold)(self, thread, own)) {
+    *unseen = 1;
+    return NULL;
+  }
   for (i = 0; !queue && i < thread->queue_room; i++)
     if (thread->queues[i] && HC_I(queue_holds_pending)(thread->queues[i], ticket))
       queue = thread->queues[i];
@@ -6219,13 +6923,14 @@ HOSTCACHE_UNUSED static HC_QUEUE *HC_I(thread_pending)(HC_CACHE *self, HC_THREAD
 
 /* The same of any thread, *whose it is. */
 HOSTCACHE_UNUSED static HC_QUEUE *HC_I(queue_pending)(HC_CACHE *self, HC_THREAD *own,
-                                                      uint64_t ticket, HC_THREAD **whose) {
-  HC_QUEUE *queue = HC_I(thread_pending)(self, &self->common, own, ticket);
+                                                      uint64_t ticket, HC_THREAD **whose,
+                                                      int *unseen) {
+  HC_QUEUE *queue = HC_I(thread_pending)(self, &self->common, own, ticket, unseen);
   HC_THREAD *thread = HC_I(threads)(self);
   *whose = &self->common;
   for (; thread && !queue; thread = thread->next) {
     *whose = thread;
-    queue = HC_I(thread_pending)(self, thread, own, ticket);
+    queue = HC_I(thread_pending)(self, thread, own, ticket, unseen);
   }
   return queue;
 }
@@ -6252,7 +6957,7 @@ HOSTCACHE_UNUSED static int HC_I(wait_hook)(HC_CACHE *self, HC_USE *use, HC_TALL
 }
 
 /* The same for the head of a queue, if that was pushed up to the ticket. 0 also if another thread
-   has the queue. */
+   has the queue, or if the head is over and its event may have been ended. */
 HOSTCACHE_UNUSED static int HC_I(wait_head)(HC_CACHE *self, HC_THREAD *thread, HC_THREAD *own,
                                             HC_QUEUE *queue, uint64_t ticket, HC_TALLY *tally) {
   HC_EVENT *pool;
@@ -6261,7 +6966,8 @@ HOSTCACHE_UNUSED static int HC_I(wait_head)(HC_CACHE *self, HC_THREAD *thread, H
   int waited;
   if (HC_I(hold)(self, thread, own)) return 0;
   use = queue->head;
-  if (hostcache_u32_load_acquire(&queue->claimed) || !use || use->ticket > ticket) {
+  if (hostcache_u32_load_acquire(&queue->claimed) || queue->left_over > 0 || !use ||
+      use->ticket > ticket) {
     HC_I(let_go)(thread, own);
     return 0;
   }
@@ -6280,11 +6986,11 @@ HOSTCACHE_UNUSED static int HC_I(wait_head)(HC_CACHE *self, HC_THREAD *thread, H
 
 #if HC_HAS_STREAMS
 
-/* Forgetting a stream. First each mark of an active block is prepared for life without the handle:
-   that may fail, and then all is undone and the stream goes on. Then, where the mode asks for it,
-   what is pending is waited for. Then the marks are changed, which cannot fail; and last it waits
-   for those threads that were freeing a marked block meanwhile, and may be in a hook. What is
-   changed on blocks is changed while all threads are stopped. */
+/* Forgetting a stream. First each mark of an active block is prepared for life without the handle.
+   Then, where the mode asks for it, what is pending is waited for, and in any case those threads
+   that are freeing a marked block meanwhile, and may be in a hook. All that may fail, and then it
+   is undone and the stream goes on. Last the marks are changed, and the handle is forgotten, in one
+   step that cannot fail. What is changed on blocks is changed while all threads are stopped. */
 
 struct HC_I(forgetting) {
   struct HC_I(forgetting) *next; /* LOCK: streams_lock. In cache->forgets */
@@ -6372,8 +7078,7 @@ HOSTCACHE_UNUSED static int HC_I(see)(HC_CACHE *self, HC_BLOCK *block,
     found = HC_I(mark_of)(block, job->stream);
   }
   sight->marked = found && found->kind == HOSTCACHE_USE_STREAM;
-  sight->unknown = HC_I(is_unknown_of)(block, job->stream) &&
-                   block->unknown_over != HOSTCACHE_EARLY_OVER;
+  sight->unknown = HC_I(is_unknown_of)(block, job->stream);
   if (sight->marked) found->early = HOSTCACHE_EARLY_SEEN;
   if (sight->unknown) block->unknown_over = HOSTCACHE_EARLY_SEEN;
   sight->life = block->life;
@@ -6549,43 +7254,19 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(forget_block)(HC_BLOCK *block,
   return alone;
 }
 
-/* Changes all that was prepared. 0, or -1 if the threads cannot be held. */
-HOSTCACHE_UNUSED static int HC_I(forget_commit)(HC_CACHE *self, struct HC_I(forgetting) *job) {
-  HC_USE *all = NULL, *alone;
-  HC_SLAB *slab = NULL;
-  HC_BLOCK *block;
-  unsigned i = 0;
-  if (HC_I(stop)(self)) return -1;
-  while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
-    alone = HC_I(forget_block)(block, job);
-    if (!alone) continue;
-    alone->next = all;
-    all = alone;
-  }
-  HC_I(go_on)(self);
-  for (; all; all = alone) {
-    alone = all->next;
-    HC_I(event_leave)(self, all);
-  }
-  return 0;
-}
-
-/* Is a thread recording the uses of a block, and may it be on the stream? -1 if the threads cannot
-   be held. */
+/* Is a thread recording the uses of a block, and may it be on the stream? All threads are held. */
 HOSTCACHE_UNUSED static int HC_I(is_recording)(HC_CACHE *self, struct HC_I(forgetting) *job) {
   HC_SLAB *slab = NULL;
   HC_BLOCK *block;
   unsigned i = 0, state;
-  int is = 0;
-  if (HC_I(stop)(self)) return -1;
-  while (!is && (block = HC_I(next_block)(self, &slab, &i)) != NULL) {
+  while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
     state = HC_I(state_of)(block);
     if (state != HOSTCACHE_FREEING && state != HOSTCACHE_DEFERRED) continue;
-    is = (HC_I(all_marks)(block) & job->bit) != 0 || HC_I(mark_of)(block, job->stream) ||
-         (HC_I(unknown_uses)(block) == 1 && HC_I(same_stream)(block->unknown_stream, job->stream));
+    if ((HC_I(all_marks)(block) & job->bit) != 0 || HC_I(mark_of)(block, job->stream)) return 1;
+    if (HC_I(unknown_uses)(block) == 1 && HC_I(same_stream)(block->unknown_stream, job->stream))
+      return 1;
   }
-  HC_I(go_on)(self);
-  return is;
+  return 0;
 }
 
 /* Does anything of a thread's wait, pushed up to that ticket, that may still ask the stream?
@@ -6600,6 +7281,20 @@ HOSTCACHE_UNUSED static int HC_I(thread_waits_on)(HC_THREAD *thread, struct HC_I
                  !HC_I(same_stream)(use->stream, job->stream)))
     use = use->next;
   return use && use->ticket <= ticket;
+}
+
+/* Does anything, of any thread's? All threads are held. */
+HOSTCACHE_UNUSED static int HC_I(is_queued)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+  HC_THREAD *thread = &self->common, *next = HC_I(threads)(self);
+  HC_QUEUE *queue;
+  for (; thread; thread = next, next = next ? next->next : NULL)
+    if (HC_I(thread_waits_on)(thread, job, UINT64_MAX, &queue)) return 1;
+  return 0;
+}
+
+/* Must the stream have come to its end when it is forgotten? */
+HOSTCACHE_UNUSED static int HC_I(dies_idle)(const HC_CACHE *self) {
+  return HC_HAS_TIMELINE || self->config.streams_die_idle;
 }
 
 /* Waits until nothing does, in any thread's queues. 0, or -1 if one cannot be held. */
@@ -6630,7 +7325,7 @@ HOSTCACHE_UNUSED static int HC_I(wait_queued)(HC_CACHE *self, struct HC_I(forget
 HOSTCACHE_UNUSED static hostcache_result HC_I(forget_wait)(HC_CACHE *self,
                                                            struct HC_I(forgetting) *job) {
   HOSTCACHE_LOCAL(HC_USE, last);
-  if (!HC_HAS_TIMELINE && !self->config.streams_die_idle) return HOSTCACHE_OK;
+  if (!HC_I(dies_idle)(self)) return HOSTCACHE_OK;
   if (HC_I(wait_queued)(self, job, HC_I(next_epoch)(self))) return HC_I(forget_refused)(self, NULL);
   if (HC_HAS_TIMELINE && job->target > 0) {
     memset((void *)last, 0, sizeof *last);
@@ -6668,33 +7363,26 @@ HOSTCACHE_RARE static void HC_I(forget_end)(HC_CACHE *self, struct HC_I(forgetti
   hostcache_unlock(&self->streams_lock);
 }
 
-/* Is a block that does not wait yet marked by the stream of a lane? All threads are held. */
+/* Is an active block marked by the stream of a lane? All threads are held. */
 HOSTCACHE_UNUSED static int HC_I(lane_is_marked)(HC_CACHE *self, const HC_LANE *lane) {
   HC_SLAB *slab = NULL;
   HC_BLOCK *block;
-  unsigned i = 0, state;
+  unsigned i = 0;
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
-    state = HC_I(state_of)(block);
-    if (!HC_I(is_handed_out)(state) && state != HOSTCACHE_DEFERRED) continue;
+    if (HC_I(state_of)(block) != HOSTCACHE_ACTIVE) continue;
     if ((HC_I(all_marks)(block) & lane->bit) || HC_I(mark_of)(block, lane->stream)) return 1;
   }
   return 0;
 }
 
-/* Takes the lane out of the table and out of what threads remember, and ends the events of its
-   pools. What waits in its queues goes on waiting. It stays, if a block was marked by the stream
-   meanwhile: that is a mark by the next stream of the handle. 0, or -1 if the threads cannot be
-   held. */
+/* Takes the lane out of the table and out of what threads remember. What waits in its queues goes
+   on waiting. 0: it stays, as a block was marked by the stream meanwhile: that is a mark by the
+   next stream of the handle. All threads are held. */
 HOSTCACHE_RARE static int HC_I(lane_leave)(HC_CACHE *self, HC_LANE *lane) {
-  HC_THREAD *thread, *next;
+  HC_THREAD *thread = &self->common, *next = HC_I(threads)(self);
   HC_LANE **at;
   unsigned i;
-  int refused = 0;
-  if (HC_I(stop)(self)) return -1;
-  if (HC_I(lane_is_marked)(self, lane)) {
-    HC_I(go_on)(self);
-    return 0;
-  }
+  if (HC_I(lane_is_marked)(self, lane)) return 0;
   hostcache_lock(&self->streams_lock);
   at = &self->buckets[HC_I(stream_bucket)(lane->stream)];
   while (*at && *at != lane) at = &(*at)->next;
@@ -6706,14 +7394,19 @@ HOSTCACHE_RARE static int HC_I(lane_leave)(HC_CACHE *self, HC_LANE *lane) {
     lane->leaving = 1;
   }
   hostcache_unlock(&self->streams_lock);
-  thread = &self->common;
-  for (next = HC_I(threads)(self); thread; thread = next, next = next ? next->next : NULL)
+  for (; thread; thread = next, next = next ? next->next : NULL)
     for (i = 0; i < HC_KNOWN; i++)
       if (thread->known[i] == lane) thread->known[i] = NULL;
-  HC_I(go_on)(self);
+  return 1;
+}
 
-  thread = &self->common;
-  for (next = HC_I(threads)(self); thread; thread = next, next = next ? next->next : NULL) {
+/* Ends the events of the pools of a lane that has left. If the threads cannot be held, it is not
+   used again. */
+HOSTCACHE_RARE static void HC_I(lane_end)(HC_CACHE *self, HC_LANE *lane) {
+  HC_THREAD *thread = &self->common, *next = HC_I(threads)(self);
+  HC_LANE **at;
+  int refused = 0;
+  for (; thread; thread = next, next = next ? next->next : NULL) {
     HC_THREAD *own = HC_I(here_already)(self);
     HC_EVENT *pool = NULL;
     uint32_t count = 0;
@@ -6728,7 +7421,7 @@ HOSTCACHE_RARE static int HC_I(lane_leave)(HC_CACHE *self, HC_LANE *lane) {
     HC_I(let_go)(thread, own);
     HC_I(pool_end)(self, pool, count);
   }
-  if (refused || HC_I(stop)(self)) return 0; /* then the lane is not used again */
+  if (refused || HC_I(stop)(self)) return;
   hostcache_lock(&self->streams_lock);
   for (at = &self->leaving; *at && *at != lane;) at = &(*at)->next;
   if (*at) {
@@ -6739,7 +7432,36 @@ HOSTCACHE_RARE static int HC_I(lane_leave)(HC_CACHE *self, HC_LANE *lane) {
   }
   hostcache_unlock(&self->streams_lock);
   HC_I(go_on)(self);
-  return 0;
+}
+
+/* The last step: changes all that was prepared, and forgets the handle. 1; 0 if a hook may be at
+   the stream, or come to it: then nothing has changed; -1 likewise, if the threads cannot be
+   held. */
+HOSTCACHE_UNUSED static int HC_I(forget_commit)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+  HC_USE *all = NULL, *alone;
+  HC_SLAB *slab = NULL;
+  HC_BLOCK *block;
+  unsigned i = 0;
+  int leaves;
+  if (HC_I(stop)(self)) return -1;
+  if (HC_I(is_recording)(self, job) || (HC_I(dies_idle)(self) && HC_I(is_queued)(self, job))) {
+    HC_I(go_on)(self);
+    return 0;
+  }
+  while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
+    alone = HC_I(forget_block)(block, job);
+    if (!alone) continue;
+    alone->next = all;
+    all = alone;
+  }
+  leaves = job->lane && HC_I(lane_leave)(self, job->lane);
+  HC_I(go_on)(self);
+  for (; all; all = alone) {
+    alone = all->next;
+    HC_I(event_leave)(self, all);
+  }
+  if (leaves) HC_I(lane_end)(self, job->lane);
+  return 1;
 }
 
 HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
@@ -6750,7 +7472,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
   HC_SLAB *slab;
   HC_BLOCK *block;
   unsigned i, attempt;
-  int recording;
+  int done;
 
   HC_I(drain_deferred)(self, &of_others);
   for (slab = NULL, i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;) {
@@ -6758,22 +7480,17 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
     if (result != HOSTCACHE_OK) break;
   }
   if (result == HOSTCACHE_OK) result = HC_I(forget_wait)(self, job);
-  if (result == HOSTCACHE_OK && HC_I(forget_commit)(self, job))
-    result = HC_I(forget_refused)(self, NULL);
-  if (result != HOSTCACHE_OK) {
-    HC_I(forget_undo)(self, job);
-    return result;
+  for (attempt = 0; result == HOSTCACHE_OK; attempt++) {
+    done = HC_I(forget_commit)(self, job);
+    if (done > 0) return HOSTCACHE_OK;
+    if (done == 0) HC_I(drain_deferred)(self, &of_others);
+    if (done < 0 || (HC_I(dies_idle)(self) && HC_I(wait_queued)(self, job, UINT64_MAX)))
+      result = HC_I(forget_refused)(self, NULL);
+    else
+      hostcache_pause(attempt);
   }
-  for (attempt = 0; (recording = HC_I(is_recording)(self, job)) > 0; attempt++) {
-    HC_I(drain_deferred)(self, &of_others);
-    hostcache_pause(attempt);
-  }
-  if (recording < 0) return HC_I(forget_refused)(self, NULL);
-  if ((HC_HAS_TIMELINE || self->config.streams_die_idle) &&
-      HC_I(wait_queued)(self, job, UINT64_MAX))
-    return HC_I(forget_refused)(self, NULL);
-  if (job->lane && HC_I(lane_leave)(self, job->lane)) return HC_I(forget_refused)(self, NULL);
-  return HOSTCACHE_OK;
+  HC_I(forget_undo)(self, job);
+  return result;
 }
 
 #endif /* HC_HAS_STREAMS */
@@ -6819,6 +7536,12 @@ extern "C" {
 /* The i-th lock that a cache holds itself, with its rank, or NULL after the last. */
 HOSTCACHE_RARE static hostcache_mutex *HC_I(lock_by_number)(HC_CACHE *self, unsigned i,
                                                               unsigned *rank) {
+#ifdef HC_TRACE
+  if (i == 4) {
+    *rank = HOSTCACHE_RANK_TRACE;
+    return &self->trace_lock;
+  }
+#endif
   *rank = i == 0   ? HOSTCACHE_RANK_THREADS
           : i == 1 ? HOSTCACHE_RANK_COMMON
           : i == 2 ? HOSTCACHE_RANK_STREAMS
@@ -6858,6 +7581,16 @@ HOSTCACHE_RARE static void HC_I(dispose_thread)(HC_THREAD *thread) {
   HC_I(dispose_uses)(thread->loose.head);
 }
 
+#ifdef HC_TRACE
+HOSTCACHE_RARE static void HC_I(dispose_listeners)(struct HC_I(listener) *listener) {
+  struct HC_I(listener) *next;
+  for (; listener; listener = next) {
+    next = listener->next;
+    HOSTCACHE_FREE(listener);
+  }
+}
+#endif
+
 /* Frees the bookkeeping. Nobody uses the cache any more; threads that have records in it may live
    on, and end at this moment. */
 HOSTCACHE_RARE static void HC_I(dispose)(HC_CACHE *self) {
@@ -6883,6 +7616,12 @@ HOSTCACHE_RARE static void HC_I(dispose)(HC_CACHE *self) {
     HOSTCACHE_FREE(slab);
   }
   hostcache_index_dispose(&self->index, &self->spares.shelves);
+#ifdef HC_TRACE
+  HC_I(dispose_listeners)((struct HC_I(listener) *)self->trackers);
+  HC_I(dispose_listeners)((struct HC_I(listener) *)self->observers);
+  if (self->annals.ring) HOSTCACHE_FREE(self->annals.ring);
+  if (self->owed) HOSTCACHE_FREE(self->owed);
+#endif
   for (i = 0; i < self->locks_made; i++)
     hostcache_mutex_destroy(HC_I(lock_by_number)(self, i, &rank));
   hostcache_guests_close();
@@ -7115,12 +7854,12 @@ HOSTCACHE_RARE static void HC_I(stat_raise)(hostcache_stat *stat, int64_t amount
 }
 
 /* The figures, as they were counted since the cache was made. Peaks are exact as long as no thread
-   has a stock; then those of what is in use count what the stocks hold, and those of what waits are
-   the sums of the threads' own. All threads (if they can be) and segments_lock are held. */
+   can have a stock; then those of what is in use count what the stocks hold, and those of what
+   waits are the sums of the threads' own. All threads (if they can be) and segments_lock are
+   held. */
 HOSTCACHE_RARE static void HC_I(sum_up)(HC_CACHE *self, hostcache_stats *stats) {
   struct HC_I(totals) all;
-  const int is_exact =
-      !HC_I(threads)(self) && self->common.limit == 0 && self->direct.in == 0;
+  const int is_exact = !HC_I(threads)(self) && (self->common.shared || self->binned_max == 0);
   const int64_t binned = (int64_t)self->binned_bytes;
   HC_THREAD *thread;
   int64_t in_bins = 0, split_peak;
@@ -7166,6 +7905,14 @@ HOSTCACHE_RARE static void HC_I(sum_up)(HC_CACHE *self, hostcache_stats *stats) 
   stats->oversize_allocations =
       HC_I(stat_of)(all.oversize.in, all.oversize.out, all.oversize.peak);
 
+  stats->cached_bytes =
+      HC_I(stat_of)(self->ready.in_bytes, self->ready.out_bytes, self->ready.peak_bytes);
+  stats->inactive_split =
+      HC_I(stat_of)(HC_I(rest)(self->ready.in, self->idle.in),
+                    HC_I(rest)(self->ready.out, self->idle.out), self->ready.peak);
+  stats->inactive_split_bytes = /* what becomes a whole segment leaves them, and the reverse */
+      HC_I(stat_of)(HC_I(sum)(self->ready.in_bytes, self->idle.out_bytes),
+                    HC_I(sum)(self->ready.out_bytes, self->idle.in_bytes), self->idle.peak_bytes);
   split_peak = all.stocked_peak + (int64_t)self->binned_peak;
   HC_I(stat_raise)(&stats->cached_bytes, all.stocked_bytes + binned, all.put_bytes, split_peak);
   HC_I(stat_raise)(&stats->inactive_split_bytes, all.stocked_bytes + binned, all.put_bytes,
@@ -7180,6 +7927,22 @@ HOSTCACHE_RARE static void HC_I(sum_up)(HC_CACHE *self, hostcache_stats *stats) 
   stats->num_event_record = all.records;
   stats->num_event_query = all.queries;
 }
+
+#ifdef HC_HOST_ALLOCATOR
+/* Waits until nobody is in background_run, having said so. */
+HOSTCACHE_RARE static void HC_I(end_loops)(HC_CACHE *self) {
+  unsigned attempt;
+  hostcache_u32_store_release(&self->loops_stop, 1);
+  for (attempt = 0;; attempt++) {
+    size_t left;
+    hostcache_lock(&self->threads_lock);
+    left = self->loops;
+    hostcache_unlock(&self->threads_lock);
+    if (left == 0) return;
+    hostcache_pause(attempt);
+  }
+}
+#endif
 
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *self) {
   hostcache_result result = HC_I(enter)(self);
@@ -7200,6 +7963,9 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *self) {
   hostcache_unlock(&self->segments_lock);
   if (!refused) HC_I(go_on)(self);
   if (stats.active.current > stats.quarantined.current) return HOSTCACHE_ERR_BUSY;
+#ifdef HC_HOST_ALLOCATOR
+  HC_I(end_loops)(self);
+#endif
 
   hostcache_lock(&self->segments_lock);
   HC_I(all_empty)(self); /* whatever the system says: nobody else is there to be held */
@@ -7220,7 +7986,11 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *self) {
 }
 
 HOSTCACHE_RARE HC_PUBLIC void HC_FN(abandon)(HC_CACHE *self) {
-  if (HC_I(enter)(self) == HOSTCACHE_OK) HC_I(dispose)(self);
+  if (HC_I(enter)(self) != HOSTCACHE_OK) return;
+#ifdef HC_HOST_ALLOCATOR
+  HC_I(end_loops)(self);
+#endif
+  HC_I(dispose)(self);
 }
 
 /* Has the time run out? UINT64_MAX never does. */
@@ -7230,7 +8000,7 @@ HOSTCACHE_UNUSED static int HC_I(is_late)(uint64_t began_ns, uint64_t timeout_ns
 
 /* What an allocation may still hope for. */
 HC_HOPES {
-  uint64_t gains; /* as cache->gains */
+  int64_t gains; /* how often a range got ready, or memory went back */
   int more;       /* something is pending, or on its way back to the runtime */
 };
 
@@ -7238,7 +8008,7 @@ HOSTCACHE_UNUSED static HC_HOPES HC_I(look_ahead)(HC_CACHE *self) {
   const HC_THREAD *thread = HC_I(threads)(self);
   HC_HOPES hopes;
   hostcache_lock(&self->segments_lock);
-  hopes.gains = self->gains;
+  hopes.gains = HC_I(sum)(self->ready.in, self->stats.segment.freed);
   hopes.more = self->returning > 0;
   hostcache_unlock(&self->segments_lock);
   if (hostcache_ptr_load_acquire(&self->deferred)) hopes.more = 1;
@@ -7258,8 +8028,9 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, HC_THREAD
                                                        hostcache_status *status,
                                                        HC_TALLY *tally) {
   const uint64_t wait_ns = self->config.wait_on_limit_ns;
-  uint64_t began = wait_ns ? hostcache_now_ns() : 0, tried = 0;
+  const uint64_t began = wait_ns ? hostcache_now_ns() : 0;
   hostcache_result result = HOSTCACHE_ERR_LIMIT, taken;
+  int64_t tried = 0;
   unsigned attempt;
   int retried = 0;
   for (attempt = 0;; attempt++) {
@@ -7315,6 +8086,8 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, HC_THREAD *th
   if (result == HOSTCACHE_OK && state == HOSTCACHE_ACTIVE) HC_I(activate)(self, thread, *out);
   if (result == HOSTCACHE_ERR_LIMIT || status.outcome == HOSTCACHE_NO_MEMORY)
     result = HC_I(reclaim)(self, thread, size, requested, state, out, &status, tally);
+  if (result == HOSTCACHE_ERR_LIMIT || result == HOSTCACHE_ERR_OUT_OF_MEMORY)
+    HC_I(trace_oom)(self, result, requested);
   if (result == HOSTCACHE_ERR_LIMIT)
     HC_I(tell)(self, result, 0,
                "max_reserved_bytes would be passed, also after all that is idle was given back",
@@ -7341,15 +8114,21 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(hit)(HC_CACHE *self, size_t requested) {
   return block;
 }
 
-/* Both forms of alloc, where the stock has none. */
+/* The rest of both forms of alloc. */
 HOSTCACHE_APART hostcache_result HC_I(get_active)(HC_CACHE *self, size_t requested,
                                                           HC_BLOCK **out) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
   hostcache_result result = HC_I(enter)(self);
   HC_THREAD *thread;
   size_t size;
+#ifdef HC_TRACE
+  void *context = NULL;
+#endif
   *out = NULL;
   if (result != HOSTCACHE_OK || requested == 0) return result;
+#ifdef HC_TRACE
+  if (HC_I(is_traced)(self)) context = HC_I(trace_ask)(self, HOSTCACHE_TRACE_ALLOC);
+#endif
   result = HOSTCACHE_ERR_TOO_BIG;
   size = HC_I(block_size_for)(self, requested);
   thread = HC_I(here)(self);
@@ -7365,7 +8144,30 @@ HOSTCACHE_APART hostcache_result HC_I(get_active)(HC_CACHE *self, size_t request
     HC_I(end)(thread);
   }
   if (tally.hooks) HC_I(shed)(self); /* what was made ready on the way; a hit calls no hook */
+#ifdef HC_TRACE
+  if (*out && HC_I(is_traced)(self))
+    HC_I(trace_now)(self, HOSTCACHE_TRACE_ALLOC, *out, (*out)->ptr, (*out)->size, requested,
+                    context);
+#endif
   return result;
+}
+
+/* Both forms of alloc, where the stock has none. Of what is ready, in few steps: as drop and
+   free_large in reverse. */
+HOSTCACHE_APART hostcache_result HC_I(get_ready)(HC_CACHE *self, size_t requested,
+                                                 HC_BLOCK **out) {
+  const size_t number = HC_I(binned_class)(self, requested);
+  const size_t size =
+      number != HC_NO_BIN ? self->class_size[number] : HC_I(block_size_for)(self, requested);
+  HC_BLOCK *block = NULL;
+  HC_THREAD *thread;
+  if (!HOSTCACHE_RARELY(size == 0 || !HC_I(raise_own)(self, &thread))) {
+    block = HC_I(take_shared)(self, thread, number, size, requested);
+    HC_I(lower)(thread);
+  }
+  if (HOSTCACHE_RARELY(!block)) return HC_I(get_active)(self, requested, out);
+  *out = block;
+  return HOSTCACHE_OK;
 }
 
 HC_PUBLIC hostcache_result HC_FN(alloc)(HC_CACHE *self, size_t size, void **ptr) {
@@ -7379,7 +8181,7 @@ HC_PUBLIC hostcache_result HC_FN(alloc)(HC_CACHE *self, size_t size, void **ptr)
     *ptr = block->ptr;
     return HOSTCACHE_OK;
   }
-  result = HC_I(get_active)(self, size, &block);
+  result = HC_I(get_ready)(self, size, &block);
   if (block) *ptr = block->ptr;
   return result;
 }
@@ -7390,7 +8192,7 @@ HC_PUBLIC hostcache_result HC_FN(block_alloc)(HC_CACHE *self, size_t size, HC_BL
   *block = NULL;
   if (HOSTCACHE_RARELY(!self)) return HOSTCACHE_ERR_ARGUMENT;
   got = HC_I(hit)(self, size);
-  if (HOSTCACHE_RARELY(!got)) return HC_I(get_active)(self, size, block);
+  if (HOSTCACHE_RARELY(!got)) return HC_I(get_ready)(self, size, block);
   *block = got;
   return HOSTCACHE_OK;
 }
@@ -7519,8 +8321,11 @@ HOSTCACHE_APART hostcache_result HC_I(free_any)(HC_CACHE *self, HC_BLOCK *handle
   block = handle ? handle : HC_I(active_at)(self, ptr);
   if (block && block->cache == self && HC_I(state_of)(block) == HOSTCACHE_ACTIVE &&
       (handle || block->ptr == ptr)) {
+    HC_I(trace_block)(self, block, HOSTCACHE_TRACE_FREE_REQUESTED);
     result = HC_I(put)(self, thread, block, deferred);
-    if (!deferred) HC_I(shed)(self);
+    if (deferred) return result;
+    HC_I(trace_flush)(self);
+    HC_I(shed)(self);
     return result;
   }
   HC_I(end)(thread);
@@ -7755,7 +8560,7 @@ HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_n
   uint64_t ticket, began;
   HC_QUEUE *queue;
   unsigned attempt;
-  int late;
+  int late, unseen = 0;
   if (result != HOSTCACHE_OK) return result;
 
   own = HC_I(here_already)(self);
@@ -7765,9 +8570,10 @@ HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_n
   ticket = HC_I(settle)(self, &tally, began, timeout_ns, &late);
   for (attempt = 0;; attempt++) {
     HC_I(poll)(self, SIZE_MAX, &tally);
-    queue = HC_I(queue_pending)(self, own, ticket, &whose);
+    queue = HC_I(queue_pending)(self, own, ticket, &whose, &unseen);
     (void)HC_I(bins_shed)(self);
     if (late) return HOSTCACHE_ERR_TIMEOUT;
+    if (unseen) return HOSTCACHE_ERR_UNSUPPORTED;
     if (!queue) return tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
     if (HC_I(is_late)(began, timeout_ns)) return HOSTCACHE_ERR_TIMEOUT;
     if (timeout_ns == UINT64_MAX && !tally.no_wait && queue->lane &&
@@ -7999,6 +8805,9 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(reset_accumulated_stats)(HC_CACH
   refused = HC_I(stats_lock)(self);
   HC_I(sum_up)(self, &self->base);
   self->stats.mem_alloc_time = self->stats.mem_free_time = none;
+#ifdef HC_HOST_ALLOCATOR
+  memset(self->segments_got, 0, sizeof self->segments_got);
+#endif
   HC_I(stats_unlock)(self, refused);
   return HOSTCACHE_OK;
 }
@@ -8030,6 +8839,8 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(reset_peak_stats)(HC_CACHE *self
   refused = HC_I(stats_lock)(self);
   for (i = 0; (stat = HC_I(stat_by_number)(&self->stats, i)) != NULL; i++)
     stat->peak = stat->current;
+  self->ready.peak = self->ready.peak_bytes = self->idle.peak_bytes = 0;
+  HC_I(note_ready)(self);
   self->lent.peak = self->lent.now;
   self->lent_bytes.peak = self->lent_bytes.now;
   self->lent_requested.peak = self->lent_requested.now;
@@ -8048,6 +8859,365 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(budget)(hostcache_budget *budget
   return hostcache_budget_read(budget, HOSTCACHE_BUDGET_ROOT) ? HOSTCACHE_OK
                                                               : HOSTCACHE_ERR_UNSUPPORTED;
 }
+
+#ifdef HC_HOST_ALLOCATOR
+
+/* The host allocator without its type. */
+
+/* Is this the record of a block of this cache? Asked of what the caller says is one, before it is
+   looked at. O(blocks). */
+HOSTCACHE_RARE static int HC_I(has_record)(const HC_CACHE *self, const void *context) {
+  HC_SLAB *slab = (HC_SLAB *)hostcache_ptr_load_acquire(&self->slabs);
+  for (; slab; slab = slab->next) {
+    const size_t off = (size_t)context - (size_t)HC_I(slab_block)(slab, 0);
+    if (off < HC_RECORDS * HC_BLOCK_STRIDE) return off % HC_BLOCK_STRIDE == 0;
+  }
+  return 0;
+}
+
+HOSTCACHE_RARE static hostcache_result HC_I(erased_allocate)(void *cache, size_t size, void **ptr,
+                                                             void **context) {
+  HC_BLOCK *block = NULL;
+  hostcache_result result;
+  if (!ptr || !context) return HOSTCACHE_ERR_ARGUMENT;
+  result = HC_FN(block_alloc)((HC_CACHE *)cache, size, &block);
+  *ptr = HC_FN(block_ptr)(block);
+  *context = block;
+  return result;
+}
+
+HOSTCACHE_RARE static void HC_I(erased_delete)(void *context) {
+  HC_BLOCK *block = (HC_BLOCK *)context;
+  hostcache_result result;
+  if (!block) return;
+  result = HC_FN(block_free)(block->cache, block);
+  if (result == HOSTCACHE_ERR_NOT_FOUND || result == HOSTCACHE_ERR_DOUBLE_FREE)
+    HC_I(tell)(block->cache, result, 0, "deleter: the block is not active", block->ptr);
+}
+
+HOSTCACHE_RARE static int HC_I(erased_record)(void *cache, void *ptr, void *context,
+                                              const void *stream) {
+#if HC_HAS_STREAMS
+  HC_CACHE *self = (HC_CACHE *)cache;
+  HC_BLOCK *block;
+  hostcache_result result;
+  if (!self || !stream) return 0;
+  block = HC_FN(find)(self, ptr);
+  if (context && context != (void *)block && HC_I(has_record)(self, context))
+    block = (HC_BLOCK *)context;
+  if (!block) return 0;
+  result = HC_FN(block_record_stream)(self, block, *(const HC_STREAM *)stream);
+  return result == HOSTCACHE_OK || result == HOSTCACHE_ERR_NO_METADATA; /* then it is unknown */
+#else
+  (void)cache;
+  (void)ptr;
+  (void)context;
+  (void)stream;
+  return 0;
+#endif
+}
+
+HOSTCACHE_RARE static hostcache_result HC_I(erased_empty_cache)(void *cache) {
+  return HC_FN(empty_cache)((HC_CACHE *)cache);
+}
+
+HOSTCACHE_RARE static hostcache_duration HC_I(microseconds)(hostcache_duration ns) {
+  ns.total /= 1000;
+  ns.max /= 1000;
+  ns.min /= 1000;
+  return ns;
+}
+
+HOSTCACHE_RARE static hostcache_result HC_I(erased_stats)(void *cache, hostcache_host_stats *out) {
+  HC_CACHE *self = (HC_CACHE *)cache;
+  hostcache_stats stats;
+  hostcache_result result;
+  if (!out) return HOSTCACHE_ERR_ARGUMENT;
+  result = HC_FN(stats)(self, &stats);
+  if (result != HOSTCACHE_OK) return result;
+  out->active_requests = stats.active;
+  out->active_bytes = stats.active_bytes;
+  out->allocations = stats.segment;
+  out->allocated_bytes = stats.reserved_bytes;
+  out->host_alloc_time = HC_I(microseconds)(stats.mem_alloc_time);
+  out->host_free_time = HC_I(microseconds)(stats.mem_free_time);
+  out->num_host_alloc = stats.segment.allocated;
+  out->num_host_free = stats.segment.freed;
+  hostcache_lock(&self->segments_lock);
+  memcpy(out->bucket_allocation, self->segments_got, sizeof out->bucket_allocation);
+  hostcache_unlock(&self->segments_lock);
+  return HOSTCACHE_OK;
+}
+
+HOSTCACHE_RARE static hostcache_result HC_I(erased_reset_accumulated)(void *cache) {
+  return HC_FN(reset_accumulated_stats)((HC_CACHE *)cache);
+}
+
+HOSTCACHE_RARE static hostcache_result HC_I(erased_reset_peak)(void *cache) {
+  return HC_FN(reset_peak_stats)((HC_CACHE *)cache);
+}
+
+HOSTCACHE_RARE static hostcache_result HC_I(erased_begin_pool)(void *cache, hostcache_pool_id pool,
+                                                               hostcache_stream_filter filter,
+                                                               void *user) {
+  (void)cache;
+  (void)pool;
+  (void)filter;
+  (void)user;
+  return HOSTCACHE_ERR_UNSUPPORTED;
+}
+
+HOSTCACHE_RARE static hostcache_result HC_I(erased_pool)(void *cache, hostcache_pool_id pool) {
+  (void)cache;
+  (void)pool;
+  return HOSTCACHE_ERR_UNSUPPORTED;
+}
+
+HOSTCACHE_RARE static hostcache_result HC_I(erased_copy)(void *cache, void *dest, const void *src,
+                                                         size_t count) {
+  hostcache_result result = HC_I(enter)((HC_CACHE *)cache);
+  if (result != HOSTCACHE_OK || count == 0) return result;
+  if (!dest || !src) return HOSTCACHE_ERR_ARGUMENT;
+#ifdef HC_COPY_DATA
+  {
+    const hostcache_status status = HC_I(call_copy_data)((HC_CACHE *)cache, dest, src, count);
+    if (status.outcome == HOSTCACHE_DONE) return HOSTCACHE_OK;
+    HC_I(tell)((HC_CACHE *)cache, HOSTCACHE_ERR_HOOK, status.code, "HC_COPY_DATA failed", dest);
+    return HOSTCACHE_ERR_HOOK;
+  }
+#else
+  memcpy(dest, src, count);
+  return HOSTCACHE_OK;
+#endif
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(as_allocator)(HC_CACHE *self,
+                                                              hostcache_allocator *allocator) {
+  hostcache_result result = HC_I(enter)(self);
+  if (!allocator) return HOSTCACHE_ERR_ARGUMENT;
+  memset(allocator, 0, sizeof *allocator);
+  if (result != HOSTCACHE_OK) return result;
+  allocator->cache = self;
+  allocator->allocate = HC_I(erased_allocate);
+  allocator->deleter = HC_I(erased_delete);
+  allocator->record_event = HC_I(erased_record);
+  allocator->empty_cache = HC_I(erased_empty_cache);
+  allocator->get_stats = HC_I(erased_stats);
+  allocator->reset_accumulated_stats = HC_I(erased_reset_accumulated);
+  allocator->reset_peak_stats = HC_I(erased_reset_peak);
+  allocator->begin_allocate_to_pool = HC_I(erased_begin_pool);
+  allocator->end_allocate_to_pool = HC_I(erased_pool);
+  allocator->release_pool = HC_I(erased_pool);
+  allocator->copy_data = HC_I(erased_copy);
+  return HOSTCACHE_OK;
+}
+
+/* A thread that polls. It sleeps in short pieces, so that it hears soon that it is to leave. */
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(background_run)(HC_CACHE *self,
+                                                                uint64_t interval_ns) {
+  const uint64_t piece_ns = 10000000;
+  hostcache_result result = HC_I(enter)(self);
+  uint64_t left;
+  if (result != HOSTCACHE_OK) return result;
+  hostcache_lock(&self->threads_lock);
+  self->loops++;
+  hostcache_unlock(&self->threads_lock);
+  while (!hostcache_u32_load_acquire(&self->loops_stop)) {
+    (void)HC_FN(process_events)(self, NULL); /* on_error heard what failed */
+    if (interval_ns == 0) hostcache_pause(0);
+    for (left = interval_ns; left > 0 && !hostcache_u32_load_acquire(&self->loops_stop);) {
+      const uint64_t piece = left < piece_ns ? left : piece_ns;
+      hostcache_sleep(piece);
+      left -= piece;
+    }
+  }
+  hostcache_lock(&self->threads_lock);
+  self->loops--;
+  hostcache_unlock(&self->threads_lock);
+  return HOSTCACHE_OK;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(background_stop)(HC_CACHE *self) {
+  hostcache_result result = HC_I(enter)(self);
+  if (result != HOSTCACHE_OK) return result;
+  HC_I(end_loops)(self);
+  return HOSTCACHE_OK;
+}
+
+#endif /* HC_HOST_ALLOCATOR */
+
+#ifdef HC_TRACE
+
+HOSTCACHE_RARE static hostcache_result HC_I(trace_without_memory)(HC_CACHE *self) {
+  HC_I(tell)(self, HOSTCACHE_ERR_NO_METADATA, 0,
+             "HOSTCACHE_MALLOC had no memory for a history, its copy, or who hears of it", NULL);
+  return HOSTCACHE_ERR_NO_METADATA;
+}
+
+/* Switches recording on or off, as what there is to record for demands: then no thread goes inside
+   of its own record by its flag alone, and so none of them the shortest way. 0, or -1 if the
+   barrier was refused: then nothing has changed. */
+HOSTCACHE_RARE static int HC_I(trace_switch)(HC_CACHE *self) {
+  HC_THREAD *thread;
+  HC_SLAB *slab = NULL;
+  HC_BLOCK *block;
+  unsigned i = 0;
+  uint32_t on;
+  if (HC_I(stop)(self)) return -1;
+  hostcache_lock(&self->trace_lock);
+  on = self->annals.ring || self->trackers;
+  while (!on && (block = HC_I(next_block)(self, &slab, &i)) != NULL) block->context = NULL;
+  hostcache_unlock(&self->trace_lock);
+  hostcache_u32_store_relaxed(&self->tracing, on);
+  for (thread = HC_I(threads)(self); thread; thread = thread->next) {
+    thread->fence = (thread->fence & ~HC_STOP_TRACE) | (on ? HC_STOP_TRACE : 0);
+    if (!thread->owned) hostcache_u32_store_release(&thread->stop, thread->fence);
+  }
+  self->common.fence = on ? HC_STOP_TRACE : 0; /* without threads it is this thread's own */
+  hostcache_u32_store_release(&self->common.stop, self->common.fence);
+  HC_I(go_on)(self);
+  return 0;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(record_history)(HC_CACHE *self, size_t max_entries,
+                                                                hostcache_context_fn context,
+                                                                void *user) {
+  hostcache_result result = HC_I(enter)(self);
+  hostcache_trace *ring = NULL;
+  struct HC_I(annals) before;
+  if (result != HOSTCACHE_OK) return result;
+  if (max_entries > 0) {
+    if (max_entries <= SIZE_MAX / sizeof *ring)
+      ring = (hostcache_trace *)HOSTCACHE_MALLOC(max_entries * sizeof *ring);
+    if (!ring) return HC_I(trace_without_memory)(self);
+  }
+  hostcache_lock(&self->trace_lock);
+  before = self->annals;
+  memset((void *)&self->annals, 0, sizeof self->annals);
+  self->annals.ring = ring;
+  self->annals.room = max_entries;
+  self->annals.context = ring ? context : NULL;
+  self->annals.user = user;
+  hostcache_unlock(&self->trace_lock);
+  if (HC_I(trace_switch)(self) && ring) { /* as it was; an end is one, though it costs more then */
+    hostcache_lock(&self->trace_lock);
+    self->annals = before;
+    hostcache_unlock(&self->trace_lock);
+    HOSTCACHE_FREE(ring);
+    return HOSTCACHE_ERR_UNSUPPORTED;
+  }
+  if (before.ring) HOSTCACHE_FREE(before.ring);
+  return HOSTCACHE_OK;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(history)(HC_CACHE *self, hostcache_trace_fn show,
+                                                         void *user) {
+  hostcache_result result = HC_I(enter)(self);
+  hostcache_trace *copy = NULL;
+  size_t room = 0, count, i;
+  int cancel;
+  if (result != HOSTCACHE_OK) return result;
+  if (!show) return HOSTCACHE_ERR_ARGUMENT;
+  for (;;) {
+    hostcache_lock(&self->trace_lock);
+    count = self->annals.count;
+    for (i = 0; i < count && count <= room; i++)
+      copy[i] = self->annals.ring[(self->annals.next + self->annals.room - count + i) %
+                                  self->annals.room];
+    hostcache_unlock(&self->trace_lock);
+    if (count <= room) break;
+    if (copy) HOSTCACHE_FREE(copy);
+    room = count;
+    copy = (hostcache_trace *)HOSTCACHE_MALLOC(room * sizeof *copy);
+    if (!copy) return HC_I(trace_without_memory)(self);
+  }
+  cancel = hostcache_hook_begin();
+  for (i = 0; i < count; i++) show(user, &copy[i]);
+  hostcache_hook_end(cancel);
+  if (copy) HOSTCACHE_FREE(copy);
+  return HOSTCACHE_OK;
+}
+
+/* A new listener at the head of a list. */
+HOSTCACHE_RARE static struct HC_I(listener) *HC_I(listen)(HC_CACHE *self, void **list,
+                                                          hostcache_trace_fn tracker,
+                                                          hostcache_oom_fn observer, void *user) {
+  struct HC_I(listener) *listener =
+      (struct HC_I(listener) *)HOSTCACHE_MALLOC(sizeof *listener);
+  if (!listener) return NULL;
+  listener->deaf = 0;
+  listener->tracker = tracker;
+  listener->observer = observer;
+  listener->user = user;
+  hostcache_lock(&self->trace_lock);
+  listener->next = (struct HC_I(listener) *)*list;
+  hostcache_ptr_store_release(list, listener);
+  hostcache_unlock(&self->trace_lock);
+  return listener;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(attach_trace_tracker)(HC_CACHE *self,
+                                                                      hostcache_trace_fn tracker,
+                                                                      void *user) {
+  hostcache_result result = HC_I(enter)(self);
+  struct HC_I(listener) *listener;
+  if (result != HOSTCACHE_OK) return result;
+  if (!tracker) return HOSTCACHE_ERR_ARGUMENT;
+  if (!HC_I(trace_room)(self)) return HOSTCACHE_ERR_NO_METADATA;
+  listener = HC_I(listen)(self, &self->trackers, tracker, NULL, user);
+  if (!listener) return HC_I(trace_without_memory)(self);
+  if (HC_I(trace_switch)(self) == 0) return HOSTCACHE_OK;
+  hostcache_u32_store_relaxed(&listener->deaf, 1);
+  return HOSTCACHE_ERR_UNSUPPORTED;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(attach_oom_observer)(HC_CACHE *self,
+                                                                     hostcache_oom_fn observer,
+                                                                     void *user) {
+  hostcache_result result = HC_I(enter)(self);
+  if (result != HOSTCACHE_OK) return result;
+  if (!observer) return HOSTCACHE_ERR_ARGUMENT;
+  if (!HC_I(listen)(self, &self->observers, NULL, observer, user))
+    return HC_I(trace_without_memory)(self);
+  return HOSTCACHE_OK;
+}
+
+#endif /* HC_TRACE */
+
+#if defined HOSTCACHE_REGISTRY_IMPLEMENTATION && !defined HOSTCACHE_REGISTRY_INCLUDED
+#define HOSTCACHE_REGISTRY_INCLUDED
+
+/* The registry. Each place: stored with release, read with acquire. */
+static void *hostcache_registry[HOSTCACHE_DEVICE_TYPES]; /* const hostcache_allocator * */
+
+HOSTCACHE_REGISTRY_API const hostcache_allocator *hostcache_get_host_allocator(int device_type) {
+  if (device_type < 0 || device_type >= HOSTCACHE_DEVICE_TYPES) return NULL;
+  return (const hostcache_allocator *)hostcache_ptr_load_acquire(&hostcache_registry[device_type]);
+}
+
+HOSTCACHE_REGISTRY_API const hostcache_allocator *hostcache_set_host_allocator(
+    int device_type, const hostcache_allocator *allocator) {
+  const hostcache_allocator *now;
+  void *expected;
+  if (!allocator || device_type < 0 || device_type >= HOSTCACHE_DEVICE_TYPES) return NULL;
+  do {
+    now = hostcache_get_host_allocator(device_type);
+    if (now && now->priority > allocator->priority) return now;
+    expected = (void *)(size_t)now;
+  } while (!hostcache_ptr_replace_release(&hostcache_registry[device_type], &expected,
+                                          (void *)(size_t)allocator));
+  return allocator;
+}
+
+HOSTCACHE_REGISTRY_API int hostcache_remove_host_allocator(int device_type,
+                                                           const hostcache_allocator *allocator) {
+  void *expected = (void *)(size_t)allocator;
+  if (!allocator || device_type < 0 || device_type >= HOSTCACHE_DEVICE_TYPES) return 0;
+  return hostcache_ptr_replace_release(&hostcache_registry[device_type], &expected, NULL);
+}
+
+#endif /* the registry */
 
 /* ---- 13. CHECK ----------------------------------------------------------------------------------
    check holds all threads and locks, looks at one structure after the other, and then compares
@@ -8167,20 +9337,28 @@ HOSTCACHE_RARE static const char *HC_I(check_index)(HC_CACHE *self, HC_FINDINGS 
 HOSTCACHE_RARE static const char *HC_I(check_heaps)(HC_CACHE *self, const HC_FINDINGS *findings) {
   size_t count = 0, idle = 0;
   const HC_SEGMENT *segment, *previous = NULL;
-  int kind;
-  for (kind = 0; kind < HOSTCACHE_KIND_COUNT; kind++) {
-    const hostcache_heap *heap = &self->heaps[kind];
-    const hostcache_node *node = hostcache_heap_first(heap, 0, 0);
-    for (; node; node = hostcache_heap_first(heap, node->key, node->subkey + 1)) {
-      const HC_BLOCK *range = (const HC_BLOCK *)node->owner;
-      if (count++ == findings->ready || !range->is_ready || range->segment->kind != kind)
+  unsigned at;
+  for (at = 0; at < HOSTCACHE_KIND_COUNT * HOSTCACHE_HEAP_SIZES; at++) {
+    const HC_HEAP *heap = &self->heaps[at / HOSTCACHE_HEAP_SIZES];
+    const unsigned list = at % HOSTCACHE_HEAP_SIZES, word = list / HOSTCACHE_WORD_BITS;
+    HC_BLOCK *const *from = &heap->first[list];
+    if ((heap->filled[word] >> (list % HOSTCACHE_WORD_BITS) & 1) != (*from != NULL) ||
+        (heap->words >> word & 1) != (heap->filled[word] != 0))
+      return "a heap knows which of its lists hold something";
+    for (; *from; from = &(*from)->ready_next) {
+      const HC_BLOCK *range = *from;
+      if (count++ == findings->ready || !range->is_ready ||
+          &self->heaps[range->segment->kind] != heap)
         return "what is in a heap is ready, and of its kind";
-      if (range->size != node->key || (size_t)range->ptr != node->subkey)
-        return "a ready range stands under its size and address";
-      idle += !range->left && !range->right;
+      if (range->ready_class != list || hostcache_heap_class(range->size) != list ||
+          range->ready_from != from)
+        return "a ready range stands in the list of its size";
+      idle += (size_t)HC_I(is_whole)(range);
     }
   }
   if (count != findings->ready) return "a cached block is in a heap";
+  if ((int64_t)idle != HC_I(rest)(self->idle.in, self->idle.out))
+    return "the idle segments are those that are one ready range";
   for (segment = self->idle_first; segment; previous = segment, segment = segment->idle_next)
     if (idle-- == 0 || segment->idle_previous != previous || !segment->first->is_ready ||
         segment->first->right)
@@ -8415,82 +9593,190 @@ HOSTCACHE_RARE static int HC_I(visit_kind)(unsigned state) {
   return state == HOSTCACHE_LEAKED ? HOSTCACHE_VISIT_LEAKED : HOSTCACHE_VISIT_CACHED;
 }
 
-/* Notes something, if there is room for it. */
-HOSTCACHE_RARE static size_t HC_I(visit_note)(hostcache_visit *visits, size_t room, size_t used,
-                                                int kind, const void *ptr, size_t size,
-                                                size_t requested) {
-  if (used < room) {
-    visits[used].kind = kind;
-    visits[used].ptr = ptr;
-    visits[used].size = size;
-    visits[used].requested = requested;
-  }
-  return used + 1;
-}
+/* What there is, as walk and snapshot note it: a segment (`range` is NULL), then its ranges. */
+typedef void (*HC_I(note_fn))(HC_CACHE *self, void *notes, const HC_SEGMENT *segment,
+                              const HC_BLOCK *range);
 
-/* Notes a segment and its ranges. Returns the room that is needed so far. segments_lock is held,
-   and so are all threads. */
-HOSTCACHE_RARE static size_t HC_I(visit_segment)(const HC_SEGMENT *segment,
-                                                   hostcache_visit *visits, size_t room,
-                                                   size_t used) {
+HOSTCACHE_RARE static void HC_I(note_segment)(HC_CACHE *self, HC_I(note_fn) note, void *notes,
+                                              const HC_SEGMENT *segment) {
   const HC_BLOCK *range;
-  used = HC_I(visit_note)(visits, room, used, HOSTCACHE_VISIT_SEGMENT, segment->ptr, segment->size,
-                          0);
-  for (range = segment->first; range; range = range->right) {
-    const unsigned state = HC_I(state_of)(range);
-    used = HC_I(visit_note)(visits, room, used, HC_I(visit_kind)(state), range->ptr, range->size,
-                            HC_I(is_in_use)(state) ? range->requested : 0);
-  }
-  return used;
+  note(self, notes, segment, NULL);
+  for (range = segment->first; range; range = range->right) note(self, notes, segment, range);
 }
 
-/* Notes all segments: those of the index by address, then those that leaked. Returns the room
-   needed; SIZE_MAX: the threads cannot be held. */
-HOSTCACHE_RARE static size_t HC_I(visit_all)(HC_CACHE *self, hostcache_visit *visits,
-                                               size_t room) {
+/* Notes all segments: those of the index by address, then those that leaked. 0, or -1: the threads
+   cannot be held. */
+HOSTCACHE_RARE static int HC_I(note_all)(HC_CACHE *self, HC_I(note_fn) note, void *notes) {
   const hostcache_node *node;
   HC_SLAB *slab = NULL;
   HC_BLOCK *block;
-  size_t used = 0;
   unsigned i = 0;
-  if (HC_I(stop)(self)) return SIZE_MAX;
+  if (HC_I(stop)(self)) return -1;
   hostcache_lock(&self->segments_lock);
   for (node = hostcache_tree_ceiling(self->by_address, 0, 0); node;
        node = hostcache_tree_ceiling(self->by_address, node->key + 1, 0))
-    used = HC_I(visit_segment)((const HC_SEGMENT *)node->owner, visits, room, used);
+    HC_I(note_segment)(self, note, notes, (const HC_SEGMENT *)node->owner);
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL)
     if (HC_I(state_of)(block) == HOSTCACHE_LEAKED)
-      used = HC_I(visit_segment)(block->segment, visits, room, used);
+      HC_I(note_segment)(self, note, notes, block->segment);
   hostcache_unlock(&self->segments_lock);
   HC_I(go_on)(self);
-  return used;
+  return 0;
+}
+
+/* What walk has noted, and how much room that takes. */
+struct HC_I(visits) {
+  hostcache_visit *at;
+  size_t room, used;
+};
+
+HOSTCACHE_RARE static void HC_I(note_visit)(HC_CACHE *self, void *notes, const HC_SEGMENT *segment,
+                                            const HC_BLOCK *range) {
+  struct HC_I(visits) *visits = (struct HC_I(visits) *)notes;
+  hostcache_visit visit = {HOSTCACHE_VISIT_SEGMENT, segment->ptr, segment->size, 0};
+  (void)self;
+  if (range) {
+    const unsigned state = HC_I(state_of)(range);
+    visit.kind = HC_I(visit_kind)(state);
+    visit.ptr = range->ptr;
+    visit.size = range->size;
+    if (HC_I(is_in_use)(state)) visit.requested = range->requested;
+  }
+  if (visits->used < visits->room) visits->at[visits->used] = visit;
+  visits->used++;
 }
 
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_visit_fn visit,
                                                       void *user) {
   hostcache_result result = HC_I(enter)(self);
-  hostcache_visit *visits = NULL;
-  size_t room = 0, used, i;
+  struct HC_I(visits) visits = {NULL, 0, 0};
+  size_t i;
   int cancel;
   if (result != HOSTCACHE_OK) return result;
   if (!visit) return HOSTCACHE_ERR_ARGUMENT;
-  while ((used = HC_I(visit_all)(self, visits, room)) > room) {
-    if (visits) HOSTCACHE_FREE(visits);
-    if (used == SIZE_MAX) return HOSTCACHE_ERR_UNSUPPORTED;
-    room = used + used / 4;
-    visits = (hostcache_visit *)HOSTCACHE_MALLOC(room * sizeof *visits);
-    if (!visits) {
-      HC_I(tell)(self, HOSTCACHE_ERR_NO_METADATA, 0,
-                 "HOSTCACHE_MALLOC had no memory for what walk shows", NULL);
-      return HOSTCACHE_ERR_NO_METADATA;
-    }
+  for (;;) {
+    visits.used = 0;
+    if (HC_I(note_all)(self, HC_I(note_visit), &visits)) result = HOSTCACHE_ERR_UNSUPPORTED;
+    if (result != HOSTCACHE_OK || visits.used <= visits.room) break;
+    if (visits.at) HOSTCACHE_FREE(visits.at);
+    visits.room = visits.used + visits.used / 4;
+    visits.at = (hostcache_visit *)HOSTCACHE_MALLOC(visits.room * sizeof *visits.at);
+    if (visits.at) continue;
+    HC_I(tell)(self, HOSTCACHE_ERR_NO_METADATA, 0,
+               "HOSTCACHE_MALLOC had no memory for what walk shows", NULL);
+    return HOSTCACHE_ERR_NO_METADATA;
   }
   cancel = hostcache_hook_begin();
-  for (i = 0; i < used && visit(user, &visits[i]) == 0; i++) continue;
+  for (i = 0; result == HOSTCACHE_OK && i < visits.used; i++)
+    if (visit(user, &visits.at[i])) break;
   hostcache_hook_end(cancel);
-  if (visits) HOSTCACHE_FREE(visits);
-  return HOSTCACHE_OK;
+  if (visits.at) HOSTCACHE_FREE(visits.at);
+  return result;
 }
+
+#ifdef HC_TRACE
+
+/* What snapshot has noted: ranges, and the streams of all of them one after the other. */
+struct HC_I(view) {
+  hostcache_range *ranges;
+  size_t room, used, segment; /* `segment`: where the last one stands */
+  HC_STREAM *streams;
+  size_t stream_room, streams_used;
+};
+
+HOSTCACHE_RARE static void HC_I(note_streams)(HC_CACHE *self, struct HC_I(view) *view,
+                                              const HC_BLOCK *range) {
+#if HC_HAS_STREAMS
+  size_t marks = HC_I(all_marks)(range);
+  uint32_t i;
+  for (; marks; marks &= marks - 1) {
+    const HC_LANE *lane =
+        (const HC_LANE *)hostcache_ptr_load_acquire(&self->lanes[hostcache_lowest(marks)]);
+    if (view->streams_used < view->stream_room)
+      view->streams[view->streams_used] = lane->stream;
+    view->streams_used++;
+  }
+  for (i = 0; i < HC_I(use_count)(range); i++) {
+    const HC_USE *use = HC_I(use_at)((HC_BLOCK *)(size_t)range, i);
+    if (use->kind == HOSTCACHE_USE_EVENT || use->fate == HOSTCACHE_FATE_OVER) continue;
+    if (view->streams_used < view->stream_room) view->streams[view->streams_used] = use->stream;
+    view->streams_used++;
+  }
+#else
+  (void)self;
+  (void)view;
+  (void)range;
+#endif
+}
+
+HOSTCACHE_RARE static void HC_I(note_range)(HC_CACHE *self, void *notes, const HC_SEGMENT *segment,
+                                            const HC_BLOCK *range) {
+  struct HC_I(view) *view = (struct HC_I(view) *)notes;
+  const unsigned state = range ? HC_I(state_of)(range) : (unsigned)HOSTCACHE_SPARE;
+  const size_t place = view->used++, first = view->streams_used;
+  hostcache_range shown;
+  memset(&shown, 0, sizeof shown);
+  shown.kind = range ? HC_I(visit_kind)(state) : (int)HOSTCACHE_VISIT_SEGMENT;
+  shown.ptr = range ? range->ptr : segment->ptr;
+  shown.size = range ? range->size : segment->size;
+  if (!range) view->segment = place;
+  if (HC_I(is_in_use)(state)) {
+    shown.requested = range->requested;
+    hostcache_lock(&self->trace_lock);
+    shown.context = range->context;
+    hostcache_unlock(&self->trace_lock);
+    HC_I(note_streams)(self, view, range);
+    shown.stream_count = view->streams_used - first;
+    if (shown.stream_count > 0 && view->streams_used <= view->stream_room)
+      shown.streams = &view->streams[first];
+    if (view->segment < view->room) {
+      view->ranges[view->segment].active_bytes += range->size;
+      if (HC_I(is_handed_out)(state)) view->ranges[view->segment].allocated_bytes += range->size;
+    }
+  }
+  if (place < view->room) view->ranges[place] = shown;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostcache_range_fn visit,
+                                                          void *user) {
+  hostcache_result result = HC_I(enter)(self);
+  struct HC_I(view) view;
+  size_t i;
+  int cancel;
+  if (result != HOSTCACHE_OK) return result;
+  if (!visit) return HOSTCACHE_ERR_ARGUMENT;
+  if (HC_I(is_traced)(self))
+    HC_I(trace_now)(self, HOSTCACHE_TRACE_SNAPSHOT, NULL, NULL, 0, 0,
+                    HC_I(trace_ask)(self, HOSTCACHE_TRACE_SNAPSHOT));
+  memset((void *)&view, 0, sizeof view);
+  for (;;) {
+    view.used = view.streams_used = 0;
+    if (HC_I(note_all)(self, HC_I(note_range), &view)) result = HOSTCACHE_ERR_UNSUPPORTED;
+    if (result != HOSTCACHE_OK ||
+        (view.used <= view.room && view.streams_used <= view.stream_room))
+      break;
+    if (view.ranges) HOSTCACHE_FREE(view.ranges);
+    if (view.streams) HOSTCACHE_FREE(view.streams);
+    view.room = view.used + view.used / 4;
+    view.stream_room = view.streams_used + view.streams_used / 4 + 1;
+    view.ranges = (hostcache_range *)HOSTCACHE_MALLOC(view.room * sizeof *view.ranges);
+    view.streams = (HC_STREAM *)HOSTCACHE_MALLOC(view.stream_room * sizeof *view.streams);
+    if (view.ranges && view.streams) continue;
+    HC_I(tell)(self, HOSTCACHE_ERR_NO_METADATA, 0,
+               "HOSTCACHE_MALLOC had no memory for what snapshot shows", NULL);
+    result = HOSTCACHE_ERR_NO_METADATA;
+    break;
+  }
+  cancel = hostcache_hook_begin();
+  for (i = 0; result == HOSTCACHE_OK && i < view.used; i++)
+    if (visit(user, &view.ranges[i])) break;
+  hostcache_hook_end(cancel);
+  if (view.ranges) HOSTCACHE_FREE(view.ranges);
+  if (view.streams) HOSTCACHE_FREE(view.streams);
+  return result;
+}
+
+#endif
 
 #ifdef __cplusplus
 }
@@ -8523,6 +9809,9 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_
 #undef HC_TIMELINE_WAIT
 #undef HC_NO_STREAMS
 #undef HC_EVENTS_DO_NOT_CANCEL
+#undef HC_HOST_ALLOCATOR
+#undef HC_TRACE
+#undef HC_COPY_DATA
 #undef HC_API
 #undef HC_STATIC
 #undef HC_IMPLEMENT
@@ -8581,12 +9870,14 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_
 #undef HC_COUNTS_USED
 #undef HC_STOP
 #undef HC_STOP_FENCE
+#undef HC_STOP_TRACE
 #undef HC_BATCH
 #undef HC_NO_BIN
 #undef HC_BINS
 #undef HC_USE
 #undef HC_QUEUE
 #undef HC_SLAB
+#undef HC_HEAP
 #undef HC_SPARES
 #undef HC_NEEDS
 #undef HC_HOPES

@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "segments.h"
+
 #define KIB ((size_t)1024)
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)

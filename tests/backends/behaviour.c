@@ -99,13 +99,18 @@ static size_t poll_events(bench *b) {
   return ready;
 }
 
+/* Where blocks share segments other memory is at hand, and no allocation polls for what waits. */
+static void poll_where_memory_is_at_hand(bench *b) {
+  if (blocks_share_segments()) assert_in_range(poll_events(b), 1, SIZE_MAX);
+}
+
 static int setup(void **state) {
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
   bench *b = malloc(sizeof *b);
   if (b == NULL) return -1;
   memset(b, 0, sizeof *b);
   device_open(&b->device);
-  config.segment_bytes = 4096; /* so that every new block shows at the hooks */
+  config.segment_bytes = segment_bytes_wanted();
   config.on_error = hear;
   config.on_error_user = &b->heard;
   *state = b;
@@ -147,6 +152,7 @@ static void a_block_is_reused_only_after_the_work_on_it(void **state) {
   void *second = take(b, 64 * KIB);
   assert_ptr_not_equal(second, first);
   complete(b, 1, -1);
+  poll_where_memory_is_at_hand(b);
   assert_ptr_equal(take(b, 64 * KIB), first);
   give(b, first);
   give(b, second);
@@ -252,8 +258,9 @@ static void a_stuck_stream_holds_back_only_its_own_blocks(void **state) {
   give(b, stuck);
   give(b, free_to_go);
   complete(b, 2, -1);
+  poll_where_memory_is_at_hand(b);
   assert_ptr_equal(take(b, 64 * KIB), free_to_go);
-  assert_int_equal(figures(b).segment.current, 2);
+  assert_int_equal(figures(b).segment.current, segments_of(2, 64 * KIB));
   give(b, free_to_go);
 }
 
@@ -289,7 +296,8 @@ static void one_of_eight_streams_never_completes_and_costs_no_more_than_its_bloc
   bench *b = *state;
   int64_t without = segments_needed(b, 0);
   assert_in_range(without, 1, 100);
-  assert_in_range(segments_needed(b, 5), 5, without + 5);
+  assert_in_range(segments_needed(b, 5), segments_of(5, 64 * KIB),
+                  without + segments_of(5, 64 * KIB));
 }
 
 #ifndef DEVICE_TIMELINE
@@ -311,7 +319,7 @@ static void an_event_that_hangs_harms_no_other(void **state) {
     give(b, ptr);
     complete(b, 2, -1);
   }
-  assert_in_range(figures(b).segment.current, 21, 60);
+  assert_in_range(figures(b).segment.current, segments_of(21, 64 * KIB), segments_of(60, 64 * KIB));
 }
 #endif
 
@@ -402,7 +410,10 @@ static void foreign_pointers_are_refused_and_never_looked_into(void **state) {
   refuse(b, (void *)UINTPTR_MAX);
   refuse(b, (void *)(UINTPTR_MAX / 2));
   refuse(b, (void *)((uintptr_t)ours - 1));
-  refuse(b, (void *)((uintptr_t)ours + 64 * KIB));
+  if (blocks_share_segments()) /* a ready range begins there */
+    assert_result(pinned_free(b->cache, ours + 64 * KIB), HOSTCACHE_ERR_DOUBLE_FREE);
+  else
+    refuse(b, (void *)((uintptr_t)ours + 64 * KIB));
   assert_null(pinned_find(b->cache, NULL));
   assert_int_equal(figures(b).allocation.current, 1);
   give(b, ours);
@@ -730,14 +741,14 @@ static void walk_shows_every_segment_and_block(void **state) {
   bench *b = *state;
   void *active = take(b, 1000), *cached = take(b, 64 * KIB);
   walked w = walk(b, 0);
-  assert_int_equal(w.count[HOSTCACHE_VISIT_SEGMENT], 2);
+  assert_int_equal(w.count[HOSTCACHE_VISIT_SEGMENT], segments_of(2, 64 * KIB));
   assert_int_equal(w.count[HOSTCACHE_VISIT_ACTIVE], 2);
   (void)pend(b, 3 * MIB, 1);
   give(b, cached);
   w = walk(b, 0);
   assert_true(w.ordered);
   assert_true(w.inside);
-  assert_int_equal(w.count[HOSTCACHE_VISIT_SEGMENT], 3);
+  assert_int_equal(w.count[HOSTCACHE_VISIT_SEGMENT], segments_of(2, 64 * KIB) + 1);
   assert_int_equal(w.bytes[HOSTCACHE_VISIT_SEGMENT], figures(b).reserved_bytes.current);
   assert_int_equal(w.count[HOSTCACHE_VISIT_ACTIVE], 1);
   assert_int_equal(w.bytes[HOSTCACHE_VISIT_ACTIVE], figures(b).allocated_bytes.current);
@@ -804,7 +815,10 @@ static void the_figures_are_right_after_each_step(void **state) {
   assert_int_equal(s.active_bytes.current, 0);
   assert_int_equal(s.pending_bytes.current, 0);
   assert_int_equal(s.requested_bytes.current, 0);
-  assert_int_equal(s.requested_bytes.peak, asked);
+  if (blocks_share_segments()) /* what is in stock may have been asked for in full */
+    assert_in_range(s.requested_bytes.peak, asked, s.allocated_bytes.peak);
+  else
+    assert_int_equal(s.requested_bytes.peak, asked);
   assert_stat(s.segment, 1, 1, 1, 0);
 
   ptr = take(b, (size_t)asked);

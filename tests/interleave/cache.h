@@ -6,13 +6,7 @@
 #ifndef TESTS_INTERLEAVE_CACHE_H
 #define TESTS_INTERLEAVE_CACHE_H
 
-#include "device.h"
-#include "explore.h"
-
-#define HOSTCACHE_GLUE_HEADER "interleave/glue.h"
-#define HOSTCACHE_ASSERT(condition) explore_assert(condition)
-#define HOSTCACHE_MALLOC(size) explore_malloc(size)
-#define HOSTCACHE_FREE(ptr) explore_free(ptr)
+#include "hooks_memory.h"
 
 /* A test's hooks may use the cache themselves: this is called in each that records or queries. */
 static void (*in_hook)(device *d);
@@ -33,13 +27,7 @@ static int create_event(device *d, unsigned stream, unsigned *event) {
 #endif
 
 #define HC_NAME pinned
-#define HC_CTX_T device *
 #define HC_STREAM_T unsigned
-#define HC_MEM_ALLOC(ctx, size, align, ptr_out)                                             \
-  hostcache_map_memory(device_mem_alloc(ctx, size, ptr_out), DEVICE_DONE, DEVICE_NO_MEMORY, \
-                       DEVICE_NO_MEMORY)
-#define HC_MEM_FREE(ctx, ptr, size) \
-  hostcache_map(device_mem_free(ctx, ptr, size), DEVICE_DONE, DEVICE_DONE)
 #ifdef CACHE_TIMELINE
 #define HC_TIMELINE
 #define HC_TIMELINE_RECORD(ctx, stream, value_ptr)                                           \
@@ -65,7 +53,7 @@ static int create_event(device *d, unsigned stream, unsigned *event) {
 
 #include <string.h>
 
-enum { A, B, C }; /* the streams */
+enum { A, B, C, D, E, F }; /* the streams */
 
 typedef struct runs { /* what the programs of a test work on: the beginning of its state */
   device device;

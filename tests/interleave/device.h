@@ -1,7 +1,7 @@
 /* device.h - the runtime that the explored caches run on, and the referee of the one rule.
 
    A little memory at addresses that nobody may touch, of which the lowest free ones are always
-   given again at once; three streams; events, or, in timeline mode, the streams' own counters. Work
+   given again at once; six streams; events, or, in timeline mode, the streams' own counters. Work
    is submitted to a stream under a number, and a stream has done all up to some number. How far
    that is is decided when somebody asks, by the explorer, and never goes back: so completion in
    every order needs no device thread. Each hook is a switch point, and is under way while other
@@ -22,7 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DEVICE_UNIT = 512, DEVICE_UNITS = 192, DEVICE_STREAMS = 3, DEVICE_EVENTS = 32 };
+enum { DEVICE_UNIT = 512, DEVICE_UNITS = 192, DEVICE_STREAMS = 6, DEVICE_EVENTS = 32 };
 enum { DEVICE_DONE, DEVICE_PENDING, DEVICE_NO_MEMORY, DEVICE_FAILED }; /* what hooks return */
 
 typedef struct device_unit { /* of memory */

@@ -6,23 +6,10 @@
    afforded: between two of them the other thread can end one life of a record and begin the next.
    */
 
-#include "explore.h"
-
-#define HOSTCACHE_GLUE_HEADER "interleave/glue.h"
-#define HOSTCACHE_ASSERT(condition) explore_assert(condition)
-#define HOSTCACHE_MALLOC(size) explore_malloc(size)
-#define HOSTCACHE_FREE(ptr) explore_free(ptr)
-
-#include "device.h"
+#include "hooks_memory.h"
 
 #define HC_NAME pinned
-#define HC_CTX_T device *
 #define HC_NO_STREAMS
-#define HC_MEM_ALLOC(ctx, size, align, ptr_out)                                             \
-  hostcache_map_memory(device_mem_alloc(ctx, size, ptr_out), DEVICE_DONE, DEVICE_NO_MEMORY, \
-                       DEVICE_NO_MEMORY)
-#define HC_MEM_FREE(ctx, ptr, size) \
-  hostcache_map(device_mem_free(ctx, ptr, size), DEVICE_DONE, DEVICE_DONE)
 #define HC_IMPLEMENT
 #include "hostcache.h"
 

@@ -22,8 +22,8 @@ typedef struct hostcache_mutex {
 #define GLUE_UNWATCHED __attribute__((no_sanitize_thread))
 
 GLUE_UNWATCHED static const char *glue_rank_name(unsigned rank) {
-  static const char *const names[] = {"no",     "guests",  "threads", "thread",
-                                      "common", "streams", "segments"};
+  static const char *const names[] = {"no",     "guests",  "threads",  "thread",
+                                      "common", "streams", "segments", "trace"};
   return rank < sizeof names / sizeof names[0] ? names[rank] : "unnamed";
 }
 
@@ -129,6 +129,7 @@ static int glue_heavy_barrier(int asymmetric, int line) {
 /* What takes time. */
 
 #define hostcache_pause(attempt) ((void)(attempt), explore_pause(__LINE__))
+#define hostcache_sleep(ns) ((void)(ns), explore_pause(__LINE__))
 
 HOSTCACHE_UNUSED static uint64_t hostcache_now_ns(void) { return 1000000; }
 

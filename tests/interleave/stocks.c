@@ -33,6 +33,7 @@ typedef struct fixture {
   uint32_t *said;                /* by threads 0 and 1; atomics */
   uint8_t deep[EXPLORE_THREADS]; /* the thread is in a hook that uses the cache */
   uint8_t is_forgotten;
+  uint8_t is_bounded; /* nothing may be kept idle */
 } fixture;
 
 typedef struct scenario {
@@ -153,6 +154,12 @@ static void destroys(fixture *f) {
   f->at.cache = NULL;
 }
 
+static void bounds(fixture *f) {
+  expect("set_max_cached_bytes", pinned_set_max_cached_bytes(f->at.cache, HOSTCACHE_NONE), 0,
+         ONE(HOSTCACHE_ERR_LEAKED));
+  f->is_bounded = 1;
+}
+
 /* Passes a block on to thread 1, and goes on with its stock. */
 static void passes(fixture *f) {
   say(f, 0);
@@ -215,6 +222,21 @@ static void joins_and_frees(fixture *f) {
   give(&f->at, &one);
 }
 
+/* Two threads, or three, use it at once, each on another stream, where it has room for one use
+   more: see three_uses_are_there. */
+static void uses_on_d(fixture *f) { mark(&f->at, f->both, D); }
+static void uses_on_e(fixture *f) { mark(&f->at, f->both, E); }
+
+static void uses_on_e_joins_and_frees(fixture *f) {
+  mark(&f->at, f->both, E);
+  joins_and_frees(f);
+}
+
+static void uses_on_f_joins_and_frees(fixture *f) {
+  mark(&f->at, f->both, F);
+  joins_and_frees(f);
+}
+
 static void frees_used(fixture *f) {
   held one;
   const unsigned self = explore_self();
@@ -231,6 +253,26 @@ static void forgets(fixture *f) {
       "forget_stream", result, 0,
       ONE(HOSTCACHE_ERR_EVENT) | ONE(HOSTCACHE_ERR_NO_METADATA) | ONE(HOSTCACHE_ERR_UNSUPPORTED));
   if (result == HOSTCACHE_OK) device_forget(&f->at.device, A);
+}
+
+/* A stream that lives on, as others still use it. */
+static void forgets_in_vain(fixture *f) {
+  expect(
+      "forget_stream", pinned_forget_stream(f->at.cache, A), 0,
+      ONE(HOSTCACHE_ERR_EVENT) | ONE(HOSTCACHE_ERR_NO_METADATA) | ONE(HOSTCACHE_ERR_UNSUPPORTED));
+}
+
+/* What is marked with A already is used on A once more, and freed. The work comes before the mark:
+   what comes after forget_stream would be the caller's error. */
+static void uses_on_a_again(fixture *f) {
+  held one;
+  device_submit(&f->at.device, f->own[0].ptr, f->own[0].size, A);
+  expect("record_stream", pinned_block_record_stream(f->at.cache, f->own[0].block, A), 0,
+         ONE(HOSTCACHE_ERR_NO_METADATA));
+  give(&f->at, &f->own[0]);
+  poll(&f->at); /* as far as is known that block is ready then, and the first to be handed out */
+  one = take(&f->at, SMALL);
+  give(&f->at, &one);
 }
 
 /* What is marked with A while that is forgotten gets another mark, and is freed. */
@@ -346,6 +388,25 @@ static void own_is_used(fixture *f) {
   f->is_forgotten = 1; /* from now on nobody uses A */
 }
 
+/* Each thread knows a stream of its own, and the block has three marks: one short of what it has
+   room for. */
+static void three_uses_are_there(fixture *f) {
+  unsigned i;
+  for (i = 0; i < EXPLORE_THREADS; i++) {
+    held one;
+    explore_become(i);
+    one = take(&f->at, LARGE);
+    mark(&f->at, one, D + i);
+    give(&f->at, &one);
+  }
+  device_finish(&f->at.device);
+  poll(&f->at);
+  explore_become(0);
+  mark(&f->at, f->both, A);
+  mark(&f->at, f->both, B);
+  mark(&f->at, f->both, C);
+}
+
 /* Thread 0 has sixteen small blocks in stock, as many as it may: with its own that is a batch too
    many. */
 static void a_batch_is_there(fixture *f) {
@@ -375,6 +436,9 @@ static void after(void *user) {
     if (explore_spent(EXPLORE_FAIL))
       expect("release_quarantine", pinned_release_quarantine(f->at.cache), 0, 0);
     expect("check", pinned_check(f->at.cache), 0, 0);
+    expect("stats", pinned_stats(f->at.cache, &stats), 0, 0);
+    explore_assert(!f->is_bounded || explore_spent(EXPLORE_FAIL) ||
+                   stats.cached_bytes.current == 0);
     empty(&f->at);
     expect("stats", pinned_stats(f->at.cache, &stats), 0, 0);
     explore_assert(stats.active.current == 0 && stats.allocation.current == 0);
@@ -419,12 +483,23 @@ static const scenario scenarios[] = {
     {"use+use", {uses_on_a, uses_on_b_and_frees}, TWO, NULL, NULL, 0, 0},
     {"use+use+join", {uses_on_a, uses_on_b, joins_and_frees}, FEW, NULL, NULL, 0, 0},
     {"use+use+free", {awaits_both_and_frees, says_a, says_b}, FEW, third_settles, NULL, 0, 0},
+    {"use+use+room", {uses_on_d, uses_on_e_joins_and_frees}, TWO, three_uses_are_there, NULL, 0, 0},
+    {"use+use+use",
+     {uses_on_d, uses_on_e, uses_on_f_joins_and_frees},
+     FEW,
+     three_uses_are_there,
+     NULL,
+     0,
+     0},
     {"used+poll", {frees_used, polls_and_takes}, FEW, one_waits, NULL, 0, 0},
     {"poll+poll", {polls, polls_and_takes}, TWO, one_waits, NULL, 0, 0},
     {"reenter+poll", {polls, polls}, FEW, one_waits, reenters, 0, 0},
     {"reenter+used", {uses_on_b_too, polls}, FEW, one_waits, reenters, 0, 0},
     {"forget+used", {frees_used, forgets}, FEW, own_is_used, NULL, 0, 0},
     {"forget+mark", {uses_on_b_too, forgets}, FEW, own_is_used, NULL, 0, 0},
+    {"forget+again", {uses_on_a_again, forgets_in_vain}, FEW, own_is_used, NULL, 0, 0},
+    {"bound+hit", {hits_and_frees, bounds}, FEW, NULL, NULL, 0, 0},
+    {"bound+come", {waits, bounds, hits}, FEW, NULL, NULL, 0, 0},
     {"deferred+drain", {defers, drains}, FEW, own_is_used, NULL, 0, 0},
     {"give+take", {gives_a_batch, takes_a_batch}, FEW, a_batch_is_there, NULL, 16 * SMALL, 0},
     {"give+empty", {gives_a_batch, empties}, FEW, a_batch_is_there, NULL, 16 * SMALL, 0},

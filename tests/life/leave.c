@@ -11,6 +11,7 @@
 #include "sim/below.h"
 
 #define HC_NAME pinned
+#define HC_HOST_ALLOCATOR
 #include "sim/hooks_pooled.h"
 #define HC_IMPLEMENT
 #include "hostcache.h"
@@ -204,6 +205,47 @@ static void while_threads_are_at_work(void *unused) {
   await(&m, 1);
 }
 
+/* The loop for a thread of the user's own (background_run). */
+static void *poll_without_end(void *unused) {
+  (void)unused;
+  MUST(pinned_background_run(cache, 0) == HOSTCACHE_OK);
+  return NULL;
+}
+
+static pthread_t loop;
+
+static void begin_with_a_loop(void) {
+  void *ptr;
+  hostcache_stats stats;
+  begin();
+  MUST(pthread_create(&loop, NULL, poll_without_end, NULL) == 0);
+  MUST(pinned_alloc(cache, 8 * KIB, &ptr) == HOSTCACHE_OK);
+  MUST(pinned_record_stream(cache, ptr, 7) == HOSTCACHE_OK);
+  MUST(pinned_free(cache, ptr) == HOSTCACHE_OK);
+  sim_complete_all(device);
+  do {
+    MUST(pinned_stats(cache, &stats) == HOSTCACHE_OK);
+  } while (stats.pending.current > 0);
+}
+
+static void while_a_thread_polls(void *unused) {
+  (void)unused;
+  begin_with_a_loop();
+}
+
+static void handler_that_stops_the_loop(void) {
+  MUST(pinned_background_stop(cache) == HOSTCACHE_OK);
+  MUST(pthread_join(loop, NULL) == 0);
+  sim_shutdown(device);
+  atomic_fetch_add(handlers, 1);
+}
+
+static void with_a_handler_that_stops_who_polls(void *unused) {
+  (void)unused;
+  begin_with_a_loop();
+  at_exit(handler_that_stops_the_loop);
+}
+
 static meeting main_is_gone = MEETING_INIT;
 
 /* The destructor of a thread-local variable of the main thread. */
@@ -258,6 +300,8 @@ WAY(a_hook_may_end_the_process, inside_of_a_hook, 1)
 WAY(a_thread_may_end_the_process_while_another_is_in_a_hook,
     on_another_thread_while_one_is_inside_of_a_hook, 1)
 WAY(a_process_may_exit_while_threads_are_at_work, while_threads_are_at_work, 1)
+WAY(a_process_may_exit_while_a_thread_polls, while_a_thread_polls, 0)
+WAY(the_runtime_may_end_once_who_polls_was_stopped, with_a_handler_that_stops_who_polls, 1)
 WAY(the_cache_outlives_the_main_thread, after_the_main_thread, 1)
 
 int main(void) {
@@ -269,6 +313,8 @@ int main(void) {
       cmocka_unit_test(a_hook_may_end_the_process),
       cmocka_unit_test(a_thread_may_end_the_process_while_another_is_in_a_hook),
       cmocka_unit_test(a_process_may_exit_while_threads_are_at_work),
+      cmocka_unit_test(a_process_may_exit_while_a_thread_polls),
+      cmocka_unit_test(the_runtime_may_end_once_who_polls_was_stopped),
       cmocka_unit_test(the_cache_outlives_the_main_thread),
   };
   return cmocka_run_group_tests_name("life.leave", tests, NULL, NULL);

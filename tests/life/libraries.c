@@ -87,6 +87,14 @@ static void are_strangers(loaded one, loaded two) {
   assert_int_equal(one.api->give(ptr), HOSTCACHE_OK);
 }
 
+/* Each has a registry of its own: what one puts there, the other does not see. */
+static void have_registries_of_their_own(loaded one, loaded two) {
+  assert_ptr_equal(one.api->put_into_registry(1), one.api->allocator());
+  assert_null(two.api->get_from_registry(1));
+  assert_ptr_equal(two.api->put_into_registry(1), two.api->allocator());
+  assert_ptr_equal(one.api->get_from_registry(1), one.api->allocator());
+}
+
 /* One goes; the other one goes on, and can end. */
 static void part(loaded one, const char *path, loaded two) {
   close_all(one.api);
@@ -103,6 +111,7 @@ static void hidden_twins_share_nothing(void **state) {
   one = load(LIBRARY_HIDDEN_ONE, RTLD_LOCAL);
   two = load(LIBRARY_HIDDEN_TWO, RTLD_LOCAL);
   are_strangers(one, two);
+  have_registries_of_their_own(one, two);
   part(one, LIBRARY_HIDDEN_ONE, two);
 }
 
@@ -112,6 +121,7 @@ static void hidden_twins_share_nothing_in_the_global_scope_either(void **state) 
   one = load(LIBRARY_HIDDEN_ONE, RTLD_GLOBAL);
   two = load(LIBRARY_HIDDEN_TWO, RTLD_GLOBAL);
   are_strangers(one, two);
+  have_registries_of_their_own(one, two);
   part(two, LIBRARY_HIDDEN_TWO, one);
 }
 
@@ -121,6 +131,7 @@ static void visible_twins_share_nothing_where_each_is_loaded_for_itself(void **s
   one = load(LIBRARY_VISIBLE_ONE, RTLD_LOCAL);
   two = load(LIBRARY_VISIBLE_TWO, RTLD_LOCAL);
   are_strangers(one, two);
+  have_registries_of_their_own(one, two);
   part(one, LIBRARY_VISIBLE_ONE, two);
 }
 
@@ -138,6 +149,8 @@ static void a_visible_twin_in_the_global_scope_serves_the_other_one_too(void **s
   assert_true(two.api->bytes() > 0);
   print_message("of %d hook calls %d were the second library's own\n",
                 one.api->hook_calls() + two.api->hook_calls(), two.api->hook_calls());
+  assert_ptr_equal(one.api->put_into_registry(1), one.api->allocator());
+  assert_ptr_equal(two.api->get_from_registry(1), one.api->allocator()); /* there is one registry */
   use(one.api);
   use(two.api);
   close_all(one.api);
@@ -210,6 +223,86 @@ static void a_thread_may_outlive_the_library_whose_cache_it_used(void **state) {
   }
 }
 
+/* Fills a stock, and stays; then fills one in the library that came instead, if there is one. */
+static void *fill_and_stay(void *argument) {
+  guest *g = (guest *)argument;
+  expect_or_abort(g->api->stock() > 0);
+  reach(&g->meeting, 1);
+  await(&g->meeting, 2);
+  if (g->api != NULL) expect_or_abort(g->api->stock() > 0);
+  return NULL;
+}
+
+static void *fill_and_end(void *argument) {
+  const library *api = (const library *)argument;
+  expect_or_abort(api->stock() > 0);
+  return NULL;
+}
+
+static void fill_in_threads_that_end(const library *api) {
+  pthread_t threads[3];
+  size_t i;
+  for (i = 0; i < COUNT_OF(threads); i++)
+    assert_int_equal(
+        pthread_create(&threads[i], NULL, fill_and_end, (void *)(uintptr_t)(const void *)api), 0);
+  for (i = 0; i < COUNT_OF(threads); i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+}
+
+static void a_library_may_go_after_the_threads_that_had_a_stock_in_it(void **state) {
+  int i;
+  (void)state;
+  for (i = 0; i < 10; i++) {
+    loaded one = load(LIBRARY_HIDDEN_ONE, RTLD_LOCAL);
+    assert_int_equal(one.api->open(), HOSTCACHE_OK);
+    fill_in_threads_that_end(one.api);
+    assert_int_equal(one.api->check(), HOSTCACHE_OK);
+    assert_true(one.api->stock() > 0); /* this thread's own, too */
+    close_all(one.api);
+    unload(one);
+    is_gone(LIBRARY_HIDDEN_ONE);
+  }
+}
+
+/* However its cache ended: by the program, or in its own destructor. What the threads know of that
+   cache must be no harm, neither at their end, nor where they meet the next one. */
+static void a_library_may_go_before_the_threads_that_have_a_stock_in_it(void **state) {
+  enum { ROUNDS = 4 };
+  static void *held[ROUNDS]; /* what is left of an abandoned cache is still known to the program */
+  int what, i;
+  (void)state;
+  for (what = LEAVE; what <= ABANDON; what++) {
+    for (i = 0; i < ROUNDS; i++) {
+      loaded one = load(LIBRARY_HIDDEN_ONE, RTLD_LOCAL), next = {NULL, NULL};
+      guest g = {one.api, MEETING_INIT};
+      pthread_t thread;
+      atomic_int done;
+      atomic_init(&done, 0);
+      assert_int_equal(one.api->open(), HOSTCACHE_OK);
+      assert_int_equal(pthread_create(&thread, NULL, fill_and_stay, &g), 0);
+      await(&g.meeting, 1);
+      fill_in_threads_that_end(one.api);
+      if (what == ABANDON) assert_int_equal(one.api->take(&held[i]), HOSTCACHE_OK);
+      if (what == LEAVE) close_all(one.api);
+      one.api->at_unload(what, &done);
+      unload(one);
+      is_gone(LIBRARY_HIDDEN_ONE);
+      assert_int_equal(atomic_load(&done), what != LEAVE);
+      if (i % 2 == 0) {
+        next = load(LIBRARY_HIDDEN_ONE, RTLD_LOCAL); /* very likely where the other one was */
+        assert_int_equal(next.api->open(), HOSTCACHE_OK);
+      }
+      g.api = next.api;
+      reach(&g.meeting, 2);
+      assert_int_equal(pthread_join(thread, NULL), 0);
+      if (next.api == NULL) continue;
+      use(next.api);
+      close_all(next.api);
+      unload(next);
+      is_gone(LIBRARY_HIDDEN_ONE);
+    }
+  }
+}
+
 /* ---- the library's own destructor ------------------------------------------------------------ */
 
 static void a_library_may_destroy_or_abandon_its_cache_while_it_is_unloaded(void **state) {
@@ -262,6 +355,8 @@ int main(void) {
       cmocka_unit_test(visible_twins_share_nothing_where_each_is_loaded_for_itself),
       cmocka_unit_test(a_process_may_fork_after_a_library_has_gone),
       cmocka_unit_test(a_thread_may_outlive_the_library_whose_cache_it_used),
+      cmocka_unit_test(a_library_may_go_after_the_threads_that_had_a_stock_in_it),
+      cmocka_unit_test(a_library_may_go_before_the_threads_that_have_a_stock_in_it),
       cmocka_unit_test(a_library_may_destroy_or_abandon_its_cache_while_it_is_unloaded),
       cmocka_unit_test(a_process_may_exit_with_libraries_that_have_caches),
       /* Last: it may keep a library from being unloaded. */

@@ -1,5 +1,5 @@
-/* library.c - a shared library with a cache named twin. It is built four times: two by two with the
-   cache hidden (LIBRARY_HIDDEN) and visible. */
+/* library.c - a shared library with a cache named twin, and a registry of host allocators. It is
+   built four times: two by two with both hidden (LIBRARY_HIDDEN) and visible. */
 
 #include "library.h"
 
@@ -47,9 +47,13 @@ static int device_query(const int *event) {
 #define HC_EVENT_QUERY(bytes, event) ((void)(bytes), hostcache_map(device_query(event), 0, 1))
 #ifdef LIBRARY_HIDDEN
 #define HC_API __attribute__((visibility("hidden")))
+#define HOSTCACHE_REGISTRY_API __attribute__((visibility("hidden")))
 #else
 #define HC_API VISIBLE
+#define HOSTCACHE_REGISTRY_API VISIBLE
 #endif
+#define HOSTCACHE_REGISTRY_IMPLEMENTATION
+#define HC_HOST_ALLOCATOR
 #define HC_IMPLEMENT
 #include "hostcache.h"
 
@@ -75,9 +79,30 @@ static int library_give(void *ptr) {
   return result;
 }
 
+static long library_stock(void) {
+  void *blocks[20];
+  size_t i;
+  for (i = 0; i < 20; i++)
+    if (twin_alloc(cache, 1000 + 100 * i, &blocks[i]) != HOSTCACHE_OK) return -1;
+  for (i = 0; i < 20; i++)
+    if (twin_free(cache, blocks[i]) != HOSTCACHE_OK) return -1;
+  return (long)twin_i_here(cache)->stock_bytes;
+}
+
 static int library_check(void) { return twin_check(cache); }
 static int library_hook_calls(void) { return hook_calls; }
 static int library_bytes(void) { return device; }
+
+static hostcache_allocator allocator;
+
+static const void *library_allocator(void) { return &allocator; }
+
+static const void *library_put(int type) {
+  if (twin_as_allocator(cache, &allocator) != HOSTCACHE_OK) abort();
+  return hostcache_set_host_allocator(type, &allocator);
+}
+
+static const void *library_get(int type) { return hostcache_get_host_allocator(type); }
 
 static void library_at_unload(int what, atomic_int *done) {
   unload_what = what;
@@ -98,8 +123,9 @@ __attribute__((destructor)) static void unload(void) {
 
 VISIBLE const library *life_library(void);
 VISIBLE const library *life_library(void) {
-  static const library interface = {library_open,  library_close,    library_take,
-                                    library_give,  library_check,    library_hook_calls,
-                                    library_bytes, library_at_unload};
+  static const library interface = {library_open,       library_close,     library_take,
+                                    library_give,       library_stock,     library_check,
+                                    library_hook_calls, library_bytes,     library_put,
+                                    library_get,        library_allocator, library_at_unload};
   return &interface;
 }

@@ -45,6 +45,7 @@
 static void model_assertion(const char *condition);
 #define HOSTCACHE_ASSERT(condition) ((condition) ? (void)0 : model_assertion(#condition))
 
+#include "../segments.h"
 #include "../sim/below.h"
 #include "../sim/sim.h"
 
@@ -1384,6 +1385,7 @@ static void model_open(model *m, const model_setup *setup, size_t thread_cache_b
   m->error_limit = setup->query_error_limit == 0 ? 3 : setup->query_error_limit;
   m->op = MODEL_OP_COUNT;
   config.segment_bytes = setup->segment_bytes;
+  if (config.segment_bytes == SEGMENT_OF_ONE_BLOCK) config.segment_bytes = segment_bytes_wanted();
   config.max_reserved_bytes = setup->max_reserved_bytes;
   config.max_cached_bytes = setup->max_cached_bytes;
   config.query_error_limit = setup->query_error_limit;

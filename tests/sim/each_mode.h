@@ -65,6 +65,10 @@
   ON_NONE(sim_pooled, test), ON_NONE(sim_owned, test), ON_NONE(sim_plain, test), \
       ON_NONE(sim_timeline, test), ON_NONE(sim_waiting_pooled, test),            \
       ON_NONE(sim_waiting_plain, test), ON_NONE(sim_waiting_timeline, test)
+#define ON_EACH_MODE_ALONE(test)                                                    \
+  ON_ALONE(sim_pooled, test), ON_ALONE(sim_owned, test), ON_ALONE(sim_plain, test), \
+      ON_ALONE(sim_timeline, test), ON_ALONE(sim_waiting_pooled, test),             \
+      ON_ALONE(sim_waiting_plain, test), ON_ALONE(sim_waiting_timeline, test)
 #define ON_EACH_MODE(test) ON_EACH_MODE_WITH_EVENTS(test), ON_EACH_MODE_WITH_TIMELINE(test)
 
 static inline void sim_no_end(sim_device *d, sim_point point) {

@@ -23,11 +23,17 @@
 #define ON_NONE(cache, test) \
   { #cache ": " #test, PASTE(cache, test), PASTE(cache, rig_reset), NULL, NULL }
 
-/* For a list of tests: each gets a rig with the default config. */
+/* For a list of tests: each gets a rig with the default config, or one where no blocks share
+   segments, whatever the registration says. */
 #define ON(cache, test)                                                                         \
   {                                                                                             \
 #cache ": " #test, PASTE(cache, test), PASTE(cache, rig_setup), PASTE(cache, rig_teardown), \
         NULL                                                                                    \
+  }
+#define ON_ALONE(cache, test)                                             \
+  {                                                                       \
+#cache ": " #test, PASTE(cache, test), PASTE(cache, rig_setup_alone), \
+        PASTE(cache, rig_teardown), NULL                                  \
   }
 
 #endif
@@ -36,15 +42,17 @@ typedef struct RIG_NOW {
   sim_device device;
   CACHE *cache; /* NULL once the test has destroyed it itself */
   heard heard;
+  bool alone;           /* blocks share no segments */
   bool may_leak;        /* the test makes the free hook fail */
   bool may_lose_events; /* the test makes hooks on events fail, so that events are left */
   size_t left_bytes; /* where the test destroyed the cache itself: what was left to the runtime */
 } RIG_NOW;
 
-/* Blocks share no segments, unless the test says so: then every new one shows at the hooks. */
+/* Blocks share no segments, unless the test or its registration (segments.h) says so; in a test
+   that is listed as ALONE the registration says nothing. */
 static inline hostcache_config ON_RIG(config)(RIG_NOW *rig) {
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
-  config.segment_bytes = 4096;
+  config.segment_bytes = rig->alone ? SEGMENT_OF_ONE_BLOCK : segment_bytes_wanted();
   config.on_error = hear;
   config.on_error_user = &rig->heard;
   return config;
@@ -61,12 +69,16 @@ static inline RIG_NOW *ON_RIG(new)(void) {
   return rig;
 }
 
-static inline RIG_NOW *ON_RIG(open)(void) {
+static inline RIG_NOW *ON_RIG(open_as)(bool alone) {
   RIG_NOW *rig = ON_RIG(new)();
-  hostcache_config config = ON_RIG(config)(rig);
+  hostcache_config config;
+  rig->alone = alone;
+  config = ON_RIG(config)(rig);
   assert_ok(API(create)(&rig->cache, &config, &rig->device));
   return rig;
 }
+
+static inline RIG_NOW *ON_RIG(open)(void) { return ON_RIG(open_as)(false); }
 
 static inline hostcache_stats ON_RIG(stats)(RIG_NOW *rig) {
   hostcache_stats stats;
@@ -99,6 +111,12 @@ static inline void *ON_RIG(take)(RIG_NOW *rig, size_t size) {
   assert_non_null(ptr);
   sim_handed_out(&rig->device, ptr, size);
   return ptr;
+}
+
+/* Takes what is ready in segments that are in use: the next block is one that waits, or new. */
+static inline void ON_RIG(fill)(RIG_NOW *rig, size_t size) {
+  while (ON_RIG(stats)(rig).inactive_split_bytes.current >= (int64_t)size)
+    (void)ON_RIG(take)(rig, size);
 }
 
 static inline void ON_RIG(give)(RIG_NOW *rig, void *ptr) {
@@ -201,6 +219,12 @@ static inline int ON_RIG(reset)(void **state) {
 static inline int ON_RIG(setup)(void **state) {
   (void)ON_RIG(reset)(state);
   *state = ON_RIG(open)();
+  return 0;
+}
+
+static inline int ON_RIG(setup_alone)(void **state) {
+  (void)ON_RIG(reset)(state);
+  *state = ON_RIG(open_as)(true);
   return 0;
 }
 

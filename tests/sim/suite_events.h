@@ -65,15 +65,19 @@ RIG_TEST(freeing_keeps_what_waits_bounded_without_a_miss) {
   RIG_NOW *rig = *state;
   enum { STOCK = 500, ROUNDS = 2000 };
   static void *blocks[STOCK];
+  int64_t segments;
   int i;
   for (i = 0; i < STOCK; i++) blocks[i] = ON_RIG(take)(rig, 4 * KIB);
   for (i = 0; i < STOCK; i++) ON_RIG(give)(rig, blocks[i]);
+  segments = ON_RIG(stats)(rig).segment.current;
+  assert_int_equal(segments, segments_of(STOCK, 4 * KIB));
   for (i = 0; i < ROUNDS; i++) {
     (void)ON_RIG(pend)(rig, 4 * KIB, 2);
     sim_complete(&rig->device, 2, -1);
   }
   assert_in_range(ON_RIG(stats)(rig).pending.peak, 1, 64);
-  assert_int_equal(ON_RIG(stats)(rig).segment.current, STOCK);
+  assert_int_equal(ON_RIG(stats)(rig).num_event_record, ROUNDS);
+  assert_int_equal(ON_RIG(stats)(rig).segment.current, segments);
 }
 
 RIG_TEST(each_stream_is_recorded_once_for_a_block_however_often_it_is_marked) {
@@ -166,6 +170,7 @@ RIG_TEST(free_deferred_calls_no_hook_and_no_malloc_and_the_block_waits_all_the_s
   assert_result(API(free)(rig->cache, ptr), HOSTCACHE_ERR_DOUBLE_FREE);
   assert_result(API(record_stream)(rig->cache, ptr, 1), HOSTCACHE_ERR_NOT_FOUND);
   assert_ptr_not_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
+  ON_RIG(fill)(rig, 64 * KIB);
   sim_complete_all(&rig->device);
   assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
 }
@@ -178,6 +183,17 @@ RIG_TEST(free_deferred_of_a_block_without_uses_makes_it_ready_at_once) {
   assert_ok(API(free_deferred)(rig->cache, ptr));
   assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
   assert_int_equal(sim_calls(&rig->device, SIM_EVERY_HOOK), before);
+}
+
+RIG_TEST(a_free_without_uses_records_what_a_callback_left) {
+  RIG_NOW *rig = *state;
+  void *marked = ON_RIG(take)(rig, 64 * KIB), *other = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, marked, 1);
+  sim_handed_back(&rig->device, marked);
+  assert_ok(API(free_deferred)(rig->cache, marked));
+  assert_int_equal(ON_RIG(stats)(rig).num_event_record, 0);
+  ON_RIG(give)(rig, other);
+  assert_int_equal(ON_RIG(stats)(rig).num_event_record, 1);
 }
 
 static inline void ON_RIG(submit_beside_each_record)(void *user, sim_hook hook) {
@@ -252,6 +268,7 @@ RIG_TEST(a_block_waits_for_an_event_that_was_handed_over) {
   void *ptr = ON_RIG(pend_handed_over)(rig, 4);
   assert_ptr_not_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
   assert_int_equal(ON_RIG(stats)(rig).num_event_record, 0);
+  ON_RIG(fill)(rig, 64 * KIB);
   sim_complete_all(&rig->device);
   assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
   assert_int_equal(sim_live_events(&rig->device), 0); /* the cache owned it, and destroyed it */
@@ -573,6 +590,7 @@ RIG_TEST(a_block_freed_by_a_callback_while_memory_is_got_is_found_before_memory_
   rival.deferred = true;
   rival.block = ptr = ON_RIG(take)(rig, 64 * KIB);
   assert_ok(API(record_stream)(rig->cache, ptr, 3)); /* nothing was submitted: complete at once */
+  ON_RIG(fill)(rig, 64 * KIB);
   rig->device.memory_limit = sim_live_bytes(&rig->device);
   rig->device.on_hook = ON_RIG(callback_frees);
   rig->device.on_hook_user = &rival;

@@ -107,14 +107,18 @@ RIG_TEST(a_stream_that_could_not_be_forgotten_is_marked_as_before) {
 
 /* While a use without room of stream 9 is as good as over, as 9 is being forgotten, one of stream 8
    finds no room either: that one counts. */
+static inline void ON_RIG(mark_without_room)(RIG_NOW *rig, void *block, sim_stream stream) {
+  (void)sim_use(&rig->device, stream, block);
+  below_fail(1, true);
+  assert_result(API(record_stream)(rig->cache, block, stream), HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+}
+
 static inline void ON_RIG(rival_marks)(void *user, sim_hook hook) {
   ON_RIG(rival) *rival = user;
   (void)hook;
   if (rival->block == NULL) return;
-  below_fail(1, true);
-  (void)sim_use(&rival->rig->device, 8, rival->block);
-  assert_result(API(record_stream)(rival->rig->cache, rival->block, 8), HOSTCACHE_ERR_NO_METADATA);
-  below_fail_no_more();
+  ON_RIG(mark_without_room)(rival->rig, rival->block, 8);
   rival->block = NULL;
 }
 
@@ -125,10 +129,7 @@ RIG_TEST(a_use_without_room_made_while_another_stream_is_forgotten_counts) {
   sim_stream stream;
   for (stream = 0; stream < 4; stream++) assert_ok(API(record_stream)(rig->cache, ptr, stream));
   (void)ON_RIG(use)(rig, marked, 9);
-  below_fail(1, true);
-  (void)sim_use(&rig->device, 9, ptr);
-  assert_result(API(record_stream)(rig->cache, ptr, 9), HOSTCACHE_ERR_NO_METADATA);
-  below_fail_no_more();
+  ON_RIG(mark_without_room)(rig, ptr, 9);
   rival.rig = rig;
   rival.block = ptr;
   rig->device.on_hook = ON_RIG(rival_marks);
@@ -148,12 +149,98 @@ static inline void *ON_RIG(take_and_overfill)(RIG_NOW *rig) {
   void *ptr = ON_RIG(take)(rig, 64 * KIB);
   sim_stream stream;
   for (stream = 0; stream < 4; stream++) assert_ok(API(record_stream)(rig->cache, ptr, stream));
-  below_fail(1, true);
-  (void)sim_use(&rig->device, 9, ptr);
-  assert_result(API(record_stream)(rig->cache, ptr, 9), HOSTCACHE_ERR_NO_METADATA);
-  below_fail_no_more();
+  ON_RIG(mark_without_room)(rig, ptr, 9);
   return ptr;
 }
+
+/* Uses the block again when its use without room is as good as over: inside the second hook. */
+static inline void ON_RIG(rival_marks_again)(void *user, sim_hook hook) {
+  ON_RIG(rival) *rival = user;
+  (void)hook;
+  if (rival->block == NULL || rival->rig->device.all_calls < 2) return;
+  ON_RIG(mark_without_room)(rival->rig, rival->block, 9);
+  rival->block = NULL;
+}
+
+RIG_TEST(a_use_without_room_counts_also_where_its_stream_is_just_forgotten) {
+  RIG_NOW *rig = *state;
+  ON_RIG(rival) rival = {NULL, NULL, false};
+  void *block = ON_RIG(take_and_overfill)(rig), *marked = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, marked, 9);
+  rival.rig = rig;
+  rival.block = block;
+  rig->device.all_calls = 0;
+  rig->device.on_hook = ON_RIG(rival_marks_again);
+  rig->device.on_hook_user = &rival;
+  assert_ok(API(forget_stream)(rig->cache, 9));
+  rig->device.on_hook = NULL;
+  assert_null(rival.block);
+  ON_RIG(give)(rig, block);
+  assert_true(
+      sim_lane_reached(&rig->device, 9, 3)); /* it was waited for, or is by the forgetting */
+  (void)ON_RIG(poll)(rig);
+  assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), block); /* the referee looks */
+}
+
+/* What was as good as over is so no more, if then the stream is not forgotten after all. */
+RIG_TEST(a_use_without_room_of_a_stream_that_could_not_be_forgotten_counts_as_before) {
+  RIG_NOW *rig = *state;
+  void *block = ON_RIG(take_and_overfill)(rig), *marked = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, marked, 9);
+  sim_fail(&rig->device, 2, true, SIM_EVERY_HOOK); /* the second is for the other block */
+  rig->may_lose_events = true;
+  assert_result(API(forget_stream)(rig->cache, 9), HOSTCACHE_ERR_EVENT);
+  sim_fail_no_more(&rig->device);
+  ON_RIG(give)(rig, marked);
+  (void)sim_use(&rig->device, 9, block);        /* later work */
+  assert_ok(API(forget_stream)(rig->cache, 9)); /* which waits for it */
+  ON_RIG(give)(rig, block);
+  (void)ON_RIG(poll)(rig);
+  (void)ON_RIG(take)(rig, 64 * KIB); /* the referee looks at both */
+  (void)ON_RIG(take)(rig, 64 * KIB);
+}
+
+RIG_TEST(a_use_without_room_counts_also_where_one_of_another_stream_was_forgotten) {
+  RIG_NOW *rig = *state;
+  void *block = ON_RIG(take_and_overfill)(rig);
+  assert_ok(API(forget_stream)(rig->cache, 9));
+  ON_RIG(mark_without_room)(rig, block, 10);
+  assert_ok(API(forget_stream)(rig->cache, 10)); /* which waits */
+  ON_RIG(give)(rig, block);
+  (void)ON_RIG(poll)(rig);
+  assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), block); /* the referee looks */
+}
+
+#ifdef CACHE_TIMELINE
+static inline void ON_RIG(use_when_asked)(void *user, sim_hook hook) {
+  ON_RIG(rival) *rival = user;
+  if ((hook != SIM_TIMELINE_QUERY && hook != SIM_TIMELINE_WAIT) || rival->block == NULL) return;
+  (void)sim_use(&rival->rig->device, 9, rival->block);
+  rival->block = NULL;
+}
+
+/* Forgetting waits for work that has not been submitted yet, and here is not before it asks. */
+RIG_TEST(a_value_without_room_is_waited_for_when_its_stream_is_forgotten) {
+  RIG_NOW *rig = *state;
+  ON_RIG(rival) rival = {rig, ON_RIG(take)(rig, 64 * KIB), false};
+  sim_stream stream;
+  void *block = rival.block;
+  uint64_t later;
+  for (stream = 0; stream < 4; stream++) assert_ok(API(record_stream)(rig->cache, block, stream));
+  later = sim_submit(&rig->device, 9) + 1;
+  sim_complete(&rig->device, 9, -1);
+  below_fail(1, true);
+  assert_result(API(record_value)(rig->cache, block, 9, later), HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  rig->device.on_hook = ON_RIG(use_when_asked);
+  rig->device.on_hook_user = &rival;
+  assert_ok(API(forget_stream)(rig->cache, 9));
+  rig->device.on_hook = NULL;
+  assert_null(rival.block);
+  assert_true(sim_lane_reached(&rig->device, 9, later));
+  ON_RIG(give)(rig, block);
+}
+#endif
 
 /* Frees the block when its use without room is as good as over: inside the second hook. No event
    can be recorded, so every stream is waited for, and the block is ready at once. */
@@ -291,6 +378,7 @@ RIG_TEST(everything_that_waits_is_asked_before_memory_is_out) {
     assert_ok(
         API(record_event)(rig->cache, blocks[i], CACHE_OWN_EVENT(&rig->device, i < 40 ? 1 : 2)));
   }
+  ON_RIG(fill)(rig, 64 * KIB);
   rig->device.memory_limit = sim_live_bytes(&rig->device);
   for (i = 0; i < COUNT_OF(blocks); i++) {
     sim_handed_back(&rig->device, blocks[i]);

@@ -40,12 +40,15 @@ RIG_TEST(each_of_a_hundred_streams_holds_back_its_own_blocks_alone) {
   enum { STREAMS = 100 };
   RIG_NOW *rig = *state;
   int64_t i;
+  int round;
   ON_RIG(share)(rig);
-  for (i = 0; i < STREAMS; i++) (void)ON_RIG(pend)(rig, 4 * KIB, (sim_stream)i);
-  for (i = STREAMS; i > 0; i--) {
-    assert_int_equal(ON_RIG(stats)(rig).pending.current, i);
-    sim_complete(&rig->device, (sim_stream)(i - 1), -1);
-    assert_int_equal(ON_RIG(poll)(rig), 1);
+  for (round = 0; round < 2; round++) { /* then the thread knows the streams, also those without */
+    for (i = 0; i < STREAMS; i++) (void)ON_RIG(pend)(rig, 4 * KIB, (sim_stream)i);
+    for (i = STREAMS; i > 0; i--) {
+      assert_int_equal(ON_RIG(stats)(rig).pending.current, i);
+      sim_complete(&rig->device, (sim_stream)(i - 1), -1);
+      assert_int_equal(ON_RIG(poll)(rig), 1);
+    }
   }
 }
 
@@ -135,6 +138,7 @@ typedef struct ON_RIG(remarker) {
   RIG_NOW *rig;
   void *blocks[2];
   int records;
+  bool uses[2]; /* which of them */
 } ON_RIG(remarker);
 
 /* Stands for another thread, which goes on using the stream when one of the blocks is seen to. */
@@ -146,9 +150,57 @@ static inline void ON_RIG(use_both_again)(void *user, sim_hook hook) {
   (void)ON_RIG(use)(m->rig, m->blocks[1], 1);
 }
 
+/* The same, when it is asked whether what was recorded for the second block has completed. */
+static inline void ON_RIG(use_both_when_asked)(void *user, sim_hook hook) {
+  ON_RIG(remarker) *m = user;
+  if (hook != SIM_EVENT_QUERY && hook != SIM_TIMELINE_QUERY) return;
+  if (++m->records != 1) return;
+  if (m->uses[0]) (void)ON_RIG(use)(m->rig, m->blocks[0], 1);
+  if (m->uses[1]) (void)ON_RIG(use)(m->rig, m->blocks[1], 1);
+}
+
+/* The first block, which has been looked at by then, was not marked before. Another stream comes
+   after that, and hangs, or is done while the first goes on. */
+static inline void ON_RIG(forget_while_marked)(RIG_NOW *rig, bool first, bool second,
+                                               bool other_hangs) {
+  ON_RIG(remarker) m = {rig, {NULL, NULL}, 0, {first, second}};
+  hostcache_config config = ON_RIG(config)(rig);
+  int i;
+  config.segment_bytes = 0;
+  config.streams_die_idle = 1;
+  ON_RIG(settle)(rig);
+  ON_RIG(configure)(rig, config);
+  for (i = 0; i < 2; i++) m.blocks[i] = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, m.blocks[1], 1);
+  sim_complete(&rig->device, 1, -1);
+  rig->device.on_hook = ON_RIG(use_both_when_asked);
+  rig->device.on_hook_user = &m;
+  assert_ok(API(forget_stream)(rig->cache, 1));
+  rig->device.on_hook = NULL;
+  rig->device.on_hook_user = NULL;
+  assert_true(m.records >= 1);
+  (void)ON_RIG(pend)(rig, 64 * KIB, 2);
+  for (i = 0; i < 2; i++) ON_RIG(give)(rig, m.blocks[i]);
+  if (!other_hangs) {
+    sim_complete(&rig->device, 2, -1);
+    assert_int_equal(ON_RIG(poll)(rig), 1);
+  }
+  assert_true(ON_RIG(waits)(rig));
+  sim_complete(&rig->device, 1, -1);
+  assert_int_equal(ON_RIG(poll)(rig), first + second);
+  sim_complete(&rig->device, 2, -1);
+  assert_false(ON_RIG(waits)(rig));
+}
+
+RIG_TEST(what_is_marked_when_its_stream_is_asked_still_waits_in_its_own_queue) {
+  unsigned way;
+  for (way = 2; way < 8; way++) /* at least one of them */
+    ON_RIG(forget_while_marked)(*state, (way & 2) != 0, (way & 4) != 0, (way & 1) != 0);
+}
+
 RIG_TEST(what_is_marked_while_its_stream_is_forgotten_still_waits) {
   RIG_NOW *rig = *state;
-  ON_RIG(remarker) m = {rig, {NULL, NULL}, 0};
+  ON_RIG(remarker) m = {rig, {NULL, NULL}, 0, {true, true}};
   int i;
   ON_RIG(share)(rig);
   for (i = 0; i < 2; i++) {
@@ -282,7 +334,126 @@ RIG_TEST(the_marks_of_a_thread_that_has_ended_and_of_its_successor_both_count) {
   assert_false(ON_RIG(waits)(rig));
 }
 
+/* ---- what once was in a shared bin ---- */
+
+enum { ON_RIG(passed) = 32 }; /* blocks: two batches of a shared bin */
+
+typedef struct ON_RIG(passer) {
+  RIG_NOW *rig;
+  void *blocks[ON_RIG(passed)];
+} ON_RIG(passer);
+
+static inline void *ON_RIG(free_in_a_thread)(void *argument) {
+  ON_RIG(passer) *p = argument;
+  size_t i;
+  for (i = 0; i < ON_RIG(passed); i++)
+    expect_or_abort(API(free)(p->rig->cache, p->blocks[i]) == HOSTCACHE_OK);
+  return NULL;
+}
+
+/* Gets blocks that came by a shared bin, where one of each batch has what the bin needed to know in
+   place of its uses. This thread knows stream 1, so that all goes by the hot path. */
+static inline void ON_RIG(take_by_a_shared_bin)(RIG_NOW *rig, void **blocks) {
+  ON_RIG(passer) p = {rig, {NULL}};
+  pthread_t thread;
+  size_t i;
+  ON_RIG(share)(rig);
+  (void)ON_RIG(pend)(rig, 4 * KIB, 1);
+  sim_complete(&rig->device, 1, -1);
+  assert_false(ON_RIG(waits)(rig));
+  (void)ON_RIG(take)(rig, 4 * KIB);
+  for (i = 0; i < ON_RIG(passed); i++) p.blocks[i] = ON_RIG(take)(rig, 4 * KIB);
+  for (i = 0; i < ON_RIG(passed); i++) sim_handed_back(&rig->device, p.blocks[i]);
+  assert_int_equal(pthread_create(&thread, NULL, ON_RIG(free_in_a_thread), &p), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0); /* it only frees, and passes each batch on */
+  assert_int_equal(rig->cache->binned_bytes, ON_RIG(passed) * 4 * KIB);
+  for (i = 0; i < ON_RIG(passed); i++) blocks[i] = ON_RIG(take)(rig, 4 * KIB);
+  assert_int_equal(rig->cache->binned_bytes, 0);
+}
+
+RIG_TEST(a_block_that_came_by_a_shared_bin_waits_for_the_work_on_it_and_for_nothing_else) {
+  RIG_NOW *rig = *state;
+  void *blocks[ON_RIG(passed)];
+  size_t i;
+  ON_RIG(take_by_a_shared_bin)(rig, blocks);
+  for (i = 0; i < ON_RIG(passed); i++) {
+    (void)ON_RIG(use)(rig, blocks[i], 1);
+    ON_RIG(give)(rig, blocks[i]);
+    assert_true(ON_RIG(waits)(rig));
+    sim_complete(&rig->device, 1, -1);
+    assert_false(ON_RIG(waits)(rig));
+  }
+}
+
+/* What cannot be recorded is over when its stream was waited for, and is asked for no more: there
+   is no event of it. Without the hook that waits it is quarantined. */
+RIG_TEST(what_cannot_be_recorded_of_a_block_that_came_by_a_shared_bin_is_never_asked_for) {
+  RIG_NOW *rig = *state;
+  void *blocks[ON_RIG(passed)];
+  uint64_t queries;
+  int64_t quarantined = 0;
+  size_t i;
+  ON_RIG(take_by_a_shared_bin)(rig, blocks);
+  queries = sim_calls(&rig->device, SIM_EVERY_QUERY);
+  sim_fail(&rig->device, 1, true, SIM_EVERY_RECORD);
+  for (i = 0; i < ON_RIG(passed); i++) {
+    (void)ON_RIG(use)(rig, blocks[i], 1);
+    sim_handed_back(&rig->device, blocks[i]);
+    assert_result(API(free)(rig->cache, blocks[i]), HOSTCACHE_ERR_EVENT);
+#ifndef CACHE_WAITS
+    quarantined++;
+#endif
+    assert_int_equal(ON_RIG(stats)(rig).quarantined.current, quarantined);
+    assert_false(ON_RIG(waits)(rig));
+  }
+  sim_fail_no_more(&rig->device);
+  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_QUERY), queries);
+}
+
 #ifdef CACHE_TIMELINE
+
+static inline void ON_RIG(give_a_higher_value)(void *user, sim_hook hook) {
+  ON_RIG(remarker) *m = user;
+  if (hook != SIM_TIMELINE_QUERY || ++m->records != 1) return;
+  assert_ok(
+      API(record_value)(m->rig->cache, m->blocks[0], 1, sim_use(&m->rig->device, 1, m->blocks[0])));
+}
+
+RIG_TEST(a_higher_value_given_while_its_stream_is_forgotten_still_counts) {
+  RIG_NOW *rig = *state;
+  ON_RIG(remarker) m = {rig, {NULL, NULL}, 0, {true, false}};
+  ON_RIG(share)(rig);
+  m.blocks[0] = ON_RIG(take)(rig, 64 * KIB);
+  assert_ok(API(record_value)(rig->cache, m.blocks[0], 1, sim_use(&rig->device, 1, m.blocks[0])));
+  sim_complete(&rig->device, 1, -1);
+  rig->device.on_hook = ON_RIG(give_a_higher_value);
+  rig->device.on_hook_user = &m;
+  assert_ok(API(forget_stream)(rig->cache, 1));
+  rig->device.on_hook = NULL;
+  rig->device.on_hook_user = NULL;
+  assert_true(m.records >= 1);
+  ON_RIG(give)(rig, m.blocks[0]);
+  assert_true(ON_RIG(waits)(rig));
+  sim_complete(&rig->device, 1, -1);
+  assert_false(ON_RIG(waits)(rig));
+}
+
+/* The mark that a value has replaced does not outlive the stream. */
+RIG_TEST(a_mark_and_a_value_in_its_place_are_forgotten_together) {
+  RIG_NOW *rig = *state;
+  void *block;
+  ON_RIG(share)(rig);
+  block = ON_RIG(take)(rig, 64 * KIB);
+  assert_ok(API(record_stream)(rig->cache, block, 1));
+  assert_ok(API(record_value)(rig->cache, block, 1, sim_use(&rig->device, 1, block)));
+  rig->device.progress_per_queries = 1;
+  assert_ok(API(forget_stream)(rig->cache, 1));
+  rig->device.progress_per_queries = 0;
+  sim_stream_destroy(&rig->device, 1);
+  ON_RIG(check)(rig);
+  ON_RIG(give)(rig, block);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+}
 
 /* A value replaces a mark, and a mark that comes after it covers what is submitted until the
    free. */

@@ -395,29 +395,39 @@ static void what_is_in_a_heap_is_ready_and_of_its_kind(void **state) {
   scene *s = *state;
   const char *sentence = "what is in a heap is ready, and of its kind";
   BREAK(s->large[0]->segment->kind, HOSTCACHE_KIND_SMALL, sentence);
-  hostcache_heap_add(&s->cache->heaps[HOSTCACHE_KIND_LARGE], &s->active[1]->by_size, 512, 0,
-                     s->active[1]);
+  insides_i_heap_add(s->cache, &s->cache->heaps[HOSTCACHE_KIND_LARGE], s->active[1]);
+  s->active[1]->is_ready = 0;
   assert_broken(s, sentence);
-  hostcache_heap_remove(&s->cache->heaps[HOSTCACHE_KIND_LARGE], &s->active[1]->by_size);
+  insides_i_heap_remove(s->cache, &s->cache->heaps[HOSTCACHE_KIND_LARGE], s->active[1]);
 }
 
-static void a_ready_range_stands_under_its_size_and_address(void **state) {
+static void a_ready_range_stands_in_the_list_of_its_size(void **state) {
   scene *s = *state;
-  BREAK(s->large[1]->by_size.subkey, 512, "a ready range stands under its size and address");
-  BREAK(s->large[1]->by_size.key, 3 * MIB + 1, "a ready range stands under its size and address");
+  const char *sentence = "a ready range stands in the list of its size";
+  BREAK(s->large[1]->ready_class, 1, sentence);
+  BREAK(s->large[1]->ready_from, NULL, sentence);
+}
+
+static void a_heap_knows_which_of_its_lists_hold_something(void **state) {
+  scene *s = *state;
+  const char *sentence = "a heap knows which of its lists hold something";
+  struct insides_i_heap *heap = &s->cache->heaps[HOSTCACHE_KIND_LARGE];
+  size_t *filled = &heap->filled[s->large[1]->ready_class / HOSTCACHE_WORD_BITS];
+  BREAK(heap->words, 0, sentence);
+  BREAK(*filled, 0, sentence);
+  BREAK(heap->filled[0], 1, sentence);
 }
 
 static void a_cached_block_is_in_a_heap(void **state) {
   scene *s = *state;
   const char *sentence = "a cached block is in a heap";
-  hostcache_node *node = &s->cached[0]->by_size;
   BREAK(s->cached[0]->life, life_in(s->cached[0], HOSTCACHE_ACTIVE), sentence);
   BREAK(s->active[1]->life, life_in(s->active[1], HOSTCACHE_CACHED), sentence);
   BREAK(s->cached[0]->is_ready, 0, sentence);
-  hostcache_heap_remove(&s->cache->heaps[HOSTCACHE_KIND_LARGE], node);
+  insides_i_heap_remove(s->cache, &s->cache->heaps[HOSTCACHE_KIND_LARGE], s->cached[0]);
+  s->cached[0]->is_ready = 1;
   assert_broken(s, sentence);
-  hostcache_heap_add(&s->cache->heaps[HOSTCACHE_KIND_LARGE], node, node->key, node->subkey,
-                     node->owner);
+  insides_i_heap_add(s->cache, &s->cache->heaps[HOSTCACHE_KIND_LARGE], s->cached[0]);
 }
 
 static void a_range_in_a_heap_has_no_bin(void **state) {
@@ -630,9 +640,9 @@ static void the_figures_equal_the_sum_over_the_blocks(void **state) {
                         &shared->leaked.current,
                         &shared->leaked_bytes.current,
                         &shared->oversize_segments.current,
-                        &shared->cached_bytes.current,
-                        &shared->inactive_split.current,
-                        &shared->inactive_split_bytes.current,
+                        &s->cache->ready.in,
+                        &s->cache->ready.in_bytes,
+                        &s->cache->idle.in_bytes,
                         &t->handed.in,
                         &t->handed.in_bytes,
                         &t->used.in,
@@ -773,7 +783,8 @@ int main(void) {
       ON_SCENE(a_use_is_of_a_known_kind),
       ON_SCENE(an_active_block_is_marked_by_a_stream_once),
       ON_SCENE(what_is_in_a_heap_is_ready_and_of_its_kind),
-      ON_SCENE(a_ready_range_stands_under_its_size_and_address),
+      ON_SCENE(a_ready_range_stands_in_the_list_of_its_size),
+      ON_SCENE(a_heap_knows_which_of_its_lists_hold_something),
       ON_SCENE(a_cached_block_is_in_a_heap),
       ON_SCENE(a_range_in_a_heap_has_no_bin),
       ON_SCENE(the_idle_segments_are_those_that_are_one_ready_range),

@@ -23,6 +23,7 @@ int main(void) {
       ON_EACH_MODE(an_allocation_does_not_walk_a_long_queue),
       ON_EACH_MODE(free_deferred_calls_no_hook_and_no_malloc_and_the_block_waits_all_the_same),
       ON_EACH_MODE(free_deferred_of_a_block_without_uses_makes_it_ready_at_once),
+      ON_EACH_MODE(a_free_without_uses_records_what_a_callback_left),
       ON_EACH_MODE(what_callbacks_freed_is_recorded_in_the_order_of_the_frees),
       ON_EACH_MODE(free_deferred_may_be_called_from_a_hook),
       ON_EACH_MODE_WITH_EVENTS(a_block_waits_for_an_event_that_was_handed_over),
@@ -56,7 +57,7 @@ int main(void) {
       ON_EACH_MODE_WITH_EVENTS(a_forgetting_that_fails_leaves_no_mark_to_another_that_succeeds),
       ON_EACH_MODE(an_event_that_completes_while_its_stream_is_forgotten_serves_no_other_stream),
       ON_EACH_MODE_THAT_POLLS(
-          a_block_whose_free_is_under_way_when_its_stream_is_forgotten_waits_for_that_stream),
+          a_free_that_begins_while_its_stream_is_forgotten_keeps_it_until_it_is_recorded),
       ON_EACH_MODE(a_poll_asks_no_further_than_what_was_queued_when_it_began),
       ON_EACH_MODE(a_poll_that_is_under_way_holds_nobody_up),
       ON_EACH_MODE(synchronize_counts_what_another_thread_is_just_recording),
@@ -70,6 +71,12 @@ int main(void) {
       ON_EACH_MODE(a_block_freed_deferred_while_its_stream_is_forgotten_is_waited_for),
       ON_EACH_MODE(a_use_without_room_made_while_another_stream_is_forgotten_counts),
       ON_EACH_MODE_THAT_WAITS(a_use_without_room_counts_also_where_the_one_before_was_over),
+      ON_EACH_MODE_THAT_WAITS(a_use_without_room_counts_also_where_its_stream_is_just_forgotten),
+      ON_EACH_MODE_THAT_WAITS(
+          a_use_without_room_of_a_stream_that_could_not_be_forgotten_counts_as_before),
+      ON_EACH_MODE_THAT_WAITS(
+          a_use_without_room_counts_also_where_one_of_another_stream_was_forgotten),
+      ON(sim_waiting_timeline, a_value_without_room_is_waited_for_when_its_stream_is_forgotten),
       ON_EACH_MODE(a_stream_on_which_nothing_ever_ran_leaves_no_mark),
       ON_NONE_IN_EACH_MODE(a_stream_that_could_not_be_forgotten_is_marked_as_before),
       ON_EACH_MODE_WITH_EVENTS(an_event_recorded_in_vain_is_ended_when_it_has_completed),

@@ -3,8 +3,8 @@
 
    Promises: any number of streams may use a block, each is waited for, and holds back its own
    blocks alone; marks that several threads make at once all count, whichever thread got the block,
-   and whichever frees it; a stream that is forgotten leaves nothing to the one that comes in its
-   place (section 7 of the contract). */
+   and whichever frees it; what became of a block before it was got does not matter; a stream that
+   is forgotten leaves nothing to the one that comes in its place (section 7 of the contract). */
 
 #include "sim/below.h"
 
@@ -15,6 +15,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EACH_MODE(a_block_waits_for_each_of_a_hundred_streams),
       ON_EACH_MODE(what_is_marked_while_its_stream_is_forgotten_still_waits),
+      ON_EACH_MODE(what_is_marked_when_its_stream_is_asked_still_waits_in_its_own_queue),
+      ON_EACH_MODE_WITH_TIMELINE(a_mark_and_a_value_in_its_place_are_forgotten_together),
+      ON_EACH_MODE_WITH_TIMELINE(a_higher_value_given_while_its_stream_is_forgotten_still_counts),
       ON_EACH_MODE(each_of_a_hundred_streams_holds_back_its_own_blocks_alone),
       ON_EACH_MODE(a_stream_that_takes_the_place_of_a_forgotten_one_inherits_no_marks),
       ON_EACH_MODE(a_block_is_not_ready_before_the_last_of_its_uses_is_recorded),
@@ -22,6 +25,8 @@ int main(void) {
       ON_EACH_MODE(marks_that_threads_make_at_once_all_count),
       ON_EACH_MODE(a_block_freed_by_another_thread_than_marked_it_waits_for_both_threads_streams),
       ON_EACH_MODE(the_marks_of_a_thread_that_has_ended_and_of_its_successor_both_count),
+      ON_EACH_MODE(a_block_that_came_by_a_shared_bin_waits_for_the_work_on_it_and_for_nothing_else),
+      ON_EACH_MODE(what_cannot_be_recorded_of_a_block_that_came_by_a_shared_bin_is_never_asked_for),
       ON_EACH_MODE_WITH_TIMELINE(a_mark_a_value_and_a_mark_again_wait_for_all_work_up_to_the_free),
   };
   return cmocka_run_group_tests_name("marks", tests, NULL, NULL);

@@ -112,6 +112,12 @@ static void *hold_every_lock(void *argument) {
   return NULL;
 }
 
+/* The first four streams, which this thread knows from now on. */
+static void mark_by_four_streams(pinned_rig *rig, void *ptr) {
+  sim_stream stream;
+  for (stream = 1; stream <= 4; stream++) assert_ok(pinned_record_stream(rig->cache, ptr, stream));
+}
+
 static void a_hit_a_mark_and_a_free_take_no_lock_and_call_no_hook_and_no_malloc(void **state) {
   pinned_rig *rig = *state;
   holder h = {rig->cache, NULL, MEETING_INIT, false};
@@ -122,7 +128,7 @@ static void a_hit_a_mark_and_a_free_take_no_lock_and_call_no_hook_and_no_malloc(
   int i;
   get_and_put(rig->cache, 64 * KIB, 4);
   marked = get(rig->cache, 64 * KIB);
-  assert_ok(pinned_record_stream(rig->cache, marked, 1)); /* from now on the thread knows it */
+  mark_by_four_streams(rig, marked);
   put(rig->cache, marked);
   marked = get(rig->cache, 4 * KIB);
   h.other = pinned_i_here(rig->cache);
@@ -136,7 +142,7 @@ static void a_hit_a_mark_and_a_free_take_no_lock_and_call_no_hook_and_no_malloc(
     assert_ok(pinned_free(rig->cache, ptr));
     assert_ok(pinned_block_alloc(rig->cache, 64 * KIB, &block));
     assert_ok(pinned_block_free(rig->cache, block));
-    assert_ok(pinned_record_stream(rig->cache, marked, 1));
+    mark_by_four_streams(rig, marked);
   }
   reach(&h.meeting, 2);
   join(thread);
@@ -463,6 +469,46 @@ static only_frees free_elsewhere(pinned_rig *rig, size_t first) {
   return f;
 }
 
+/* What follows looks at this thread, while others get the blocks that it frees, or want what it has
+   in stock. */
+typedef struct getter {
+  pinned *cache;
+  void **blocks;
+  size_t count, size;
+} getter;
+
+static void *get_for_another(void *argument) {
+  getter *g = (getter *)argument;
+  size_t i;
+  for (i = 0; i < g->count; i++) g->blocks[i] = get(g->cache, g->size);
+  return NULL;
+}
+
+static void get_elsewhere(pinned_rig *rig, void **blocks, size_t count, size_t size) {
+  getter g = {rig->cache, blocks, count, size};
+  (void)pinned_i_here(
+      rig->cache); /* this thread's record is not to be the one that the other had */
+  join(start(get_for_another, &g));
+}
+
+static void *want_all(void *argument) {
+  expect_or_abort(pinned_empty_cache((pinned *)argument) == HOSTCACHE_OK);
+  return NULL;
+}
+
+static void want_elsewhere(pinned_rig *rig) { join(start(want_all, rig->cache)); }
+
+/* Frees so many blocks. Gives the most that were in stock after one of these. */
+static size_t put_all(pinned_rig *rig, void **blocks, size_t count, size_t size) {
+  const struct pinned_i_thread *own = pinned_i_here(rig->cache);
+  size_t i, most = 0;
+  for (i = 0; i < count; i++) {
+    put(rig->cache, blocks[i]);
+    if (own->stock_bytes > most) most = own->stock_bytes;
+  }
+  return most / size;
+}
+
 static void a_thread_that_only_frees_passes_each_batch_on(void **state) {
   pinned_rig *rig = *state;
   const only_frees f = free_elsewhere(rig, SIZE_MAX);
@@ -471,6 +517,7 @@ static void a_thread_that_only_frees_passes_each_batch_on(void **state) {
   assert_int_equal(f.binned, 2 * MIB);     /* half of what is reserved; the rest is in a heap */
   get_and_put(rig->cache, 64 * KIB, 64);
   assert_int_equal(sim_calls(&rig->device, SIM_EVERY_HOOK), calls);
+  assert_int_equal(pinned_rig_stats(rig).allocation.peak, 64);
 }
 
 static void a_thread_that_only_frees_passes_on_fewer_at_a_time_when_others_want_them(void **state) {
@@ -479,7 +526,193 @@ static void a_thread_that_only_frees_passes_on_fewer_at_a_time_when_others_want_
   assert_int_equal(f.binned, 48 * 64 * KIB); /* of the other 54: in batches of 8 */
 }
 
+/* A class that the thread gets too may grow by four batches; from when it is only freed. */
+static void a_thread_that_got_some_before_keeps_four_batches_more(void **state) {
+  pinned_rig *rig = *state;
+  void *blocks[200];
+  get_elsewhere(rig, blocks, COUNT_OF(blocks), 4 * KIB);
+  get_and_put(rig->cache, 4 * KIB, 1);
+  get_and_put(rig->cache, 4 * KIB, 1); /* a hit, which no look has noticed so far */
+  /* With the second block it is seen that the thread got one. 48 more, and the batch that goes. */
+  assert_int_equal(put_all(rig, blocks, COUNT_OF(blocks), 4 * KIB), 2 + 48 + 15);
+  pinned_rig_check(rig);
+}
+
+/* ... and by so many more than it had then; of which half go at a time where others want them. */
+static void what_a_thread_got_before_does_not_count_as_what_it_has(void **state) {
+  pinned_rig *rig = *state;
+  void *blocks[200];
+  get_elsewhere(rig, blocks, COUNT_OF(blocks), 4 * KIB);
+  get_and_put(rig->cache, 4 * KIB, 40);
+  get_and_put(rig->cache, 4 * KIB, 40);
+  assert_int_equal(put_all(rig, blocks, 1, 4 * KIB), 41);
+  want_elsewhere(rig);
+  assert_int_equal(put_all(rig, blocks + 1, 199, 4 * KIB), (41 + 48 + 16) / 2 - 1);
+  pinned_rig_check(rig);
+}
+
+static void a_class_that_the_thread_gets_too_is_not_stinted(void **state) {
+  pinned_rig *rig = *state;
+  void *blocks[200], *held;
+  get_elsewhere(rig, blocks, COUNT_OF(blocks), 4 * KIB);
+  get_and_put(rig->cache, 4 * KIB, 32);
+  held = get(rig->cache, 4 * KIB);
+  want_elsewhere(rig);
+  put(rig->cache, held);
+  /* It had 32 before, so the 33rd is the first that is looked at. */
+  assert_int_equal(put_all(rig, blocks, COUNT_OF(blocks), 4 * KIB), 33 + 48 + 15);
+  pinned_rig_check(rig);
+}
+
+static void what_others_want_stints_no_class_that_is_not_there(void **state) {
+  pinned_rig *rig = *state;
+  void *blocks[40];
+  int i;
+  get_elsewhere(rig, blocks, COUNT_OF(blocks), 64 * KIB);
+  for (i = 0; i < 4; i++) want_elsewhere(rig);
+  assert_int_equal(put_all(rig, blocks, 10, 64 * KIB), 10);
+  assert_ok(pinned_empty_cache(rig->cache)); /* what it wants itself is no reason either */
+  assert_int_equal(put_all(rig, blocks + 10, 30, 64 * KIB), 15);
+  pinned_rig_check(rig);
+}
+
+/* Again and again: down to each block at once. */
+static void squeeze(pinned_rig *rig, void **blocks, size_t count) {
+  size_t i;
+  for (i = 0; i < count; i++) {
+    put(rig->cache, blocks[i]);
+    want_elsewhere(rig);
+  }
+}
+
+static void a_thread_that_only_frees_comes_to_pass_on_each_block_at_once(void **state) {
+  pinned_rig *rig = *state;
+  void *blocks[20];
+  get_elsewhere(rig, blocks, COUNT_OF(blocks), 64 * KIB);
+  squeeze(rig, blocks, 10);
+  assert_int_equal(put_all(rig, blocks + 10, 3, 64 * KIB), 0);
+  assert_int_equal(rig->cache->binned_bytes, 3 * 64 * KIB);
+  /* What is kept idle is bounded from now on, and the shared bins are not for that. */
+  assert_ok(pinned_set_max_cached_bytes(rig->cache, 8 * MIB));
+  assert_int_equal(rig->cache->binned_bytes, 0);
+  assert_int_equal(put_all(rig, blocks + 13, 7, 64 * KIB), 0);
+  assert_int_equal(rig->cache->binned_bytes, 0);
+  pinned_rig_check(rig);
+}
+
+/* ... although the stock once was so large, by what the thread gets too, that none is looked at. */
+static void what_is_passed_on_at_once_still_is_after_the_stock_was_larger(void **state) {
+  pinned_rig *rig = *state;
+  void *blocks[20], *held[32];
+  size_t i;
+  get_elsewhere(rig, blocks, COUNT_OF(blocks), 64 * KIB);
+  squeeze(rig, blocks, 10);
+  get_and_put(rig->cache, 8 * KIB, COUNT_OF(held));
+  for (i = 0; i < COUNT_OF(held); i++) held[i] = get(rig->cache, 8 * KIB);
+  assert_int_equal(put_all(rig, blocks + 10, 3, 64 * KIB), 3);
+  want_elsewhere(rig);
+  assert_int_equal(put_all(rig, blocks + 13, 7, 64 * KIB), 0);
+  (void)put_all(rig, held, COUNT_OF(held), 8 * KIB);
+  pinned_rig_check(rig);
+}
+
 /* ---- bounds ---------------------------------------------------------------------------------- */
+
+/* The part of what is reserved, from 4 to 32 MiB; looked at when the stock would pass it. */
+static void a_stock_may_be_the_larger_the_more_is_reserved(void **state) {
+  pinned_rig *rig = *state;
+  const struct pinned_i_thread *own = pinned_i_here(rig->cache);
+  void *blocks[48], *large, *huge;
+  size_t i;
+  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = get(rig->cache, 128 * KIB);
+  assert_int_equal(pinned_i_stock_limit(rig->cache), 4 * MIB);
+  large = get(rig->cache, 256 * MIB - 6 * MIB);
+  assert_int_equal(reserved(rig), 256 * MIB);
+  assert_int_equal(own->limit, 4 * MIB); /* as it was before that */
+  for (i = 0; i < 32; i++) put(rig->cache, blocks[i]);
+  assert_int_equal(own->stock_bytes, 4 * MIB);
+  put(rig->cache, blocks[32]);
+  assert_int_equal(own->stock_bytes, 33 * 128 * KIB);
+  assert_int_equal(own->limit, 16 * MIB);
+  assert_int_equal(own->mark, own->stock_bytes);
+  huge = get(rig->cache, GIB);
+  assert_int_equal(pinned_i_stock_limit(rig->cache), 32 * MIB);
+  put(rig->cache, huge);
+  put(rig->cache, large);
+  for (i = 33; i < COUNT_OF(blocks); i++) put(rig->cache, blocks[i]);
+}
+
+static void a_cap_that_is_just_reached_leaves_the_stocks(void **state) {
+  pinned_rig *rig = *state;
+  get_and_put(rig->cache, 64 * KIB, 4);
+  assert_ok(pinned_set_max_reserved_bytes(rig->cache, (size_t)reserved(rig)));
+  get_and_put(rig->cache, 64 * KIB, 4);
+  assert_int_equal(stocked_bytes(rig), 4 * 64 * KIB);
+  assert_ok(pinned_set_max_reserved_bytes(rig->cache, 0));
+}
+
+/* Also where blocks come into it as they complete. */
+static void what_completes_keeps_the_bound_of_the_stock(void **state) {
+  enum { STOCK = 128 * 1024 };
+  pinned_rig *rig = *state;
+  const struct pinned_i_thread *own;
+  int i;
+  stock(rig, STOCK);
+  own = pinned_i_here(rig->cache);
+  for (i = 0; i < 11; i++) (void)pinned_rig_pend(rig, 64 * KIB, 1);
+  sim_complete_all(&rig->device);
+  assert_int_equal(pinned_rig_poll(rig), 11);
+  assert_in_range(own->stock_bytes, 1, STOCK);
+  pinned_rig_check(rig);
+}
+
+static void *pend_some(void *argument) {
+  pinned_rig *rig = (pinned_rig *)argument;
+  int i;
+  for (i = 0; i < 5; i++) {
+    void *ptr = get(rig->cache, 64 * KIB);
+    expect_or_abort(pinned_record_stream(rig->cache, ptr, 1) == HOSTCACHE_OK);
+    put(rig->cache, ptr);
+  }
+  return NULL;
+}
+
+static void what_completes_after_its_thread_has_ended_is_in_no_stock(void **state) {
+  pinned_rig *rig = *state;
+  (void)sim_submit(&rig->device, 1);
+  join(start(pend_some, rig));
+  sim_complete_all(&rig->device);
+  assert_int_equal(pinned_rig_poll(rig), 5);
+  assert_int_equal(stocked_bytes(rig), 0);
+  assert_int_equal(pinned_rig_stats(rig).inactive_split.current, 0);
+}
+
+/* Where a stock is too large, what is less than a batch becomes one with its neighbours. */
+static void fewer_than_a_batch_are_not_kept_for_others(void **state) {
+  pinned_rig *rig = *state;
+  stock(rig, 64 * KIB);
+  get_and_put(rig->cache, 4 * KIB, 10);
+  get_and_put(rig->cache, 16 * KIB, 4);
+  assert_in_range(stocked_bytes(rig), 1, 64 * KIB);
+  assert_int_equal(rig->cache->binned_bytes, 0);
+  pinned_rig_check(rig);
+}
+
+/* ... as it is where the system refuses the barrier that reaches a thread's limit. */
+static void what_is_large_keeps_a_bound_that_its_thread_has_not_heard_of(void **state) {
+  pinned_rig *rig = *state;
+  struct pinned_i_thread *own = pinned_i_here(rig->cache);
+  void *large = get(rig->cache, 3 * MIB), *by_callback = get(rig->cache, 3 * MIB);
+  void *small = get(rig->cache, 64 * KIB);
+  assert_ok(pinned_set_max_cached_bytes(rig->cache, HOSTCACHE_NONE));
+  own->limit = own->mark = MIB;
+  put(rig->cache, large);
+  assert_int_equal(reserved(rig), 5 * MIB);
+  assert_ok(pinned_free_deferred(rig->cache, by_callback));
+  assert_int_equal(reserved(rig), 5 * MIB); /* a callback calls no hook, but the next free does */
+  put(rig->cache, small);
+  assert_in_range(reserved(rig), 0, 2 * MIB);
+}
 
 /* A cap that is lowered below what is in use: the rest goes back as it becomes idle. */
 static void a_lowered_cap_also_binds_what_is_freed_into_a_stock(void **state) {
@@ -601,27 +834,37 @@ typedef struct turns {
   meeting meeting;
 } turns;
 
+/* Nine blocks: the tenth passes it, and so each second free from there on, the last one too, goes
+   into the stock first. */
+enum { TURNS_BOUND = 9 * 64 * 1024 };
+
 static void *fill_before_and_after(void *argument) {
   turns *t = (turns *)argument;
-  get_and_put(t->rig->cache, 64 * KIB, 40);
+  void *blocks[64]; /* two whole segments */
+  hostcache_stats stats;
+  size_t i;
+  get_and_put(t->rig->cache, 64 * KIB, COUNT_OF(blocks));
+  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = get(t->rig->cache, 64 * KIB);
   reach(&t->meeting, 1);
   await(&t->meeting, 2);
-  get_and_put(t->rig->cache, 64 * KIB, 40);
+  for (i = 0; i < COUNT_OF(blocks); i++) put(t->rig->cache, blocks[i]);
+  expect_or_abort(pinned_stats(t->rig->cache, &stats) == HOSTCACHE_OK);
+  expect_or_abort(stats.cached_bytes.current <= TURNS_BOUND);
+  get_and_put(t->rig->cache, 64 * KIB, COUNT_OF(blocks));
   reach(&t->meeting, 3);
   await(&t->meeting, 4);
   return NULL;
 }
 
 static void a_lower_max_cached_bytes_also_binds_a_stock_that_was_larger(void **state) {
-  enum { BOUND = 512 * 1024 };
   turns t = {*state, MEETING_INIT};
   pthread_t thread = start(fill_before_and_after, &t);
   await(&t.meeting, 1);
-  assert_ok(pinned_set_max_cached_bytes(t.rig->cache, BOUND));
-  assert_in_range(pinned_rig_stats(t.rig).cached_bytes.current, 0, BOUND);
+  assert_ok(pinned_set_max_cached_bytes(t.rig->cache, TURNS_BOUND));
+  assert_in_range(pinned_rig_stats(t.rig).cached_bytes.current, 0, TURNS_BOUND);
   reach(&t.meeting, 2);
   await(&t.meeting, 3);
-  assert_in_range(pinned_rig_stats(t.rig).cached_bytes.current, 0, BOUND);
+  assert_in_range(pinned_rig_stats(t.rig).cached_bytes.current, 0, TURNS_BOUND);
   reach(&t.meeting, 4);
   join(thread);
 }
@@ -841,6 +1084,82 @@ static void a_large_block_that_another_thread_freed_is_ready_at_once(void **stat
   pinned_rig_check(rig);
 }
 
+/* The other one comes between this one's look at the block and its lock. */
+static void a_large_block_that_two_threads_free_at_once_is_freed_once(void **state) {
+  pinned_rig *rig = *state;
+  struct pinned_i_thread *own = pinned_i_here(rig->cache);
+  void *ptr = get(rig->cache, 3 * MIB);
+  misuser u = {rig, ptr, pinned_find(rig->cache, ptr)};
+  pinned_i_begin(rig->cache, own);
+  join(start(free_a_block, &u));
+  assert_result(pinned_i_free_large(rig->cache, own, u.block), HOSTCACHE_ERR_DOUBLE_FREE);
+  pinned_rig_check(rig);
+  assert_int_equal(pinned_rig_stats(rig).allocation.freed, 1);
+}
+
+/* A range that is not split is handed out as it is, and counts as what it is. */
+static void what_is_above_max_split_size_counts_as_that_wherever_it_comes_from(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  void *ptr;
+  config.segment_bytes = 0;
+  config.max_split_size = 4 * MIB;
+  config.reserve_segment_bytes = 16 * MIB;
+  pinned_rig_configure(rig, config);
+  get_and_put(rig->cache, 64 * KIB, 1);
+  get_and_put(rig->cache, 5 * MIB, 1);
+  ptr = get(rig->cache, 5 * MIB); /* a part of what was reserved, that was handed out before */
+  assert_int_equal(pinned_rig_stats(rig).oversize_allocations.current, 1);
+  pinned_rig_check(rig);
+  put(rig->cache, ptr);
+  config.reserve_segment_bytes = 0;
+  pinned_rig_configure(rig, config);
+  get_and_put(rig->cache, 64 * KIB, 1);
+  get_and_put(rig->cache, 4 * MIB + 256 * KIB, 1);
+  ptr = get(rig->cache, 4 * MIB - 64 * KIB);
+  assert_int_equal(pinned_rig_stats(rig).allocated_bytes.current, 4 * MIB + 256 * KIB);
+  assert_int_equal(pinned_rig_stats(rig).oversize_allocations.current, 1);
+  pinned_rig_check(rig);
+  put(rig->cache, ptr);
+}
+
+/* Each block of a stock is a ready range of its own, until it is gathered. */
+static void a_peak_of_what_is_split_outlives_the_stock(void **state) {
+  pinned_rig *rig = *state;
+  void *blocks[10];
+  int64_t ranges;
+  get_elsewhere(rig, blocks, COUNT_OF(blocks), 64 * KIB);
+  (void)put_all(rig, blocks, COUNT_OF(blocks), 64 * KIB);
+  ranges = pinned_rig_stats(rig).inactive_split.current;
+  assert_in_range(ranges, COUNT_OF(blocks), COUNT_OF(blocks) + 1);
+  want_elsewhere(rig);
+  assert_true(pinned_rig_stats(rig).inactive_split.peak >= ranges);
+
+  stock(rig, 0);
+  get_and_put(rig->cache, 64 * KIB, 20);
+  get_and_put(rig->cache, 64 * KIB, 20);
+  ranges = pinned_rig_stats(rig).inactive_split.current;
+  assert_in_range(ranges, 20, 21);
+  assert_ok(pinned_set_max_cached_bytes(rig->cache, GIB));
+  assert_int_equal(stocked_bytes(rig), 0);
+  assert_true(pinned_rig_stats(rig).inactive_split.peak >= ranges);
+}
+
+/* The home may take the last place at the same time; there is one more, for one mark of others. */
+static void only_the_first_mark_of_others_does_without_a_look_at_the_room(void **state) {
+  pinned_rig *rig = *state;
+  void *ptr = get(rig->cache, 64 * KIB);
+  pinned_block *block;
+  mark_by_four_streams(rig, ptr);
+  put(rig->cache, ptr);
+  ptr = get(rig->cache, 4 * KIB);
+  block = pinned_find(rig->cache, ptr);
+  assert_true(pinned_i_mark_too(block, 1));
+  assert_true(pinned_i_mark_too(block, 1));
+  assert_false(pinned_i_mark_too(block, 2));
+  put(rig->cache, ptr);
+}
+
 static void peaks_do_not_grow_while_one_thread_gets_and_another_frees(void **state) {
   pinned_rig *rig = *state;
   hostcache_config config = pinned_rig_config(rig);
@@ -1049,10 +1368,25 @@ int main(void) {
       TEST(a_thread_that_only_frees_what_another_got_piles_up_nothing),
       TEST(a_thread_that_only_frees_passes_each_batch_on),
       TEST(a_thread_that_only_frees_passes_on_fewer_at_a_time_when_others_want_them),
+      TEST(a_thread_that_got_some_before_keeps_four_batches_more),
+      TEST(what_a_thread_got_before_does_not_count_as_what_it_has),
+      TEST(a_class_that_the_thread_gets_too_is_not_stinted),
+      TEST(what_others_want_stints_no_class_that_is_not_there),
+      TEST(a_thread_that_only_frees_comes_to_pass_on_each_block_at_once),
+      TEST(what_is_passed_on_at_once_still_is_after_the_stock_was_larger),
       TEST(a_large_block_that_another_thread_freed_is_ready_at_once),
+      TEST(a_large_block_that_two_threads_free_at_once_is_freed_once),
+      TEST(what_is_above_max_split_size_counts_as_that_wherever_it_comes_from),
+      TEST(only_the_first_mark_of_others_does_without_a_look_at_the_room),
       TEST(a_lowered_cap_also_binds_what_is_freed_into_a_stock),
       TEST(thread_cache_bytes_bounds_each_stock),
       TEST(a_batch_that_is_taken_makes_room_for_itself),
+      TEST(a_stock_may_be_the_larger_the_more_is_reserved),
+      TEST(a_cap_that_is_just_reached_leaves_the_stocks),
+      TEST(what_completes_keeps_the_bound_of_the_stock),
+      TEST(what_completes_after_its_thread_has_ended_is_in_no_stock),
+      TEST(fewer_than_a_batch_are_not_kept_for_others),
+      TEST(what_is_large_keeps_a_bound_that_its_thread_has_not_heard_of),
       TEST(hostcache_none_leaves_a_thread_without_a_stock),
       TEST(max_cached_bytes_bounds_what_all_threads_keep_idle),
       TEST(a_lower_max_cached_bytes_also_binds_a_stock_that_was_larger),
@@ -1062,6 +1396,7 @@ int main(void) {
       TEST(figures_are_exact_over_threads_that_came_and_went),
       TEST(a_peak_is_not_below_the_true_one_and_above_it_by_at_most_the_stocks),
       TEST(peaks_do_not_grow_while_one_thread_gets_and_another_frees),
+      TEST(a_peak_of_what_is_split_outlives_the_stock),
       TEST(a_thread_has_a_stock_in_each_of_many_caches),
       TEST(a_cache_made_anew_at_the_same_address_has_none_of_the_old_stock),
       TEST(a_cache_works_without_stocks_where_no_key_for_threads_is_left),

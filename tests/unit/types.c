@@ -1,10 +1,10 @@
-/* types.c - tests what section 6 of the header has once per file: the heap of ready ranges, and the
+/* types.c - tests the structures of section 6 of the header: the heap of ready ranges, and the
    index of blocks by address.
 
-   Promises: a heap gives the best fit, and of equal sizes the lowest address, in O(log n) also
-   where all are of one size; the index finds the record that stands under an address, or last
-   before it, at every alignment, and needs no new shelf where one stood before. Each is compared
-   with an array that is looked through from end to end. */
+   Promises: a heap gives the best fit, and of equal sizes the lowest address, as long as few are of
+   nearly one size, and a fit wherever there is one; the index finds the record that stands under an
+   address, or last before it, at every alignment, and needs no new shelf where one stood before.
+   Each is compared with an array that is looked through from end to end. */
 
 #define HC_NAME pinned
 #define HC_CTX_T int
@@ -24,69 +24,68 @@ static uint64_t draw(uint64_t *state) {
 
 /* ---- heaps ---- */
 
-typedef struct range {
-  hostcache_node node;
-  size_t size, address;
-  int is_in;
-} range;
+static pinned cache;
 
-static int is_before(size_t size, size_t address, size_t other_size, size_t other_address) {
-  return size < other_size || (size == other_size && address < other_address);
+/* Ranges that are parts of segments: a neighbour says so. */
+static struct pinned_block neighbour;
+
+static void add(struct pinned_block *range, size_t size, size_t address) {
+  range->left = &neighbour;
+  range->size = size;
+  range->ptr = (void *)address;
+  pinned_i_heap_add(&cache, &cache.heaps[0], range);
 }
 
-static const range *first_of(const range *ranges, size_t count, size_t size, size_t address) {
-  const range *found = NULL;
+static void take(struct pinned_block *range) {
+  pinned_i_heap_remove(&cache, &cache.heaps[0], range);
+}
+
+static const struct pinned_block *first(size_t size) {
+  return pinned_i_heap_first(&cache.heaps[0], size);
+}
+
+static int is_before(const struct pinned_block *one, const struct pinned_block *other) {
+  return one->size < other->size ||
+         (one->size == other->size && (size_t)one->ptr < (size_t)other->ptr);
+}
+
+static const struct pinned_block *first_of(const struct pinned_block *ranges, size_t count,
+                                           size_t size) {
+  const struct pinned_block *found = NULL;
   size_t i;
-  for (i = 0; i < count; i++) {
-    const range *one = &ranges[i];
-    if (!one->is_in || is_before(one->size, one->address, size, address)) continue;
-    if (!found || is_before(one->size, one->address, found->size, found->address)) found = one;
-  }
+  for (i = 0; i < count; i++)
+    if (ranges[i].is_ready && ranges[i].size >= size && (!found || is_before(&ranges[i], found)))
+      found = &ranges[i];
   return found;
 }
 
-static void assert_first(const hostcache_heap *heap, const range *ranges, size_t count, size_t size,
-                         size_t address) {
-  const range *expected = first_of(ranges, count, size, address);
-  const hostcache_node *node = hostcache_heap_first(heap, size, address);
-  assert_ptr_equal(node ? node->owner : NULL, expected);
-}
-
-/* Any number of bits, and often one of a few sizes. */
+/* Up to 512 MiB, and often one of a few sizes. */
 static size_t draw_size(uint64_t *state) {
   const uint64_t bits = draw(state);
-  if (bits % 4 == 0) return 512 * (1 + (size_t)(bits >> 8) % 3);
-  return (size_t)(draw(state) >> (bits >> 8) % 64) | 1;
+  if (bits % 4 == 0) return 512 * (1 + (size_t)(bits >> 8) % 30);
+  return ((size_t)(draw(state) >> (44 + (bits >> 8) % 20)) + 1) * 512;
 }
 
 static void a_heap_gives_the_best_fit_and_of_those_the_lowest_address(void **unused) {
   enum { RANGES = 200, ROUNDS = 20000 };
-  static range ranges[RANGES];
-  static hostcache_heap heap;
-  const hostcache_node *node;
+  static struct pinned_block ranges[RANGES];
   uint64_t state = 1;
-  size_t i, count = 0;
+  size_t i;
   (void)unused;
   for (i = 0; i < ROUNDS; i++) {
-    range *one = &ranges[draw(&state) % RANGES];
-    if (one->is_in) {
-      hostcache_heap_remove(&heap, &one->node);
-    } else {
-      one->size = draw_size(&state);
-      one->address = (size_t)(one - ranges + 1) * 4096;
-      hostcache_heap_add(&heap, &one->node, one->size, one->address, one);
-    }
-    one->is_in = !one->is_in;
-    assert_first(&heap, ranges, RANGES, draw_size(&state), 0);
-    assert_first(&heap, ranges, RANGES, one->size, 0);
-    assert_first(&heap, ranges, RANGES, one->size, one->address + 1);
-    assert_first(&heap, ranges, RANGES, 0, 0);
+    const size_t at = (size_t)draw(&state) % RANGES, size = draw_size(&state);
+    if (ranges[at].is_ready)
+      take(&ranges[at]);
+    else
+      add(&ranges[at], draw_size(&state), (at + 1) * 4096);
+    assert_ptr_equal(first(size), first_of(ranges, RANGES, size));
+    assert_ptr_equal(first(ranges[at].size), first_of(ranges, RANGES, ranges[at].size));
+    assert_ptr_equal(first(0), first_of(ranges, RANGES, 0));
   }
-  for (i = 0; i < RANGES; i++) count += (size_t)ranges[i].is_in;
-  for (node = hostcache_heap_first(&heap, 0, 0); node;
-       node = hostcache_heap_first(&heap, node->key, node->subkey + 1))
-    count--;
-  assert_int_equal(count, 0);
+  for (i = 0; i < RANGES; i++)
+    if (ranges[i].is_ready) take(&ranges[i]);
+  assert_null(first(0));
+  assert_true(cache.heaps[0].words == 0);
 }
 
 static void no_size_is_of_a_higher_class_than_a_larger_one(void **unused) {
@@ -104,28 +103,34 @@ static void no_size_is_of_a_higher_class_than_a_larger_one(void **unused) {
   assert_int_equal(hostcache_heap_class(SIZE_MAX), HOSTCACHE_HEAP_SIZES - 1);
 }
 
-static unsigned depth_of(const hostcache_node *node) {
-  unsigned left, right;
-  if (!node) return 0;
-  left = depth_of(node->left);
-  right = depth_of(node->right);
-  return 1 + (left > right ? left : right);
-}
-
 /* As when every second one of many small blocks is free. */
-static void thousands_of_one_size_make_no_deep_tree(void **unused) {
+static void of_thousands_of_one_size_each_is_had(void **unused) {
   enum { COUNT = 100000 };
-  static hostcache_node nodes[COUNT];
-  static hostcache_heap heap;
+  static struct pinned_block ranges[COUNT];
   size_t i;
   (void)unused;
-  for (i = 0; i < COUNT; i++) hostcache_heap_add(&heap, &nodes[i], 512, (i + 1) * 1024, &nodes[i]);
-  assert_in_range(depth_of(heap.trees[hostcache_heap_class(512)]), 17, 60);
+  for (i = 0; i < COUNT; i++) add(&ranges[i], 512, (i + 1) * 1024);
   for (i = 0; i < COUNT; i++) {
-    assert_ptr_equal(hostcache_heap_first(&heap, 1, 0), &nodes[i]);
-    hostcache_heap_remove(&heap, &nodes[i]);
+    const struct pinned_block *range = first(1);
+    assert_non_null(range);
+    assert_true(range->is_ready);
+    take(&ranges[range - ranges]);
   }
-  assert_null(hostcache_heap_first(&heap, 0, 0));
+  assert_null(first(0));
+}
+
+/* More of one class than are looked at, and the one that fits behind them. */
+static void what_fits_is_found_behind_many_that_do_not(void **unused) {
+  enum { COUNT = 1000 };
+  static struct pinned_block ranges[COUNT];
+  const size_t size = (size_t)64 << 20;
+  size_t i;
+  (void)unused;
+  add(&ranges[0], size + 8192, 4096);
+  for (i = 1; i < COUNT; i++) add(&ranges[i], size + 4096, (i + 1) * 4096);
+  assert_ptr_equal(first(size + 8192), &ranges[0]);
+  assert_null(first(size + 8193));
+  for (i = 0; i < COUNT; i++) take(&ranges[i]);
 }
 
 /* ---- the index ---- */
@@ -230,7 +235,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_heap_gives_the_best_fit_and_of_those_the_lowest_address),
       cmocka_unit_test(no_size_is_of_a_higher_class_than_a_larger_one),
-      cmocka_unit_test(thousands_of_one_size_make_no_deep_tree),
+      cmocka_unit_test(of_thousands_of_one_size_each_is_had),
+      cmocka_unit_test(what_fits_is_found_behind_many_that_do_not),
       cmocka_unit_test(the_index_finds_what_stands_under_an_address_or_before_it),
       cmocka_unit_test(an_empty_index_finds_nothing),
   };

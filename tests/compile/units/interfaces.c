@@ -1,0 +1,40 @@
+/* Interfaces that are emitted only where they are asked for: the host allocator without its type,
+   with the registry, in each mode; and declared alone. */
+#define HOSTCACHE_IMPLEMENTATION
+#define HOSTCACHE_REGISTRY_IMPLEMENTATION
+#include "hooks_event.h"
+#include "hooks_memory.h"
+#define HC_NAME pinned
+#define HC_HOST_ALLOCATOR
+#define HC_TRACE
+#define HC_COPY_DATA(ctx, dest, src, count) \
+  ((void)(ctx), (void)(dest), (void)(src), (void)(count), hostcache_done())
+#include "hostcache.h"
+
+#include "hooks_memory.h"
+#include "hooks_timeline.h"
+#define HC_NAME counted
+#define HC_HOST_ALLOCATOR
+#define HC_TRACE
+#define HC_STATIC
+#include "hostcache.h"
+
+#include "hooks_memory.h"
+#define HC_NAME plain
+#define HC_NO_STREAMS
+#define HC_HOST_ALLOCATOR
+#define HC_TRACE
+#include "hostcache.h"
+
+#define HC_NAME elsewhere
+#define HC_STREAM_T rt_stream
+#define HC_HOST_ALLOCATOR
+#define HC_TRACE
+#define HC_DECLARE
+#include "hostcache.h"
+
+const hostcache_allocator *registered(pinned *cache, hostcache_allocator *allocator);
+const hostcache_allocator *registered(pinned *cache, hostcache_allocator *allocator) {
+  if (pinned_as_allocator(cache, allocator) != HOSTCACHE_OK) return NULL;
+  return hostcache_set_host_allocator(1, allocator);
+}
