@@ -108,6 +108,18 @@
    Interfaces, which cost nothing where they are not asked for:
    HC_HOST_ALLOCATOR      (*)  as_allocator, and a loop for a thread of the user's own
    HC_TRACE               (*)  snapshot, and a history of what happens, with those who follow it
+   HC_POOLS               (*)  private pools, with captures: begin_allocate_to_pool and what is
+                               around it
+   HC_STREAM_CURRENT(ctx, stream_ptr)
+                               the stream that this thread works for, for a pool's filter
+   HC_STREAM_IS_CAPTURING(ctx, stream)
+                               is it being captured into a graph: done is yes, pending is no. What
+                               is got for a capture and used stays in its pool until that is
+                               released; and no event is recorded or asked while a pool is open
+   HC_CAPTURE_RELAX_BEGIN(ctx, mode_ptr), HC_CAPTURE_RELAX_END(ctx, mode_ptr)
+                               around the hooks that get memory and give it back: lets this thread
+                               do what a capture forbids. What BEGIN writes to the uint64_t that
+                               mode_ptr points to, END reads
    HC_COPY_DATA(ctx, dest, src, count)
                                copies between the host's memory and what the cache hands out;
                                without it copy_data is memcpy
@@ -174,6 +186,11 @@
                                      figures
      check, walk                     every invariant; every segment and block
      budget                          what may sensibly be pinned here and now; needs no cache
+     begin_allocate_to_pool, end_allocate_to_pool, retain_pool, release_pool, pool_use_count
+                                     private pools
+     empty_cache_pool                gives back what is idle of one
+     checkpoint_pool, restore_pool, checkpoint_free
+                                     what one was like
      as_allocator                    the cache as a struct of function pointers
      background_run, background_stop
                                      polls in a thread of the user's own; ends that
@@ -257,7 +274,7 @@
   X(HOSTCACHE_ERR_NOT_FOUND, -6, "the pointer is not in an active block of this cache")            \
   X(HOSTCACHE_ERR_DOUBLE_FREE, -7, "the block is not active: it was freed before")                 \
   X(HOSTCACHE_ERR_EVENT, -8, "an event hook failed; on_error has its code")                        \
-  X(HOSTCACHE_ERR_BUSY, -9, "blocks are active or pending; nothing was torn down")                 \
+  X(HOSTCACHE_ERR_BUSY, -9, "blocks are in use, or a stream is captured: nothing was done")        \
   X(HOSTCACHE_ERR_LEAKED, -10, "memory was left to the runtime: quarantined, or its free failed")  \
   X(HOSTCACHE_ERR_TIMEOUT, -11, "the time given ran out")                                          \
   X(HOSTCACHE_ERR_FORKED, -12, "the cache was made by the parent of this process")                 \
@@ -444,8 +461,19 @@ typedef struct hostcache_host_stats {
   int64_t bucket_allocation[64];      /* segments got, by log2 of their size, rounded up */
 } hostcache_host_stats;
 
-/* Is this stream (a const HC_STREAM_T *) one whose allocations belong to the pool? */
+/* Is this stream (a const HC_STREAM_T *; NULL where the cache has none) one whose allocations
+   belong to the pool? Called with no lock held, by the thread that allocates; must not call the
+   cache. */
 typedef int (*hostcache_stream_filter)(void *user, const void *stream);
+
+typedef struct hostcache_delta { /* what a restore of a pool has changed: one block */
+  int created;            /* 1: it is active from now on, and the caller's; 0: it has ended */
+  void *ptr;
+  size_t size, requested; /* bytes */
+  void *block;            /* its handle, if it was created; else NULL */
+} hostcache_delta;
+
+typedef void (*hostcache_delta_fn)(void *user, const hostcache_delta *delta);
 
 /* A host allocator without its type: what as_allocator fills in. The functions take the `cache` of
    this struct and do what those of the cache do, with their results, on any thread. `priority` is
@@ -466,7 +494,7 @@ typedef struct hostcache_allocator {
   hostcache_result (*get_stats)(void *cache, hostcache_host_stats *stats);
   hostcache_result (*reset_accumulated_stats)(void *cache);
   hostcache_result (*reset_peak_stats)(void *cache);
-  /* Not built yet: UNSUPPORTED. */
+  /* As those of the cache with HC_POOLS; without it UNSUPPORTED. */
   hostcache_result (*begin_allocate_to_pool)(void *cache, hostcache_pool_id pool,
                                              hostcache_stream_filter filter, void *user);
   hostcache_result (*end_allocate_to_pool)(void *cache, hostcache_pool_id pool);
@@ -816,6 +844,27 @@ static inline hostcache_status hostcache_map_memory(int64_t code, int64_t done_c
 
 #endif
 
+#if defined HC_STREAM_IS_CAPTURING && !defined HC_STREAM_CURRENT
+#error "hostcache: define HC_STREAM_CURRENT(ctx, stream_ptr), which HC_STREAM_IS_CAPTURING needs"
+#define HC_BAD_EMIT
+#endif
+#if defined HC_NO_STREAMS && defined HC_STREAM_CURRENT
+#error "hostcache: HC_NO_STREAMS excludes HC_STREAM_CURRENT and HC_STREAM_IS_CAPTURING"
+#define HC_BAD_EMIT
+#endif
+#if defined HC_STREAM_CURRENT && !defined HC_POOLS
+#error "hostcache: define HC_POOLS, which HC_STREAM_CURRENT and HC_STREAM_IS_CAPTURING belong to"
+#define HC_BAD_EMIT
+#endif
+#if defined HC_CAPTURE_RELAX_BEGIN && !defined HC_CAPTURE_RELAX_END
+#error "hostcache: define HC_CAPTURE_RELAX_END(ctx, mode_ptr), which HC_CAPTURE_RELAX_BEGIN needs"
+#define HC_BAD_EMIT
+#endif
+#if !defined HC_CAPTURE_RELAX_BEGIN && defined HC_CAPTURE_RELAX_END
+#error "hostcache: define HC_CAPTURE_RELAX_BEGIN(ctx, mode_ptr), which HC_CAPTURE_RELAX_END needs"
+#define HC_BAD_EMIT
+#endif
+
 #if defined HC_STREAM_EQ && !defined HC_STREAM_HASH
 #error "hostcache: define HC_STREAM_HASH(stream), a hash as a uint64_t, which HC_STREAM_EQ needs"
 #define HC_BAD_EMIT
@@ -843,6 +892,7 @@ static inline hostcache_status hostcache_map_memory(int64_t code, int64_t done_c
 #define HC_I(name) HC_JOIN(HC_NAME, _i_##name)
 #define HC_CACHE struct HC_NAME /* not the typedef: a variable may hide that */
 #define HC_BLOCK HC_FN(block)
+#define HC_CHECKPOINT HC_FN(checkpoint)
 
 /* The user's types under names of our own, as theirs may be hidden by a parameter or a variable (a
    stream type named `cache`, say). HC_RUNTIME is HC_SEGMENT_T. */
@@ -870,6 +920,9 @@ extern "C" {
 
 typedef struct HC_NAME HC_NAME;   /* a cache: opaque */
 typedef struct HC_BLOCK HC_BLOCK; /* a block's handle: opaque, readable until destroy */
+#ifdef HC_POOLS
+typedef struct HC_CHECKPOINT HC_CHECKPOINT; /* what a pool was like: opaque */
+#endif
 
 typedef HC_CTX_T HC_CTX;
 #ifdef HC_STREAM_T
@@ -1004,6 +1057,7 @@ HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *cache, size_t *blocks
 
 /* Waits until everything that is pending at the call has become ready, or been quarantined.
    UINT64_MAX ns waits without end and uses the wait hooks; 0 polls once. TIMEOUT: the time ran out;
+   BUSY: a capture begins or is under way;
    EVENT: a record or a query failed, and it waited all the same; where a wait hook fails, it polls
    instead. UNSUPPORTED: the system refuses the barrier that stops threads, and what others freed
    may be pending. Costs what process_events does, again and again. Source:
@@ -1093,6 +1147,67 @@ HC_PUBLIC hostcache_result HC_FN(check)(HC_CACHE *cache);
 HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *cache, hostcache_visit_fn visit, void *user);
 
 /* Interfaces. */
+
+#ifdef HC_POOLS
+
+/* Opens a private pool, which is made if there is none of that name, and retains it once. Until
+   end_allocate_to_pool the allocations of those whom `filter` lets in (NULL: all; it is asked with
+   what HC_STREAM_CURRENT gives) are served from segments of the pool alone; of several open pools
+   the one that was opened first counts. With HC_STREAM_IS_CAPTURING no event is recorded or asked
+   while any pool is open: frees that need one are pending until then, and this call waits until
+   the hooks that run have ended. While a pool is open, an allocation calls the hooks on streams
+   and the filter, and hits and frees take a lock. ARGUMENT: the pool is {0, 0}, or is open.
+   UNSUPPORTED: a filter without HC_STREAM_CURRENT; the system refuses the barrier that stops
+   threads. NO_METADATA. Not from a hook. Source: begin_allocate_to_pool. */
+HC_PUBLIC hostcache_result HC_FN(begin_allocate_to_pool)(HC_CACHE *cache, hostcache_pool_id pool,
+                                                         hostcache_stream_filter filter,
+                                                         void *user);
+
+/* Closes it: what is allocated from now on is not of the pool. It lives on until it is released.
+   NOT_FOUND: no such pool is open. UNSUPPORTED: the barrier, and it is open still. Calls no hook.
+   Source: end_allocate_to_pool. */
+HC_PUBLIC hostcache_result HC_FN(end_allocate_to_pool)(HC_CACHE *cache, hostcache_pool_id pool);
+
+/* Retains a pool once more, which is made if there is none of that name. ARGUMENT, NO_METADATA,
+   UNSUPPORTED: as begin_allocate_to_pool. Source: createOrIncrefPool. */
+HC_PUBLIC hostcache_result HC_FN(retain_pool)(HC_CACHE *cache, hostcache_pool_id pool);
+
+/* Releases a pool once. With the last release the caller says that nothing runs, or will run, that
+   was captured with it: what was used in a capture can be used again, and the pool is no more. Its
+   segments are everybody's, and go back as any others do (empty_cache); blocks of it that are
+   active stay so. NOT_FOUND: no such pool. BUSY: the last release of one that is open. LEAKED: a
+   free hook failed. UNSUPPORTED: the barrier. Source: release_pool. */
+HC_PUBLIC hostcache_result HC_FN(release_pool)(HC_CACHE *cache, hostcache_pool_id pool);
+
+/* How often the pool was retained and not released; 0: there is none. Source: getPoolUseCount. */
+HC_PUBLIC uint64_t HC_FN(pool_use_count)(HC_CACHE *cache, hostcache_pool_id pool);
+
+/* Polls, and then gives back the segments of a pool that are idle, although it lives: who has
+   captured anything with it must know that its memory is not among them. {0, 0}: empty_cache.
+   NOT_FOUND: no such pool. EVENT, LEAKED: as empty_cache. Source: emptyCache(pool). */
+HC_PUBLIC hostcache_result HC_FN(empty_cache_pool)(HC_CACHE *cache, hostcache_pool_id pool);
+
+/* Writes down which blocks of a pool are active. The caller owns *checkpoint, and ends it with
+   checkpoint_free; it may outlive the cache. BUSY: a block of the pool is pending or quarantined.
+   NOT_FOUND: no such pool. NO_METADATA. UNSUPPORTED: the barrier. O(segments and blocks). Source:
+   getCheckpointState. */
+HC_PUBLIC hostcache_result HC_FN(checkpoint_pool)(HC_CACHE *cache, hostcache_pool_id pool,
+                                                  HC_CHECKPOINT **checkpoint);
+
+/* Makes a pool what it was: ends every block of it that is active, and makes active what was active
+   then, at the same addresses. All handles to its blocks are dead; `delta` (NULL is fine) hears of
+   each block that has ended and then of each that is active, with its handle, and may call the
+   cache. Segments that came later stay, as ready memory. This is the only call that ends a block
+   without a free. BUSY: a block of the pool is pending, quarantined or marked as used. NOT_FOUND:
+   no such pool, or a segment of it has gone back. NO_METADATA, UNSUPPORTED: as checkpoint_pool.
+   After an error nothing has changed. Source: setCheckpointPoolState. */
+HC_PUBLIC hostcache_result HC_FN(restore_pool)(HC_CACHE *cache, const HC_CHECKPOINT *checkpoint,
+                                               hostcache_delta_fn delta, void *user);
+
+/* Ends a checkpoint. NULL is fine. */
+HC_PUBLIC void HC_FN(checkpoint_free)(HC_CHECKPOINT *checkpoint);
+
+#endif
 
 #ifdef HC_HOST_ALLOCATOR
 
@@ -2585,6 +2700,13 @@ enum {
   HOSTCACHE_EARLY_OVER   /* nothing: the stream has completed, or will have, what it had so far */
 };
 
+/* What a record of a private pool stands for. */
+enum {
+  HOSTCACHE_POOL_NONE, /* no pool */
+  HOSTCACHE_POOL_LIVE, /* one that somebody has retained */
+  HOSTCACHE_POOL_ENDS  /* one that was released: its segments are about to be everybody's */
+};
+
 /* What a segment is for, and so in which heap its ready ranges are. */
 enum {
   HOSTCACHE_KIND_RESERVE, /* got at creation, for blocks of any size */
@@ -3125,6 +3247,12 @@ typedef char HC_STREAM;
 typedef char HC_EVENT;
 #endif
 
+#ifdef HC_STREAM_IS_CAPTURING
+#define HC_HAS_CAPTURES 1
+#else
+#define HC_HAS_CAPTURES 0
+#endif
+
 #ifdef HC_EVENT_CREATE
 #define HC_POOLS_EVENTS 1
 #else
@@ -3152,7 +3280,8 @@ typedef char HC_RUNTIME;
 #define HC_BATCH 16             /* blocks that a thread trades with the shared bins at a time */
 #define HC_STOP 1u              /* another thread says stop */
 #define HC_STOP_FENCE 2u        /* there is no asymmetric barrier */
-#define HC_STOP_TRACE 4u        /* all that happens is recorded: nobody goes the shortest way */
+#define HC_STOP_DETOUR 4u       /* a history is recorded, or a pool open: nobody goes the shortest
+                                   way */
 #define HC_KNOWN 64             /* places for streams that a thread finds without a lock */
 
 /* What a thread may have in stock is this part of what is reserved, within these bounds. Measured:
@@ -3177,6 +3306,8 @@ typedef char HC_RUNTIME;
 #define HC_HOPES struct HC_I(hopes)
 #define HC_TALLY struct HC_I(tally)
 #define HC_FINDINGS struct HC_I(findings)
+#define HC_POOL struct HC_I(pool)
+#define HC_WANT struct HC_I(want)
 
 HOSTCACHE_ASSERT_TYPE(HC_CTX, "HC_CTX_T");
 HOSTCACHE_ASSERT_TYPE(HC_STREAM, "HC_STREAM_T");
@@ -3247,8 +3378,8 @@ struct HC_BLOCK {
   HC_CACHE *cache;  /* set when the record is made, then never changed */
   uint32_t extra_uses; /* LOCK: home's; peeked at, relaxed, by other threads. How many uses there
                           are in `uses`, and above them those that found no room: none, of one
-                          stream, more. In one word, so that a free sees at once that there are none
-                          */
+                          stream, more; and whether it was got for a capture. In one word, so that a
+                          free sees at once that there is nothing of it */
   uint16_t outstanding; /* LOCK: home's. Uses that are not over */
   uint8_t bin;          /* set by who hands it out, and kept until it is in a heap again */
   uint8_t unknown_over; /* LOCK: home's. What forget_stream has done for the unknown use: NONE, SEEN
@@ -3293,10 +3424,15 @@ HC_SEGMENT {
   HC_SEGMENT *idle_next, *idle_previous; /* LOCK: segments_lock. The idle, longest first */
   uint64_t idle_since;                   /* LOCK: segments_lock. ns */
   HC_BLOCK *first; /* this and the rest: set under segments_lock before the segment is published,
-                      then never changed. Its first range; NULL: a spare record */
+                      then never changed, but for the pool. Its first range; NULL: a spare record
+                      */
   void *ptr;
   size_t size;
   int kind;
+#ifdef HC_POOLS
+  HC_POOL *pool; /* LOCK: segments_lock and all threads' locks to write, once it is published; any
+                    of these to read. NULL: it is shared by all */
+#endif
   HC_RUNTIME runtime; /* what HC_MEM_ALLOC gave with it */
 };
 
@@ -3372,7 +3508,7 @@ HC_THREAD {
   uint32_t stop;         /* LOCK: lock to write, with release; its thread reads with acquire.
                             HC_STOP, and always `fence` */
   uint32_t fence;        /* LOCK: all threads' locks to write. HC_STOP_FENCE where a thread needs a
-                            fence of its own to go inside, HC_STOP_TRACE where none goes inside by
+                            fence of its own to go inside, HC_STOP_DETOUR where none goes inside by
                             its flag. So the usual way in looks at one word alone */
   uint32_t waiting;      /* LOCK: this to write; peeked at, relaxed. Entries in its queues */
   hostcache_mutex lock;
@@ -3402,6 +3538,24 @@ HC_HEAP {
   size_t words;                                 /* a bit for each word of these that is not 0 */
   HC_BLOCK **nobody; /* written where there is no next range to be told, which saves asking */
 };
+
+#ifdef HC_POOLS
+/* A private pool: segments that serve those alone who allocate while it is open. Its record stays
+   until the cache is destroyed, and is used again for another. */
+HC_POOL {
+  HC_POOL *next;        /* set before it is published */
+  hostcache_pool_id id; /* LOCK: segments_lock to write; whoever is among the takers, and whoever
+                           holds a thread and finds a segment of the pool, may read */
+  uint8_t stage;        /* LOCK: segments_lock and all threads' locks to write; any of these to
+                           read. What it is */
+  uint64_t use_count;   /* LOCK: segments_lock, as the rest. Those who have retained it */
+  uint64_t opened;      /* which of all openings this was; 0: it is not open */
+  hostcache_stream_filter filter; /* whose allocations belong to it; NULL: all */
+  void *user;
+  size_t takers; /* threads that have found it, and may take from it */
+  HC_HEAP heaps[HOSTCACHE_KIND_COUNT];
+};
+#endif
 
 /* Spare records: the cache's, or what one step has set aside for itself. */
 HC_SPARES {
@@ -3492,6 +3646,14 @@ HC_CACHE {
   HC_FLOW ready, idle;   /* LOCK: segments_lock. The ranges in the heaps, the peak of how many are
                             parts of segments, and that of the bytes of all; of these, the whole
                             segments, and the peak of the bytes of those that are none */
+#ifdef HC_POOLS
+  uint32_t open_pools;  /* LOCK: all threads' locks to write; peeked at, relaxed, by who holds
+                           none */
+  uint32_t draining;    /* LOCK: common's. Threads that record for what was deferred */
+  HC_POOL *pools;       /* LOCK: segments_lock. All records */
+  uint64_t openings;    /* LOCK: segments_lock. How often a pool was opened */
+  size_t pooled_bytes;  /* LOCK: segments_lock. Of what is ready, that of pools */
+#endif
 #ifdef HC_TRACE
   uint32_t tracing;           /* LOCK: all threads' locks to write; read relaxed, by who holds one
                                  of them or may be late: there is a history or a tracker */
@@ -3515,6 +3677,15 @@ HC_CACHE {
                                    reset */
 };
 
+/* What is to be got. */
+HC_WANT {
+  size_t size;      /* bytes, as block_size_for says */
+  size_t requested; /* as the caller said */
+  unsigned state;   /* ACTIVE: for the user; LEAVING: for the cache's own ends */
+  HC_POOL *pool;    /* NULL: of what is shared by all */
+  int captured;     /* the stream it is for is being captured */
+};
+
 /* What one pass over the queues did. */
 HC_TALLY {
   size_t ready; /* blocks that became ready */
@@ -3525,10 +3696,11 @@ HC_TALLY {
   int no_malloc; /* none may be called: in a callback of the runtime */
 };
 
-#define HC_UNKNOWN_SHIFT 30 /* in block->extra_uses */
+#define HC_UNKNOWN_SHIFT 30     /* in block->extra_uses */
+#define HC_CAPTURED (1u << 29) /* likewise; the uses are counted below it */
 
 HOSTCACHE_INLINE uint32_t HC_I(use_count)(const HC_BLOCK *block) {
-  return hostcache_u32_load_relaxed(&block->extra_uses) & ((1u << HC_UNKNOWN_SHIFT) - 1);
+  return hostcache_u32_load_relaxed(&block->extra_uses) & (HC_CAPTURED - 1);
 }
 
 HOSTCACHE_INLINE uint32_t HC_I(unknown_uses)(const HC_BLOCK *block) {
@@ -3536,13 +3708,14 @@ HOSTCACHE_INLINE uint32_t HC_I(unknown_uses)(const HC_BLOCK *block) {
 }
 
 HOSTCACHE_UNUSED static void HC_I(set_use_count)(HC_BLOCK *block, uint32_t count) {
-  hostcache_u32_store_relaxed(&block->extra_uses,
-                              count | HC_I(unknown_uses)(block) << HC_UNKNOWN_SHIFT);
+  const uint32_t rest = hostcache_u32_load_relaxed(&block->extra_uses) & ~(HC_CAPTURED - 1);
+  hostcache_u32_store_relaxed(&block->extra_uses, rest | count);
 }
 
 HOSTCACHE_UNUSED static void HC_I(set_unknown_uses)(HC_BLOCK *block, uint32_t unknown) {
-  hostcache_u32_store_relaxed(&block->extra_uses,
-                              HC_I(use_count)(block) | unknown << HC_UNKNOWN_SHIFT);
+  const uint32_t rest =
+      hostcache_u32_load_relaxed(&block->extra_uses) & ((1u << HC_UNKNOWN_SHIFT) - 1);
+  hostcache_u32_store_relaxed(&block->extra_uses, rest | unknown << HC_UNKNOWN_SHIFT);
 }
 
 /* The books. Every change of a block's state goes through HC_I(turn), which moves the figures of
@@ -3715,6 +3888,106 @@ HOSTCACHE_UNUSED static void HC_I(count_segment)(HC_CACHE *self, size_t size, in
     HC_I(stat_step)(&self->stats.oversize_segments, !got, got, 1);
 }
 
+/* Private pools. Without HC_POOLS there are none, and these do nothing. */
+
+#ifdef HC_POOLS
+
+/* The pool that a segment belongs to, or NULL. */
+HOSTCACHE_INLINE HC_POOL *HC_I(pool_of)(const HC_SEGMENT *segment) { return segment->pool; }
+
+/* The heaps of a pool, or, of none, those that are shared. segments_lock is held. */
+HOSTCACHE_INLINE HC_HEAP *HC_I(heaps_of)(HC_CACHE *self, HC_POOL *pool) {
+  return HOSTCACHE_RARELY(pool != NULL) ? pool->heaps : self->heaps;
+}
+
+/* The pool, as long as it is one. segments_lock is held. */
+HOSTCACHE_UNUSED static HC_POOL *HC_I(pool_still)(HC_POOL *pool) {
+  return pool && pool->stage == HOSTCACHE_POOL_LIVE ? pool : NULL;
+}
+
+/* A segment is of a pool from now on. Before it is published. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(pool_join)(HC_SEGMENT *segment, HC_POOL *pool) {
+  segment->pool = HC_I(pool_still)(pool);
+}
+
+/* Of what is ready. segments_lock is held. */
+HOSTCACHE_INLINE void HC_I(count_pooled)(HC_CACHE *self, const HC_BLOCK *range, int is) {
+  if (!HOSTCACHE_RARELY(range->segment->pool != NULL)) return;
+  self->pooled_bytes += is ? range->size : 0 - range->size;
+}
+
+HOSTCACHE_INLINE size_t HC_I(pooled_bytes)(const HC_CACHE *self) { return self->pooled_bytes; }
+
+HOSTCACHE_UNUSED static hostcache_pool_id HC_I(pool_id)(const HC_POOL *pool) {
+  const hostcache_pool_id none = {0, 0};
+  return pool ? pool->id : none;
+}
+
+HOSTCACHE_INLINE int HC_I(pool_is_open)(const HC_CACHE *self) {
+  return HOSTCACHE_RARELY(hostcache_u32_load_relaxed(&self->open_pools)) != 0;
+}
+
+/* Was this block got for a capture? Its home is held, or it is the caller's. */
+HOSTCACHE_UNUSED static int HC_I(is_captured)(const HC_BLOCK *block) {
+  return (hostcache_u32_load_relaxed(&block->extra_uses) & HC_CAPTURED) != 0;
+}
+
+HOSTCACHE_UNUSED static void HC_I(note_capture)(HC_BLOCK *block, const HC_WANT *want) {
+  if (want->captured)
+    hostcache_u32_store_relaxed(&block->extra_uses,
+                                hostcache_u32_load_relaxed(&block->extra_uses) | HC_CAPTURED);
+}
+
+#else
+
+HOSTCACHE_INLINE HC_POOL *HC_I(pool_of)(const HC_SEGMENT *segment) {
+  (void)segment;
+  return NULL;
+}
+HOSTCACHE_INLINE HC_HEAP *HC_I(heaps_of)(HC_CACHE *self, HC_POOL *pool) {
+  (void)pool;
+  return self->heaps;
+}
+HOSTCACHE_INLINE HC_POOL *HC_I(pool_still)(HC_POOL *pool) { return pool; }
+HOSTCACHE_INLINE void HC_I(pool_join)(HC_SEGMENT *segment, HC_POOL *pool) {
+  (void)segment;
+  (void)pool;
+}
+HOSTCACHE_INLINE void HC_I(count_pooled)(HC_CACHE *self, const HC_BLOCK *range, int is) {
+  (void)self;
+  (void)range;
+  (void)is;
+}
+HOSTCACHE_INLINE size_t HC_I(pooled_bytes)(const HC_CACHE *self) {
+  (void)self;
+  return 0;
+}
+HOSTCACHE_INLINE hostcache_pool_id HC_I(pool_id)(const HC_POOL *pool) {
+  const hostcache_pool_id none = {0, 0};
+  (void)pool;
+  return none;
+}
+HOSTCACHE_INLINE int HC_I(pool_is_open)(const HC_CACHE *self) {
+  (void)self;
+  return 0;
+}
+HOSTCACHE_INLINE int HC_I(is_captured)(const HC_BLOCK *block) {
+  (void)block;
+  return 0;
+}
+HOSTCACHE_INLINE void HC_I(note_capture)(HC_BLOCK *block, const HC_WANT *want) {
+  (void)block;
+  (void)want;
+}
+
+#endif
+
+/* May a stream be captured at this moment? Then no event is recorded or asked. True as long as a
+   thread is held; else a peek. */
+HOSTCACHE_INLINE int HC_I(is_capturing)(const HC_CACHE *self) {
+  return HC_HAS_CAPTURES && HC_I(pool_is_open)(self);
+}
+
 /* Bytes of the ready ranges, and of those of them that are whole segments. segments_lock is held.
    */
 HOSTCACHE_INLINE int64_t HC_I(ready_bytes)(const HC_CACHE *self) {
@@ -3730,6 +4003,7 @@ HOSTCACHE_INLINE int64_t HC_I(idle_bytes)(const HC_CACHE *self) {
 HOSTCACHE_INLINE void HC_I(count_ready)(HC_CACHE *self, const HC_BLOCK *range, int is) {
   int64_t *bytes = is ? &self->ready.in_bytes : &self->ready.out_bytes;
   *bytes = HC_I(sum)(*bytes, (int64_t)range->size);
+  HC_I(count_pooled)(self, range, is);
 }
 
 /* So many blocks of the size of this one, and of its bin, leave the shared lists (is = 1), to be in
@@ -3850,6 +4124,7 @@ HOSTCACHE_RARE static void HC_I(trace_later)(HC_CACHE *self, HC_BLOCK *block,
   entry.ptr = block->ptr;
   entry.size = block->size;
   entry.requested = block->requested;
+  entry.pool = HC_I(pool_id)(HC_I(pool_of)(block->segment));
   hostcache_lock(&self->trace_lock);
   entry.context = block->context;
   if (action == HOSTCACHE_TRACE_FREE_COMPLETED) block->context = NULL;
@@ -3904,13 +4179,14 @@ HOSTCACHE_RARE static int HC_I(trace_room)(HC_CACHE *self) {
 /* Notes and tells at once. With no lock held. `block` is NULL, or is about to be the user's. */
 HOSTCACHE_RARE static void HC_I(trace_now)(HC_CACHE *self, hostcache_action action, HC_BLOCK *block,
                                            const void *ptr, size_t size, size_t requested,
-                                           void *context) {
+                                           hostcache_pool_id pool, void *context) {
   hostcache_trace entry;
   memset(&entry, 0, sizeof entry);
   entry.action = action;
   entry.ptr = ptr;
   entry.size = size;
   entry.requested = requested;
+  entry.pool = pool;
   entry.context = context;
   if (hostcache_ptr_load_acquire(&self->trackers)) (void)HC_I(trace_room)(self);
   HC_I(trace_hear)(self); /* first, what came before */
@@ -3922,8 +4198,8 @@ HOSTCACHE_RARE static void HC_I(trace_now)(HC_CACHE *self, hostcache_action acti
 }
 
 HOSTCACHE_INLINE void HC_I(trace_segment)(HC_CACHE *self, hostcache_action action, const void *ptr,
-                                          size_t size) {
-  if (HC_I(is_traced)(self)) HC_I(trace_now)(self, action, NULL, ptr, size, 0, NULL);
+                                          size_t size, hostcache_pool_id pool) {
+  if (HC_I(is_traced)(self)) HC_I(trace_now)(self, action, NULL, ptr, size, 0, pool, NULL);
 }
 
 /* What the user wants to remember. With no lock held. */
@@ -3944,17 +4220,17 @@ HOSTCACHE_RARE static void *HC_I(trace_ask)(HC_CACHE *self, hostcache_action act
 
 /* An allocation failed. With no lock held. */
 HOSTCACHE_RARE static void HC_I(trace_oom)(HC_CACHE *self, hostcache_result result,
-                                           size_t requested) {
+                                           const HC_WANT *want) {
   const struct HC_I(listener) *listener =
       (const struct HC_I(listener) *)hostcache_ptr_load_acquire(&self->observers);
   hostcache_oom oom;
   int cancel;
   if (HC_I(is_traced)(self))
-    HC_I(trace_now)(self, HOSTCACHE_TRACE_OOM, NULL, NULL, requested, 0,
-                    HC_I(trace_ask)(self, HOSTCACHE_TRACE_OOM));
+    HC_I(trace_now)(self, HOSTCACHE_TRACE_OOM, NULL, NULL, want->requested, 0,
+                    HC_I(pool_id)(want->pool), HC_I(trace_ask)(self, HOSTCACHE_TRACE_OOM));
   if (!listener) return;
   oom.result = result;
-  oom.requested = requested;
+  oom.requested = want->requested;
   hostcache_lock(&self->segments_lock);
   oom.reserved_bytes = (size_t)self->stats.reserved_bytes.current;
   oom.max_reserved_bytes = self->max_reserved;
@@ -3974,16 +4250,51 @@ HOSTCACHE_INLINE void HC_I(trace_block)(HC_CACHE *self, HC_BLOCK *block,
   (void)action;
 }
 HOSTCACHE_INLINE void HC_I(trace_segment)(HC_CACHE *self, hostcache_action action, const void *ptr,
-                                          size_t size) {
+                                          size_t size, hostcache_pool_id pool) {
+  (void)pool;
   (void)self;
   (void)action;
   (void)ptr;
   (void)size;
 }
-HOSTCACHE_INLINE void HC_I(trace_oom)(HC_CACHE *self, hostcache_result result, size_t requested) {
+HOSTCACHE_INLINE void HC_I(trace_oom)(HC_CACHE *self, hostcache_result result,
+                                      const HC_WANT *want) {
   (void)self;
   (void)result;
-  (void)requested;
+  (void)want;
+}
+
+#endif
+
+#if defined HC_TRACE || defined HC_POOLS
+
+/* Must every thread go the long way, as a history is recorded or a pool is open? Any of the
+   threads' locks is held. */
+HOSTCACHE_UNUSED static int HC_I(is_detoured)(const HC_CACHE *self) {
+#ifdef HC_TRACE
+  if (HC_I(is_traced)(self)) return 1;
+#endif
+  return HC_I(pool_is_open)(self);
+}
+
+/* Sends them there, or back: no thread goes inside of its own record by its flag alone then, and so
+   none of them the shortest way. All threads are held. */
+HOSTCACHE_RARE static void HC_I(detour)(HC_CACHE *self) {
+  const uint32_t detour = HC_I(is_detoured)(self) ? HC_STOP_DETOUR : 0;
+  HC_THREAD *thread = (HC_THREAD *)hostcache_ptr_load_acquire(&self->threads);
+  for (; thread; thread = thread->next) {
+    thread->fence = (thread->fence & ~HC_STOP_DETOUR) | detour;
+    if (!thread->owned) hostcache_u32_store_release(&thread->stop, thread->fence);
+  }
+  self->common.fence = detour; /* without threads it is this thread's own */
+  hostcache_u32_store_release(&self->common.stop, self->common.fence);
+}
+
+#else
+
+HOSTCACHE_INLINE int HC_I(is_detoured)(const HC_CACHE *self) {
+  (void)self;
+  return 0;
 }
 
 #endif
@@ -4220,6 +4531,72 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_timeline_wait)(HC_CACHE *hc_c
 }
 #endif
 
+#ifdef HC_STREAM_CURRENT
+HOSTCACHE_UNUSED static hostcache_status HC_I(call_stream_current)(HC_CACHE *hc_cache,
+                                                                   HC_STREAM *hc_stream) {
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  (void)hc_stream;
+  HC_TRY {
+    hc_status = HC_STREAM_CURRENT(hc_ctx, hc_stream);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
+}
+#endif
+
+#ifdef HC_STREAM_IS_CAPTURING
+HOSTCACHE_UNUSED static hostcache_status HC_I(call_stream_is_capturing)(HC_CACHE *hc_cache,
+                                                                        HC_STREAM hc_stream) {
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  (void)hc_stream;
+  HC_TRY {
+    hc_status = HC_STREAM_IS_CAPTURING(hc_ctx, hc_stream);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
+}
+#endif
+
+#ifdef HC_CAPTURE_RELAX_BEGIN
+HOSTCACHE_UNUSED static hostcache_status HC_I(call_relax_begin)(HC_CACHE *hc_cache,
+                                                                uint64_t *hc_mode) {
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  (void)hc_mode;
+  HC_TRY {
+    hc_status = HC_CAPTURE_RELAX_BEGIN(hc_ctx, hc_mode);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
+}
+
+HOSTCACHE_UNUSED static hostcache_status HC_I(call_relax_end)(HC_CACHE *hc_cache,
+                                                              uint64_t *hc_mode) {
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  (void)hc_mode;
+  HC_TRY {
+    hc_status = HC_CAPTURE_RELAX_END(hc_ctx, hc_mode);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
+}
+#endif
+
 #ifdef HC_COPY_DATA
 HOSTCACHE_UNUSED static hostcache_status HC_I(call_copy_data)(HC_CACHE *hc_cache, void *hc_dest,
                                                               const void *hc_src,
@@ -4324,6 +4701,11 @@ HOSTCACHE_UNUSED static size_t HC_I(block_size_for)(const HC_CACHE *self, size_t
    segment keeps the whole of it from being used for large blocks or given back. */
 HOSTCACHE_UNUSED static int HC_I(is_small)(const HC_CACHE *self, size_t block_size) {
   return block_size <= HC_SMALL_MAX && block_size <= self->config.segment_bytes / 2;
+}
+
+/* The kind of the segments that are got for blocks of this size. */
+HOSTCACHE_UNUSED static int HC_I(kind_for)(const HC_CACHE *self, size_t block_size) {
+  return HC_I(is_small)(self, block_size) ? HOSTCACHE_KIND_SMALL : HOSTCACHE_KIND_LARGE;
 }
 
 /* Is this above what max_split_size lets be split? */
@@ -4520,9 +4902,9 @@ HOSTCACHE_UNUSED static int HC_I(may_split)(const HC_CACHE *self, const HC_BLOCK
   return range->kind == HOSTCACHE_KIND_RESERVE || !HC_I(is_oversize)(self, range->size);
 }
 
-/* Bytes that are ready and shared. segments_lock is held. */
+/* Bytes that are ready and shared: those of pools stay with them. segments_lock is held. */
 HOSTCACHE_UNUSED static size_t HC_I(cached)(const HC_CACHE *self) {
-  return (size_t)HC_I(ready_bytes)(self) + self->binned_bytes;
+  return (size_t)HC_I(ready_bytes)(self) + self->binned_bytes - HC_I(pooled_bytes)(self);
 }
 
 /* Is more held, or ready, than the bounds allow? segments_lock is held. */
@@ -4543,10 +4925,11 @@ HOSTCACHE_INLINE void HC_I(note_ready)(HC_CACHE *self) {
   if (HOSTCACHE_RARELY(HC_I(is_in_excess)(self))) hostcache_u32_store_relaxed(&self->excess, 1);
 }
 
-/* A segment is idle: last of them. segments_lock is held. */
+/* A segment is idle: last of them, unless a pool keeps it. segments_lock is held. */
 HOSTCACHE_APART void HC_I(idle_add)(HC_CACHE *self, HC_SEGMENT *segment) {
   self->idle.in++;
   self->idle.in_bytes = HC_I(sum)(self->idle.in_bytes, (int64_t)segment->size);
+  if (HC_I(pool_of)(segment)) return;
   segment->idle_since = hostcache_now_ns();
   segment->idle_previous = self->idle_last;
   if (self->idle_last)
@@ -4560,6 +4943,7 @@ HOSTCACHE_APART void HC_I(idle_add)(HC_CACHE *self, HC_SEGMENT *segment) {
 HOSTCACHE_APART void HC_I(idle_remove)(HC_CACHE *self, HC_SEGMENT *segment) {
   self->idle.out++;
   self->idle.out_bytes = HC_I(sum)(self->idle.out_bytes, (int64_t)segment->size);
+  if (HC_I(pool_of)(segment)) return;
   if (segment->idle_previous)
     segment->idle_previous->idle_next = segment->idle_next;
   else
@@ -4579,7 +4963,7 @@ HOSTCACHE_INLINE int HC_I(is_whole)(const HC_BLOCK *range) {
 
 /* Where a ready range belongs. (The functions that work there are shorter if they are given it.) */
 HOSTCACHE_INLINE HC_HEAP *HC_I(heap_of)(HC_CACHE *self, const HC_BLOCK *range) {
-  return &self->heaps[range->kind];
+  return &HC_I(heaps_of)(self, HC_I(pool_of)(range->segment))[range->kind];
 }
 
 /* A range is ready, and no neighbour of it is. The caller counts its bytes. segments_lock is held.
@@ -4652,14 +5036,15 @@ HOSTCACHE_APART HC_BLOCK *HC_I(heap_first)(const HC_HEAP *heap, size_t size) {
 /* The ready range that serves a block of this size best, or NULL. First what was reserved at
    creation, then the segments of its kind, then the others. A range above max_split_size is not
    split, so it serves only what it is larger than by at most an eighth. segments_lock is held. */
-HOSTCACHE_INLINE HC_BLOCK *HC_I(heap_best)(HC_CACHE *self, size_t size, size_t requested) {
+HOSTCACHE_INLINE HC_BLOCK *HC_I(heap_best)(const HC_CACHE *self, const HC_HEAP *heaps, size_t size,
+                                           size_t requested) {
   static const uint8_t kinds[2][HOSTCACHE_KIND_COUNT] = {
       {HOSTCACHE_KIND_RESERVE, HOSTCACHE_KIND_LARGE, HOSTCACHE_KIND_SMALL},
       {HOSTCACHE_KIND_RESERVE, HOSTCACHE_KIND_SMALL, HOSTCACHE_KIND_LARGE}};
   const int small = HC_I(is_small)(self, size);
-  int i = self->heaps[HOSTCACHE_KIND_RESERVE].words == 0;
+  int i = heaps[HOSTCACHE_KIND_RESERVE].words == 0;
   for (; i < HOSTCACHE_KIND_COUNT; i++) {
-    const HC_HEAP *heap = &self->heaps[kinds[small][i]];
+    const HC_HEAP *heap = &heaps[kinds[small][i]];
     HC_BLOCK *range = heap->words ? HC_I(heap_first)(heap, size) : NULL;
     if (range && (HC_I(may_split)(self, range) || range->size == HC_I(own_size)(self, size) ||
                   range->size - requested <= requested / 8))
@@ -4727,15 +5112,48 @@ HOSTCACHE_UNUSED static int HC_I(overlaps)(HC_CACHE *self, const void *ptr, size
   return node && node->key - (size_t)ptr < size;
 }
 
+/* Around the hooks that get memory and give it back: lets this thread do what else would break the
+   captures under way. */
+HOSTCACHE_INLINE hostcache_status HC_I(relax_begin)(HC_CACHE *self, uint64_t *mode) {
+#ifdef HC_CAPTURE_RELAX_BEGIN
+  hostcache_status status;
+  *mode = 0;
+  status = HC_I(call_relax_begin)(self, mode);
+  if (status.outcome == HOSTCACHE_DONE) return status;
+  HC_I(tell)(self, HOSTCACHE_ERR_HOOK, status.code,
+             "HC_CAPTURE_RELAX_BEGIN failed: the hook that it stands before is not called", NULL);
+  return hostcache_failed(status.code);
+#else
+  (void)self;
+  (void)mode;
+  return hostcache_done();
+#endif
+}
+
+HOSTCACHE_INLINE void HC_I(relax_end)(HC_CACHE *self, uint64_t *mode) {
+#ifdef HC_CAPTURE_RELAX_BEGIN
+  const hostcache_status status = HC_I(call_relax_end)(self, mode);
+  if (status.outcome != HOSTCACHE_DONE)
+    HC_I(tell)(self, HOSTCACHE_ERR_HOOK, status.code, "HC_CAPTURE_RELAX_END failed", NULL);
+#else
+  (void)self;
+  (void)mode;
+#endif
+}
+
 /* Gives memory to the runtime. 0, or -1 if the free hook failed: on_error was told, and the memory
    is to be counted as leaked. */
 HOSTCACHE_UNUSED static int HC_I(memory_give_back)(HC_CACHE *self, void *ptr, size_t size,
                                                    HC_RUNTIME *runtime) {
-  uint64_t began;
+  uint64_t began, mode;
   hostcache_status status;
-  HC_I(trace_segment)(self, HOSTCACHE_TRACE_SEGMENT_FREE, ptr, size);
+  HC_I(trace_segment)(self, HOSTCACHE_TRACE_SEGMENT_FREE, ptr, size, HC_I(pool_id)(NULL));
   began = hostcache_now_ns();
-  status = HC_I(call_mem_free)(self, ptr, size, runtime);
+  status = HC_I(relax_begin)(self, &mode);
+  if (status.outcome == HOSTCACHE_DONE) {
+    status = HC_I(call_mem_free)(self, ptr, size, runtime);
+    HC_I(relax_end)(self, &mode);
+  }
   HC_I(count_call)(self, &self->stats.num_mem_free, &self->stats.mem_free_time, began);
   if (status.outcome == HOSTCACHE_DONE) return 0;
   HC_I(tell)(self, HOSTCACHE_ERR_LEAKED, status.code,
@@ -4755,6 +5173,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(segment_evict)(HC_CACHE *self, HC_SEGMENT
   range->is_indexed = 0;
   self->returning += segment->size;
   HC_I(set_state)(range, HOSTCACHE_LEAVING);
+  HC_I(pool_join)(segment, NULL); /* whatever comes of it */
   return range;
 }
 
@@ -4819,19 +5238,25 @@ HOSTCACHE_RARE static const char *HC_I(memory_fault)(HC_CACHE *self, const void 
 /* Gets memory from the hook that is as it should be. segments_lock is held on success, so that no
    other segment can come between the check and the entry into the index. *left: the memory is
    wrong, and the free hook did not take it back. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(memory_get)(HC_CACHE *self, size_t size, void **ptr,
+HOSTCACHE_UNUSED static hostcache_result HC_I(memory_get)(HC_CACHE *self, size_t size,
+                                                          const HC_POOL *pool, void **ptr,
                                                           HC_RUNTIME *runtime,
                                                           hostcache_status *status, int *left) {
   const char *fault;
-  uint64_t began = hostcache_now_ns();
+  uint64_t began = hostcache_now_ns(), mode;
   int give_back;
   *ptr = NULL;
   *left = 0;
   memset((void *)runtime, 0, sizeof *runtime);
-  *status = HC_I(call_mem_alloc)(self, size, ptr, runtime);
+  *status = HC_I(relax_begin)(self, &mode);
+  if (status->outcome == HOSTCACHE_DONE) {
+    *status = HC_I(call_mem_alloc)(self, size, ptr, runtime);
+    HC_I(relax_end)(self, &mode);
+  }
   HC_I(count_call)(self, &self->stats.num_mem_alloc, &self->stats.mem_alloc_time, began);
   if (status->outcome != HOSTCACHE_DONE) return HOSTCACHE_ERR_OUT_OF_MEMORY;
-  if (*ptr) HC_I(trace_segment)(self, HOSTCACHE_TRACE_SEGMENT_ALLOC, *ptr, size);
+  if (*ptr)
+    HC_I(trace_segment)(self, HOSTCACHE_TRACE_SEGMENT_ALLOC, *ptr, size, HC_I(pool_id)(pool));
 
   hostcache_lock(&self->segments_lock);
   fault = HC_I(memory_fault)(self, *ptr, size, &give_back);
@@ -4861,7 +5286,8 @@ HOSTCACHE_UNUSED static int HC_I(spares_for_segment)(HC_CACHE *self, HC_SPARES *
    OUT_OF_MEMORY: *status is what HC_MEM_ALLOC said, and the caller tells on_error; the other errors
    were told. `spares` has what spares_for_segment set aside. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_t size, int kind,
-                                                           HC_SPARES *spares, HC_BLOCK **out,
+                                                           HC_POOL *pool, HC_SPARES *spares,
+                                                           HC_BLOCK **out,
                                                            hostcache_status *status) {
   HC_SEGMENT *segment = spares->segments;
   hostcache_result result;
@@ -4869,7 +5295,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_
   void *ptr;
   int left;
 
-  result = HC_I(memory_get)(self, size, &ptr, &segment->runtime, status, &left);
+  result = HC_I(memory_get)(self, size, pool, &ptr, &segment->runtime, status, &left);
   if (result != HOSTCACHE_OK) hostcache_lock(&self->segments_lock);
   if (result != HOSTCACHE_OK && !left) {
     self->claimed -= size;
@@ -4883,6 +5309,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_
   segment->ptr = ptr;
   segment->size = size;
   segment->kind = kind;
+  HC_I(pool_join)(segment, left ? NULL : pool);
   segment->first = range;
   HC_I(count_segment)(self, size, 1);
   range->segment = segment;
@@ -5379,9 +5806,7 @@ HOSTCACHE_UNUSED static HC_THREAD *HC_I(thread_new)(HC_CACHE *self) {
   thread->guest.leave = HC_I(leave);
   thread->fence = self->asymmetric ? 0 : HC_STOP_FENCE;
   hostcache_lock(&self->threads_lock);
-#ifdef HC_TRACE
-  if (self->tracing) thread->fence |= HC_STOP_TRACE;
-#endif
+  if (HC_I(is_detoured)(self)) thread->fence |= HC_STOP_DETOUR;
   thread->stop = thread->fence;
   hostcache_lock(&self->segments_lock); /* so that a bound that changes now finds the record */
   thread->limit = HC_I(stock_limit)(self);
@@ -5433,6 +5858,7 @@ HOSTCACHE_INLINE HC_THREAD *HC_I(here)(HC_CACHE *self) {
 HOSTCACHE_UNUSED static uint8_t HC_I(bin_of)(const HC_CACHE *self, const HC_BLOCK *range) {
   size_t number;
   if (range->size > self->binned_max || HC_I(is_whole)(range)) return HC_NO_BIN;
+  if (HC_I(pool_of)(range->segment)) return HC_NO_BIN; /* a stock is shared by all allocations */
   number = HC_I(class_of)(self, range->size);
   return self->class_size[number] == range->size ? (uint8_t)number : HC_NO_BIN;
 }
@@ -5461,12 +5887,12 @@ HOSTCACHE_UNUSED static void HC_I(cut)(HC_CACHE *self, HC_SPARES *spares, HC_BLO
   range->requested = requested;
 }
 
-/* Hands a range, which is in no heap, to this thread as a block of `size` bytes, LEAVING; with the
+/* Hands a range, which is in no heap, to this thread as the block that it wants, LEAVING; with the
    rest as by cut. segments_lock is held. */
 HOSTCACHE_UNUSED static void HC_I(hand_out)(HC_CACHE *self, HC_SPARES *spares, HC_BLOCK *range,
-                                            size_t size, size_t requested, unsigned state) {
-  HC_I(cut)(self, spares, range, size, requested);
-  if (state == HOSTCACHE_ACTIVE) {
+                                            const HC_WANT *want) {
+  HC_I(cut)(self, spares, range, want->size, want->requested);
+  if (want->state == HOSTCACHE_ACTIVE) {
     range->bin = HC_I(bin_of)(self, range);
     HC_I(count_lent)(self, range, 1, 1);
   }
@@ -5474,18 +5900,18 @@ HOSTCACHE_UNUSED static void HC_I(hand_out)(HC_CACHE *self, HC_SPARES *spares, H
 }
 
 /* A block that was handed to this thread is the user's from now on. */
-HOSTCACHE_UNUSED static void HC_I(activate)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block) {
+HOSTCACHE_UNUSED static void HC_I(activate)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block,
+                                            const HC_WANT *want) {
   HC_I(begin)(self, thread);
   hostcache_ptr_store_release(&block->home, thread);
   HC_I(turn)(self, thread, block, HOSTCACHE_ACTIVE);
+  HC_I(note_capture)(block, want);
   HC_I(end)(thread);
 }
 
-/* Takes the ready range that fits best, for the user (ACTIVE) or for the cache's own ends; it is
-   LEAVING. *out is NULL if there is none. NO_METADATA: no record for what is over; on_error was
-   told. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(heap_take)(HC_CACHE *self, size_t size,
-                                                         size_t requested, unsigned state,
+/* Takes the ready range that fits best; it is LEAVING. *out is NULL if there is none. NO_METADATA:
+   no record for what is over; on_error was told. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(heap_take)(HC_CACHE *self, const HC_WANT *want,
                                                          HC_BLOCK **out) {
   HC_BLOCK *range;
   HC_NEEDS needs;
@@ -5495,7 +5921,8 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(heap_take)(HC_CACHE *self, size_t 
   hostcache_lock(&self->segments_lock);
   do {
     let_go = 0;
-    range = HC_I(heap_best)(self, size, requested);
+    range = HC_I(heap_best)(self, HC_I(heaps_of)(self, HC_I(pool_still)(want->pool)), want->size,
+                            want->requested);
     if (!range) break;
     needs.blocks = 1;
     needs.shelves[0] = needs.shelves[1] = 0;
@@ -5506,7 +5933,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(heap_take)(HC_CACHE *self, size_t 
   if (range) {
     HC_I(heap_remove)(self, HC_I(heap_of)(self, range), range);
     HC_I(count_ready)(self, range, 0);
-    HC_I(hand_out)(self, &self->spares, range, size, requested, state);
+    HC_I(hand_out)(self, &self->spares, range, want);
   }
   hostcache_unlock(&self->segments_lock);
   *out = range;
@@ -5520,7 +5947,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(heap_hit)(HC_CACHE *self, HC_THREAD *thre
                                                  size_t requested) {
   HC_BLOCK *range;
   if (HC_I(is_oversize)(self, size) || !self->spares.blocks) return NULL;
-  range = HC_I(heap_best)(self, size, requested);
+  range = HC_I(heap_best)(self, self->heaps, size, requested);
   if (!range || !HC_I(may_split)(self, range)) return NULL;
   if (!range->is_indexed &&
       !hostcache_index_add_quickly(&self->index, (size_t)range->ptr, range))
@@ -5563,23 +5990,22 @@ HOSTCACHE_INLINE size_t HC_I(binned_class)(const HC_CACHE *self, size_t requeste
   return requested - 1 < self->binned_max ? HC_I(class_of)(self, requested) : HC_NO_BIN;
 }
 
-/* Takes what is ready: from this thread's stock, a shared bin, or a heap. `state` ACTIVE: for the
-   user, and the block is ACTIVE; else for the cache's own ends, from a heap alone, and LEAVING. As
-   heap_take. */
+/* Takes what is ready: for the user from this thread's stock, a shared bin, or a heap, and the
+   block is ACTIVE; for the cache's own ends, and of a pool, from a heap alone. As heap_take. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(bin_take)(HC_CACHE *self, HC_THREAD *thread,
-                                                        size_t size, size_t requested,
-                                                        unsigned state, HC_BLOCK **out) {
+                                                        const HC_WANT *want, HC_BLOCK **out) {
   hostcache_result result;
-  if (state == HOSTCACHE_ACTIVE && !thread->shared) {
-    const size_t number = HC_I(binned_class)(self, requested);
+  if (want->state == HOSTCACHE_ACTIVE && !thread->shared && !want->pool) {
+    const size_t number = HC_I(binned_class)(self, want->requested);
     HC_I(begin)(self, thread);
-    if (number != HC_NO_BIN) *out = HC_I(stock_take)(self, thread, number, requested);
-    if (!*out) *out = HC_I(take_shared)(self, thread, number, size, requested);
+    if (number != HC_NO_BIN) *out = HC_I(stock_take)(self, thread, number, want->requested);
+    if (!*out) *out = HC_I(take_shared)(self, thread, number, want->size, want->requested);
+    if (*out) HC_I(note_capture)(*out, want);
     HC_I(end)(thread);
     if (*out) return HOSTCACHE_OK;
   }
-  result = HC_I(heap_take)(self, size, requested, state, out);
-  if (*out && state == HOSTCACHE_ACTIVE) HC_I(activate)(self, thread, *out);
+  result = HC_I(heap_take)(self, want, out);
+  if (*out && want->state == HOSTCACHE_ACTIVE) HC_I(activate)(self, thread, *out, want);
   return result;
 }
 
@@ -5606,8 +6032,7 @@ HOSTCACHE_INLINE void HC_I(stock_completed)(HC_CACHE *self, HC_THREAD *thread, H
 HOSTCACHE_UNUSED static void HC_I(block_ready)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block,
                                                int is_own) {
   HC_I(trace_block)(self, block, HOSTCACHE_TRACE_FREE_COMPLETED);
-  HC_I(set_use_count)(block, 0);
-  HC_I(set_unknown_uses)(block, 0);
+  hostcache_u32_store_relaxed(&block->extra_uses, 0);
   block->unknown_over = 0;
   if (is_own && block->bin != HC_NO_BIN && thread->limit > 0) {
     HC_I(turn)(self, thread, block, HOSTCACHE_STOCKED);
@@ -5688,12 +6113,11 @@ HOSTCACHE_UNUSED static size_t HC_I(size_to_get)(const HC_CACHE *self, size_t si
 
 /* Gets new memory for a block, which is LEAVING. OUT_OF_MEMORY: *status is what HC_MEM_ALLOC said;
    LIMIT: the cap would be passed; of both the caller tells on_error. What is for the cache's own
-   ends (`state` is not ACTIVE) does not make other idle memory go back, but for the cap. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(grow)(HC_CACHE *self, size_t size, size_t requested,
-                                                    unsigned state, HC_BLOCK **out,
-                                                    hostcache_status *status, HC_TALLY *tally) {
-  const int kind = HC_I(is_small)(self, size) ? HOSTCACHE_KIND_SMALL : HOSTCACHE_KIND_LARGE;
-  const size_t own = HC_I(own_size)(self, size);
+   ends does not make other idle memory go back, but for the cap. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(grow)(HC_CACHE *self, const HC_WANT *want,
+                                                    HC_BLOCK **out, hostcache_status *status,
+                                                    HC_TALLY *tally) {
+  const size_t size = want->size, own = HC_I(own_size)(self, size);
   hostcache_result result = HOSTCACHE_ERR_LIMIT;
   int leaked = 0;
   HC_SPARES spares;
@@ -5708,7 +6132,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(grow)(HC_CACHE *self, size_t size,
   if (!HC_I(spares_for_segment)(self, &spares)) return HOSTCACHE_ERR_NO_METADATA;
   get = HC_I(size_to_get)(self, size);
   while (!HC_I(has_room)(self, get) ||
-         (state == HOSTCACHE_ACTIVE && self->claimed + get > HC_I(comfort)(self, size))) {
+         (want->state == HOSTCACHE_ACTIVE && self->claimed + get > HC_I(comfort)(self, size))) {
     if (!HC_I(give_back_oldest)(self, &leaked)) break;
     tally->hooks++;
   }
@@ -5716,9 +6140,10 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(grow)(HC_CACHE *self, size_t size,
     self->claimed += get; /* before the hook is called, so that the cap holds */
     hostcache_unlock(&self->segments_lock);
     tally->hooks++;
-    result = HC_I(segment_get)(self, get, kind, &spares, out, status);
+    result = HC_I(segment_get)(self, get, HC_I(kind_for)(self, size), want->pool, &spares, out,
+                               status);
     if (result == HOSTCACHE_OK) {
-      HC_I(hand_out)(self, &spares, *out, size, requested, state);
+      HC_I(hand_out)(self, &spares, *out, want);
       break;
     }
     hostcache_lock(&self->segments_lock);
@@ -6156,10 +6581,12 @@ struct HC_I(claim) {
 
 /* Claims a queue: what stands in it is the caller's to ask, up to what is its end now, so that what
    a query's hook frees meanwhile cannot keep the caller busy for ever. 0 if another thread has it,
-   or it is empty. The thread is held. */
-HOSTCACHE_UNUSED static int HC_I(queue_claim)(HC_QUEUE *queue, struct HC_I(claim) *claim) {
+   it is empty, or nothing may be asked now. The thread is held. */
+HOSTCACHE_UNUSED static int HC_I(queue_claim)(const HC_CACHE *self, HC_QUEUE *queue,
+                                              struct HC_I(claim) *claim) {
   const int pools = HC_POOLS_EVENTS && queue->lane && queue->lane->live;
   if (hostcache_u32_load_acquire(&queue->claimed) || !queue->head) return 0;
+  if (HC_I(is_capturing)(self)) return 0;
   hostcache_u32_store_relaxed(&queue->claimed, 1);
   queue->pushes = 0;
   claim->first = queue->head;
@@ -6402,7 +6829,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_queue)(HC_CACHE *self, HC_THREAD *thread,
   struct HC_I(claim) claim;
   int claimed;
   if (HC_I(hold)(self, thread, own)) return;
-  claimed = HC_I(queue_claim)(queue, &claim);
+  claimed = HC_I(queue_claim)(self, queue, &claim);
   HC_I(let_go)(thread, own);
   if (claimed) HC_I(poll_claimed)(self, thread, own, queue, &claim, tally);
 }
@@ -6414,7 +6841,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_loose)(HC_CACHE *self, HC_THREAD *thread,
   struct HC_I(claim) claim;
   int claimed;
   if (HC_I(hold)(self, thread, own)) return;
-  claimed = HC_I(queue_claim)(queue, &claim);
+  claimed = HC_I(queue_claim)(self, queue, &claim);
   if (most > queue->length) most = queue->length;
   while (claimed && most-- > 0) {
     HC_USE *use = queue->cursor ? queue->cursor : queue->head, *alone = NULL, *untold = NULL;
@@ -6470,7 +6897,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_thread)(HC_CACHE *self, HC_THREAD *thread
     if (HC_I(hold)(self, thread, own)) return;
     for (queue = NULL; !queue && number < thread->queue_room; number++) {
       queue = thread->queues[number];
-      if (queue && !HC_I(queue_claim)(queue, &claim)) queue = NULL;
+      if (queue && !HC_I(queue_claim)(self, queue, &claim)) queue = NULL;
     }
     HC_I(let_go)(thread, own);
     if (queue) HC_I(poll_claimed)(self, thread, own, queue, &claim, tally);
@@ -6769,12 +7196,40 @@ HOSTCACHE_UNUSED static int HC_I(submit)(HC_CACHE *self, HC_THREAD *thread, HC_B
   return failed ? -1 : 0;
 }
 
-/* Submits the blocks that free_deferred left, oldest first. Does not poll: the callers do, as they
-   need. */
+#if HC_HAS_CAPTURES
+
+/* May events be recorded for what was deferred? Then it is known that some are, until the end. */
+HOSTCACHE_UNUSED static int HC_I(drain_begin)(HC_CACHE *self) {
+  int may;
+  hostcache_lock(&self->common.lock);
+  may = !HC_I(is_capturing)(self);
+  if (may) self->draining++;
+  hostcache_unlock(&self->common.lock);
+  return may;
+}
+
+HOSTCACHE_UNUSED static void HC_I(drain_end)(HC_CACHE *self) {
+  hostcache_lock(&self->common.lock);
+  self->draining--;
+  hostcache_unlock(&self->common.lock);
+}
+
+#else
+
+HOSTCACHE_INLINE int HC_I(drain_begin)(HC_CACHE *self) {
+  (void)self;
+  return 1;
+}
+HOSTCACHE_INLINE void HC_I(drain_end)(HC_CACHE *self) { (void)self; }
+
+#endif
+
+/* Submits the blocks that free_deferred left, oldest first, and those that were freed during a
+   capture, after it. Does not poll: the callers do, as they need. */
 HOSTCACHE_UNUSED static void HC_I(drain_deferred)(HC_CACHE *self, HC_TALLY *tally) {
   HC_THREAD *thread = HC_I(here_already)(self);
   HC_BLOCK *stack, *oldest = NULL, *next;
-  if (!hostcache_ptr_load_acquire(&self->deferred)) return;
+  if (!hostcache_ptr_load_acquire(&self->deferred) || !HC_I(drain_begin)(self)) return;
   stack = (HC_BLOCK *)hostcache_ptr_exchange_acquire(&self->deferred, NULL);
   for (; stack; stack = next) {
     next = stack->next;
@@ -6789,6 +7244,7 @@ HOSTCACHE_UNUSED static void HC_I(drain_deferred)(HC_CACHE *self, HC_TALLY *tall
     HC_I(end)(thread);
     if (HC_I(submit)(self, thread, oldest, 0, tally, 0)) tally->failed = 1;
   }
+  HC_I(drain_end)(self);
 }
 
 HOSTCACHE_UNUSED static void HC_I(push_deferred)(HC_CACHE *self, HC_BLOCK *block) {
@@ -6814,11 +7270,38 @@ HOSTCACHE_UNUSED static int HC_I(needs_call)(const HC_THREAD *thread, HC_BLOCK *
   return HC_I(all_marks)(block) != 0 || HC_I(unknown_uses)(block) != 0;
 }
 
+/* Frees an active block that was got for a capture and used. What was captured may run at any time,
+   and again, so its uses cannot be told: it stays where it is until its pool is released. The
+   thread is held, and is let go here. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(put_captured)(HC_CACHE *self, HC_THREAD *thread,
+                                                            HC_BLOCK *block) {
+  uint32_t i;
+  HC_I(turn)(self, thread, block, HOSTCACHE_FREEING);
+  hostcache_size_store_relaxed(&block->marks, 0);
+  hostcache_size_store_relaxed(&block->marks_too, 0);
+  hostcache_ptr_store_release(&block->home, thread);
+  HC_I(end)(thread);
+  for (i = 0; i < HC_I(use_count)(block); i++) {
+    HC_USE *use = HC_I(use_at)(block, i);
+    use->fate = HOSTCACHE_FATE_UNTOLD;
+    if (use->early_event) HC_I(early_drop)(self, use);
+  }
+  HC_I(begin)(self, thread);
+  HC_I(set_unknown_uses)(block, 0);
+  block->unknown_over = 0;
+  block->outstanding = 0;
+  HC_I(turn)(self, thread, block, HOSTCACHE_QUARANTINED);
+  HC_I(end)(thread);
+  return HOSTCACHE_OK;
+}
+
 /* Frees an active block. The thread is held, and is let go here. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_THREAD *thread,
                                                    HC_BLOCK *block, int deferred) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
-  if (deferred && HC_I(needs_call)(thread, block)) {
+  if (HC_I(is_captured)(block) && (HC_I(use_count)(block) > 0 || HC_I(needs_call)(thread, block)))
+    return HC_I(put_captured)(self, thread, block);
+  if ((deferred || HC_I(is_capturing)(self)) && HC_I(needs_call)(thread, block)) {
     if (thread != &self->common) hostcache_lock(&self->common.lock);
     HC_I(turn)(self, &self->common, block, HOSTCACHE_DEFERRED);
     if (thread != &self->common) hostcache_unlock(&self->common.lock);
@@ -6957,7 +7440,7 @@ HOSTCACHE_UNUSED static int HC_I(wait_hook)(HC_CACHE *self, HC_USE *use, HC_TALL
 }
 
 /* The same for the head of a queue, if that was pushed up to the ticket. 0 also if another thread
-   has the queue, or if the head is over and its event may have been ended. */
+   has the queue, or if the head is over and its event may have been ended, or during a capture. */
 HOSTCACHE_UNUSED static int HC_I(wait_head)(HC_CACHE *self, HC_THREAD *thread, HC_THREAD *own,
                                             HC_QUEUE *queue, uint64_t ticket, HC_TALLY *tally) {
   HC_EVENT *pool;
@@ -6967,7 +7450,7 @@ HOSTCACHE_UNUSED static int HC_I(wait_head)(HC_CACHE *self, HC_THREAD *thread, H
   if (HC_I(hold)(self, thread, own)) return 0;
   use = queue->head;
   if (hostcache_u32_load_acquire(&queue->claimed) || queue->left_over > 0 || !use ||
-      use->ticket > ticket) {
+      use->ticket > ticket || HC_I(is_capturing)(self)) {
     HC_I(let_go)(thread, own);
     return 0;
   }
@@ -7297,7 +7780,8 @@ HOSTCACHE_UNUSED static int HC_I(dies_idle)(const HC_CACHE *self) {
   return HC_HAS_TIMELINE || self->config.streams_die_idle;
 }
 
-/* Waits until nothing does, in any thread's queues. 0, or -1 if one cannot be held. */
+/* Waits until nothing does, in any thread's queues, or a capture begins. 0, or -1 if one cannot be
+   held. */
 HOSTCACHE_UNUSED static int HC_I(wait_queued)(HC_CACHE *self, struct HC_I(forgetting) *job,
                                                uint64_t ticket) {
   HC_THREAD *own = HC_I(here_already)(self), *thread = &self->common;
@@ -7310,7 +7794,7 @@ HOSTCACHE_UNUSED static int HC_I(wait_queued)(HC_CACHE *self, struct HC_I(forget
       if (HC_I(hold)(self, thread, own)) return -1;
       still = HC_I(thread_waits_on)(thread, job, ticket, &queue);
       HC_I(let_go)(thread, own);
-      if (!still) break;
+      if (!still || HC_I(is_capturing)(self)) break;
       if (queue && !job->tally.no_wait)
         (void)HC_I(wait_head)(self, thread, own, queue, ticket, &job->tally);
       if (queue) HC_I(poll_queue)(self, thread, own, queue, &job->tally);
@@ -7464,6 +7948,18 @@ HOSTCACHE_UNUSED static int HC_I(forget_commit)(HC_CACHE *self, struct HC_I(forg
   return 1;
 }
 
+/* BUSY, if a stream may be captured now, so that no event may be recorded or asked. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(unless_capturing)(HC_CACHE *self) {
+  HC_THREAD *own = HC_I(here_already)(self);
+  int capturing = 0;
+  if (HC_HAS_CAPTURES) { /* held, so that a capture that begins now sees what this thread is at */
+    HC_I(begin)(self, own);
+    capturing = HC_I(is_capturing)(self);
+    HC_I(end)(own);
+  }
+  return capturing ? HOSTCACHE_ERR_BUSY : HOSTCACHE_OK;
+}
+
 HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
                                                       struct HC_I(forgetting) *job) {
   HC_TALLY of_others = {0, 0, 0, 0, 0, 0, 0}; /* what fails there is not this call's, and on_error
@@ -7476,13 +7972,17 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
 
   HC_I(drain_deferred)(self, &of_others);
   for (slab = NULL, i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;) {
-    result = HC_I(forget_prepare)(self, block, job);
+    result = HC_I(unless_capturing)(self);
+    if (result == HOSTCACHE_OK) result = HC_I(forget_prepare)(self, block, job);
     if (result != HOSTCACHE_OK) break;
   }
+  if (result == HOSTCACHE_OK) result = HC_I(unless_capturing)(self);
   if (result == HOSTCACHE_OK) result = HC_I(forget_wait)(self, job);
   for (attempt = 0; result == HOSTCACHE_OK; attempt++) {
     done = HC_I(forget_commit)(self, job);
     if (done > 0) return HOSTCACHE_OK;
+    result = HC_I(unless_capturing)(self);
+    if (result != HOSTCACHE_OK) break;
     if (done == 0) HC_I(drain_deferred)(self, &of_others);
     if (done < 0 || (HC_I(dies_idle)(self) && HC_I(wait_queued)(self, job, UINT64_MAX)))
       result = HC_I(forget_refused)(self, NULL);
@@ -7497,9 +7997,17 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
 
 /* Quarantine. */
 
-/* Lets a quarantined block go on, now that the device is idle: a step at a time, as the events of
-   its untold uses are ended without a lock. Non-zero: there is more to do. */
-HOSTCACHE_RARE static int HC_I(release_step)(HC_CACHE *self, HC_BLOCK *block) {
+/* May a quarantined block go on: for the caller who says that the device is idle (`pool` is NULL),
+   or that nothing runs any more that was captured with that pool? Its home is held. */
+HOSTCACHE_RARE static int HC_I(is_released)(const HC_BLOCK *block, const HC_POOL *pool) {
+  if (HC_I(is_captured)(block)) return HC_I(pool_of)(block->segment) == pool;
+  return pool == NULL;
+}
+
+/* Lets a quarantined block go on if it may: a step at a time, as the events of its untold uses are
+   ended without a lock. Non-zero: there is more to do. */
+HOSTCACHE_RARE static int HC_I(release_step)(HC_CACHE *self, HC_BLOCK *block,
+                                             const HC_POOL *pool) {
   HC_THREAD *own = HC_I(here_already)(self), *home;
   HOSTCACHE_LOCAL(HC_EVENT, event);
   int has_event = 0;
@@ -7508,7 +8016,7 @@ HOSTCACHE_RARE static int HC_I(release_step)(HC_CACHE *self, HC_BLOCK *block) {
   if (HC_I(state_of)(block) != HOSTCACHE_QUARANTINED) return 0;
   home = HC_I(hold_home)(self, block, own);
   if (!home) return 0;
-  if (HC_I(state_of)(block) == HOSTCACHE_QUARANTINED) {
+  if (HC_I(state_of)(block) == HOSTCACHE_QUARANTINED && HC_I(is_released)(block, pool)) {
     for (i = 0; i < HC_I(use_count)(block) && !has_event; i++) {
       HC_USE *use = HC_I(use_at)(block, i);
       if (use->fate != HOSTCACHE_FATE_UNTOLD || !use->has_event) continue;
@@ -7616,6 +8124,13 @@ HOSTCACHE_RARE static void HC_I(dispose)(HC_CACHE *self) {
     HOSTCACHE_FREE(slab);
   }
   hostcache_index_dispose(&self->index, &self->spares.shelves);
+#ifdef HC_POOLS
+  while (self->pools) {
+    HC_POOL *pool = self->pools;
+    self->pools = pool->next;
+    HOSTCACHE_FREE(pool);
+  }
+#endif
 #ifdef HC_TRACE
   HC_I(dispose_listeners)((struct HC_I(listener) *)self->trackers);
   HC_I(dispose_listeners)((struct HC_I(listener) *)self->observers);
@@ -7687,7 +8202,7 @@ HOSTCACHE_RARE static hostcache_result HC_I(reserve_segment)(HC_CACHE *self) {
   if (!HC_I(spares_for_segment)(self, &spares)) return HOSTCACHE_ERR_NO_METADATA;
   self->claimed = size;
   hostcache_unlock(&self->segments_lock);
-  result = HC_I(segment_get)(self, size, HOSTCACHE_KIND_RESERVE, &spares, &range, &status);
+  result = HC_I(segment_get)(self, size, HOSTCACHE_KIND_RESERVE, NULL, &spares, &range, &status);
   if (result == HOSTCACHE_ERR_OUT_OF_MEMORY)
     HC_I(tell)(self, result, status.code, "HC_MEM_ALLOC failed for reserve_segment_bytes", NULL);
   if (result != HOSTCACHE_OK) hostcache_lock(&self->segments_lock);
@@ -7928,6 +8443,59 @@ HOSTCACHE_RARE static void HC_I(sum_up)(HC_CACHE *self, hostcache_stats *stats) 
   stats->num_event_query = all.queries;
 }
 
+/* Ending pools. */
+
+#ifdef HC_POOLS
+
+/* The segment after this one (the first: NULL) that is of a pool. segments_lock is held. */
+HOSTCACHE_RARE static HC_SEGMENT *HC_I(pool_segment)(const HC_CACHE *self, const HC_POOL *pool,
+                                                     const HC_SEGMENT *before) {
+  const size_t from = before ? (size_t)before->ptr + 1 : 0;
+  const hostcache_node *node = hostcache_tree_ceiling(self->by_address, from, 0);
+  while (node && ((HC_SEGMENT *)node->owner)->pool != pool)
+    node = hostcache_tree_ceiling(self->by_address, node->key + 1, 0);
+  return node ? (HC_SEGMENT *)node->owner : NULL;
+}
+
+/* A segment is everybody's from now on. All threads and segments_lock are held, or nobody else uses
+   the cache. */
+HOSTCACHE_RARE static void HC_I(pool_leaves)(HC_CACHE *self, HC_SEGMENT *segment) {
+  HC_BLOCK *range, *ready = NULL;
+  for (range = segment->first; range; range = range->right) {
+    if (!range->is_ready) continue;
+    HC_I(heap_remove)(self, HC_I(heap_of)(self, range), range);
+    HC_I(count_pooled)(self, range, 0);
+    range->next = ready;
+    ready = range;
+  }
+  segment->pool = NULL;
+  for (; ready; ready = range) {
+    range = ready->next;
+    ready->next = NULL;
+    HC_I(heap_add)(self, HC_I(heap_of)(self, ready), ready);
+  }
+}
+
+/* All segments of a pool. Likewise. */
+HOSTCACHE_RARE static void HC_I(pool_dissolve)(HC_CACHE *self, HC_POOL *pool) {
+  HC_SEGMENT *segment;
+  while ((segment = HC_I(pool_segment)(self, pool, NULL)) != NULL)
+    HC_I(pool_leaves)(self, segment);
+  pool->stage = HOSTCACHE_POOL_NONE;
+}
+
+/* Of all pools. Likewise. */
+HOSTCACHE_RARE static void HC_I(pools_dissolve)(HC_CACHE *self) {
+  HC_POOL *pool;
+  for (pool = self->pools; pool; pool = pool->next) HC_I(pool_dissolve)(self, pool);
+}
+
+#else
+
+HOSTCACHE_INLINE void HC_I(pools_dissolve)(HC_CACHE *self) { (void)self; }
+
+#endif
+
 #ifdef HC_HOST_ALLOCATOR
 /* Waits until nobody is in background_run, having said so. */
 HOSTCACHE_RARE static void HC_I(end_loops)(HC_CACHE *self) {
@@ -7969,6 +8537,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *self) {
 
   hostcache_lock(&self->segments_lock);
   HC_I(all_empty)(self); /* whatever the system says: nobody else is there to be held */
+  HC_I(pools_dissolve)(self);
   hostcache_unlock(&self->segments_lock);
   (void)HC_I(bins_trim)(self, 0, UINT64_MAX);
   left = self->stats.segment.current + (self->untold != NULL);
@@ -8023,8 +8592,7 @@ HOSTCACHE_UNUSED static HC_HOPES HC_I(look_ahead)(HC_CACHE *self) {
    time that something has become ready or has gone back, whoever did it, for as long as the config
    says. (Not longer: what is awaited may be a hook that this call is made from.) */
 HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, HC_THREAD *thread,
-                                                       size_t size, size_t requested,
-                                                       unsigned state, HC_BLOCK **out,
+                                                       const HC_WANT *want, HC_BLOCK **out,
                                                        hostcache_status *status,
                                                        HC_TALLY *tally) {
   const uint64_t wait_ns = self->config.wait_on_limit_ns;
@@ -8039,7 +8607,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, HC_THREAD
     HC_I(poll)(self, SIZE_MAX, tally);
     HC_I(gather)(self);
     hopes = HC_I(look_ahead)(self); /* before the look, so that nothing comes unseen after it */
-    taken = HC_I(bin_take)(self, thread, size, requested, state, out);
+    taken = HC_I(bin_take)(self, thread, want, out);
     if (*out || taken != HOSTCACHE_OK) return taken;
     if (attempt == 0 || hopes.gains != tried) {
       do {
@@ -8048,9 +8616,9 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, HC_THREAD
           retried = 1;
           (void)HC_I(bins_trim)(self, 0, UINT64_MAX);
         }
-        result = HC_I(grow)(self, size, requested, state, out, status, tally);
-        if (result == HOSTCACHE_OK && state == HOSTCACHE_ACTIVE)
-          HC_I(activate)(self, thread, *out);
+        result = HC_I(grow)(self, want, out, status, tally);
+        if (result == HOSTCACHE_OK && want->state == HOSTCACHE_ACTIVE)
+          HC_I(activate)(self, thread, *out, want);
         if (result != HOSTCACHE_ERR_LIMIT && status->outcome != HOSTCACHE_NO_MEMORY) return result;
       } while (status->outcome == HOSTCACHE_NO_MEMORY && !retried);
       tried = hopes.gains;
@@ -8062,32 +8630,33 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, HC_THREAD
   return result;
 }
 
-/* Gets a block, ACTIVE or LEAVING, of a size that block_size_for gave. In order of cost: what is
+/* Gets a block, ACTIVE or LEAVING as it is wanted. In order of cost: what is
    ready; what a poll makes ready, of this thread's frees and then of all; what others have in
    stock; new memory; and, if there is none, what reclaim gets. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, HC_THREAD *thread, size_t size,
-                                                   size_t requested, unsigned state,
-                                                   HC_BLOCK **out, HC_TALLY *tally) {
+HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, HC_THREAD *thread,
+                                                   const HC_WANT *want, HC_BLOCK **out,
+                                                   HC_TALLY *tally) {
   hostcache_result result;
   hostcache_status status;
-  result = HC_I(bin_take)(self, thread, size, requested, state, out);
+  result = HC_I(bin_take)(self, thread, want, out);
   if (*out || result != HOSTCACHE_OK) return result;
   HC_I(drain_deferred)(self, tally);
   HC_I(poll_thread)(self, thread, thread, HC_LOOSE_PER_POLL, tally);
   if (tally->ready > 0) {
-    result = HC_I(bin_take)(self, thread, size, requested, state, out);
+    result = HC_I(bin_take)(self, thread, want, out);
     if (*out || result != HOSTCACHE_OK) return result;
   }
   HC_I(poll_others)(self, thread, HC_LOOSE_PER_POLL, tally);
-  HC_I(gather)(self);
-  result = HC_I(bin_take)(self, thread, size, requested, state, out);
+  if (!want->pool) HC_I(gather)(self); /* no stock has anything of a pool's */
+  result = HC_I(bin_take)(self, thread, want, out);
   if (*out || result != HOSTCACHE_OK) return result;
-  result = HC_I(grow)(self, size, requested, state, out, &status, tally);
-  if (result == HOSTCACHE_OK && state == HOSTCACHE_ACTIVE) HC_I(activate)(self, thread, *out);
+  result = HC_I(grow)(self, want, out, &status, tally);
+  if (result == HOSTCACHE_OK && want->state == HOSTCACHE_ACTIVE)
+    HC_I(activate)(self, thread, *out, want);
   if (result == HOSTCACHE_ERR_LIMIT || status.outcome == HOSTCACHE_NO_MEMORY)
-    result = HC_I(reclaim)(self, thread, size, requested, state, out, &status, tally);
+    result = HC_I(reclaim)(self, thread, want, out, &status, tally);
   if (result == HOSTCACHE_ERR_LIMIT || result == HOSTCACHE_ERR_OUT_OF_MEMORY)
-    HC_I(trace_oom)(self, result, requested);
+    HC_I(trace_oom)(self, result, want);
   if (result == HOSTCACHE_ERR_LIMIT)
     HC_I(tell)(self, result, 0,
                "max_reserved_bytes would be passed, also after all that is idle was given back",
@@ -8100,6 +8669,115 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, HC_THREAD *th
                NULL);
   return result;
 }
+
+/* Which pool an allocation belongs to. */
+
+#ifdef HC_POOLS
+
+/* The open pool that was opened first after such an opening, or NULL. segments_lock is held. */
+HOSTCACHE_RARE static HC_POOL *HC_I(pool_opened_after)(const HC_CACHE *self, uint64_t opened) {
+  HC_POOL *pool, *found = NULL;
+  for (pool = self->pools; pool; pool = pool->next)
+    if (pool->opened > opened && (!found || pool->opened < found->opened)) found = pool;
+  return found;
+}
+
+HOSTCACHE_RARE static hostcache_result HC_I(stream_unknown)(HC_CACHE *self, const char *what,
+                                                            int64_t code) {
+  HC_I(tell)(self, HOSTCACHE_ERR_HOOK, code, what, NULL);
+  return HOSTCACHE_ERR_HOOK;
+}
+
+/* The stream that this thread allocates for, and whether it is being captured. */
+HOSTCACHE_RARE static hostcache_result HC_I(stream_here)(HC_CACHE *self, HC_STREAM *stream,
+                                                         int *captured) {
+#ifdef HC_STREAM_CURRENT
+  hostcache_status status = HC_I(call_stream_current)(self, stream);
+  if (status.outcome != HOSTCACHE_DONE)
+    return HC_I(stream_unknown)(
+        self, "HC_STREAM_CURRENT failed: which pool the block belongs to is unknown", status.code);
+#ifdef HC_STREAM_IS_CAPTURING
+  status = HC_I(call_stream_is_capturing)(self, *stream);
+  if (status.outcome != HOSTCACHE_DONE && status.outcome != HOSTCACHE_PENDING)
+    return HC_I(stream_unknown)(
+        self, "HC_STREAM_IS_CAPTURING failed: whether the block may be reused is unknown",
+        status.code);
+  *captured = status.outcome == HOSTCACHE_DONE;
+#endif
+#endif
+  (void)self;
+  (void)stream;
+  (void)captured;
+  return HOSTCACHE_OK;
+}
+
+/* Does the pool want what this thread allocates? With no lock held. */
+HOSTCACHE_RARE static int HC_I(pool_wants)(hostcache_stream_filter filter, void *user,
+                                           const HC_STREAM *stream) {
+  int cancel, wants;
+  if (!filter) return 1;
+  cancel = hostcache_hook_begin();
+  wants = filter(user, HC_HAS_STREAMS ? stream : NULL);
+  hostcache_hook_end(cancel);
+  return wants;
+}
+
+/* Says in `want` to which of the open pools the allocation belongs: the first that wants it, of
+   which this thread is then a taker. With no lock held. HOOK: that cannot be told, or whether there
+   is a capture. */
+HOSTCACHE_RARE static hostcache_result HC_I(pool_choose)(HC_CACHE *self, HC_WANT *want) {
+  HOSTCACHE_LOCAL(HC_STREAM, stream);
+  hostcache_stream_filter filter = NULL;
+  hostcache_result result;
+  uint64_t opened = 0;
+  void *user = NULL;
+  HC_POOL *pool;
+  memset((void *)stream, 0, sizeof *stream);
+  result = HC_I(stream_here)(self, stream, &want->captured);
+  if (result != HOSTCACHE_OK) return result;
+  for (;;) {
+    hostcache_lock(&self->segments_lock);
+    pool = HC_I(pool_opened_after)(self, opened);
+    if (pool) {
+      pool->takers++;
+      opened = pool->opened;
+      filter = pool->filter;
+      user = pool->user;
+    }
+    hostcache_unlock(&self->segments_lock);
+    if (!pool || HC_I(pool_wants)(filter, user, stream)) break;
+    hostcache_lock(&self->segments_lock);
+    pool->takers--;
+    hostcache_unlock(&self->segments_lock);
+  }
+  want->pool = pool;
+  return HOSTCACHE_OK;
+}
+
+HOSTCACHE_INLINE hostcache_result HC_I(pool_enter)(HC_CACHE *self, HC_WANT *want) {
+  return HC_I(pool_is_open)(self) ? HC_I(pool_choose)(self, want) : HOSTCACHE_OK;
+}
+
+HOSTCACHE_UNUSED static void HC_I(pool_leave)(HC_CACHE *self, const HC_WANT *want) {
+  if (!want->pool) return;
+  hostcache_lock(&self->segments_lock);
+  want->pool->takers--;
+  hostcache_unlock(&self->segments_lock);
+}
+
+#else
+
+HOSTCACHE_INLINE hostcache_result HC_I(pool_enter)(HC_CACHE *self, HC_WANT *want) {
+  (void)self;
+  (void)want;
+  return HOSTCACHE_OK;
+}
+HOSTCACHE_INLINE void HC_I(pool_leave)(HC_CACHE *self, const HC_WANT *want) {
+  (void)self;
+  (void)want;
+}
+
+#endif
 
 /* An allocation from this thread's stock: the hot path. NULL if there is nothing that fits. Like
    all that begins with raise_own, it need not ask which process this is: after a fork the table is
@@ -8117,10 +8795,10 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(hit)(HC_CACHE *self, size_t requested) {
 /* The rest of both forms of alloc. */
 HOSTCACHE_APART hostcache_result HC_I(get_active)(HC_CACHE *self, size_t requested,
                                                           HC_BLOCK **out) {
+  HC_WANT want = {0, requested, HOSTCACHE_ACTIVE, NULL, 0};
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
   hostcache_result result = HC_I(enter)(self);
   HC_THREAD *thread;
-  size_t size;
 #ifdef HC_TRACE
   void *context = NULL;
 #endif
@@ -8130,9 +8808,10 @@ HOSTCACHE_APART hostcache_result HC_I(get_active)(HC_CACHE *self, size_t request
   if (HC_I(is_traced)(self)) context = HC_I(trace_ask)(self, HOSTCACHE_TRACE_ALLOC);
 #endif
   result = HOSTCACHE_ERR_TOO_BIG;
-  size = HC_I(block_size_for)(self, requested);
+  want.size = HC_I(block_size_for)(self, requested);
   thread = HC_I(here)(self);
-  if (size) result = HC_I(get)(self, thread, size, requested, HOSTCACHE_ACTIVE, out, &tally);
+  if (want.size) result = HC_I(pool_enter)(self, &want);
+  if (result == HOSTCACHE_OK) result = HC_I(get)(self, thread, &want, out, &tally);
   if (result != HOSTCACHE_OK) {
     hostcache_lock(&self->segments_lock);
     self->stats.last_failed_bytes =
@@ -8147,8 +8826,9 @@ HOSTCACHE_APART hostcache_result HC_I(get_active)(HC_CACHE *self, size_t request
 #ifdef HC_TRACE
   if (*out && HC_I(is_traced)(self))
     HC_I(trace_now)(self, HOSTCACHE_TRACE_ALLOC, *out, (*out)->ptr, (*out)->size, requested,
-                    context);
+                    HC_I(pool_id)(want.pool), context);
 #endif
+  HC_I(pool_leave)(self, &want);
   return result;
 }
 
@@ -8538,12 +9218,13 @@ HOSTCACHE_UNUSED static uint64_t HC_I(settle)(HC_CACHE *self, HC_TALLY *tally, u
   unsigned i = 0, attempt;
   uint64_t ticket;
   *late = 0;
-  while (!*late && (block = HC_I(next_block)(self, &slab, &i)) != NULL) {
+  while (!*late && !HC_I(is_capturing)(self) &&
+         (block = HC_I(next_block)(self, &slab, &i)) != NULL) {
     const size_t life = hostcache_size_load_acquire(&block->life);
     if ((life & HOSTCACHE_STATE_MASK) != HOSTCACHE_DEFERRED) continue;
     for (attempt = 0;; attempt++) {
       HC_I(drain_deferred)(self, tally);
-      if (hostcache_size_load_acquire(&block->life) != life) break;
+      if (hostcache_size_load_acquire(&block->life) != life || HC_I(is_capturing)(self)) break;
       *late = HC_I(is_late)(began_ns, timeout_ns);
       if (*late) break;
       hostcache_pause(attempt);
@@ -8572,6 +9253,7 @@ HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_n
     HC_I(poll)(self, SIZE_MAX, &tally);
     queue = HC_I(queue_pending)(self, own, ticket, &whose, &unseen);
     (void)HC_I(bins_shed)(self);
+    if (HC_I(is_capturing)(self)) return HOSTCACHE_ERR_BUSY;
     if (late) return HOSTCACHE_ERR_TIMEOUT;
     if (unseen) return HOSTCACHE_ERR_UNSUPPORTED;
     if (!queue) return tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
@@ -8621,14 +9303,14 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(set_aside)(HC_CACHE *self, size_t 
                                                          size_t requested, size_t count,
                                                          int may_grow) {
   hostcache_result result = HOSTCACHE_OK;
+  const HC_WANT want = {size, requested, HOSTCACHE_LEAVING, NULL, 0};
   HC_THREAD *thread = HC_I(here)(self);
   HC_BLOCK *got = NULL, *block;
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
   for (; count > 0 && result == HOSTCACHE_OK; count--) {
     block = NULL;
-    result = may_grow
-                 ? HC_I(get)(self, thread, size, requested, HOSTCACHE_LEAVING, &block, &tally)
-                 : HC_I(heap_take)(self, size, requested, HOSTCACHE_LEAVING, &block);
+    result = may_grow ? HC_I(get)(self, thread, &want, &block, &tally)
+                      : HC_I(heap_take)(self, &want, &block);
     if (result == HOSTCACHE_OK && !block) result = HOSTCACHE_ERR_LIMIT;
     if (block) {
       block->next = got;
@@ -8715,7 +9397,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *se
   unsigned i = 0;
   if (result != HOSTCACHE_OK) return result;
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL)
-    while (HC_I(release_step)(self, block)) continue;
+    while (HC_I(release_step)(self, block, NULL)) continue;
   hostcache_lock(&self->common.lock);
   alone = self->untold;
   self->untold = NULL;
@@ -8860,6 +9542,636 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(budget)(hostcache_budget *budget
                                                               : HOSTCACHE_ERR_UNSUPPORTED;
 }
 
+#ifdef HC_POOLS
+
+/* Private pools. */
+
+HOSTCACHE_UNUSED static int HC_I(is_no_pool)(hostcache_pool_id id) {
+  return id.first == 0 && id.second == 0;
+}
+
+/* The live pool of a name, or NULL. segments_lock is held. */
+HOSTCACHE_RARE static HC_POOL *HC_I(pool_find)(const HC_CACHE *self, hostcache_pool_id id) {
+  HC_POOL *pool = self->pools;
+  while (pool && !(pool->stage == HOSTCACHE_POOL_LIVE && pool->id.first == id.first &&
+                   pool->id.second == id.second))
+    pool = pool->next;
+  return pool;
+}
+
+/* The pool of a name, retained once more; or `fresh`, or a record of a pool that is no more, made
+   one. All threads and segments_lock are held. */
+HOSTCACHE_RARE static HC_POOL *HC_I(pool_retain)(HC_CACHE *self, hostcache_pool_id id,
+                                                 HC_POOL **fresh) {
+  HC_POOL *pool = HC_I(pool_find)(self, id);
+  if (!pool) {
+    pool = self->pools;
+    while (pool && (pool->stage != HOSTCACHE_POOL_NONE || pool->takers > 0)) pool = pool->next;
+    if (!pool) {
+      pool = *fresh;
+      *fresh = NULL;
+      pool->next = self->pools;
+      self->pools = pool;
+    }
+    pool->id = id;
+    pool->stage = HOSTCACHE_POOL_LIVE;
+  }
+  pool->use_count++;
+  return pool;
+}
+
+/* Opens a pool for those whom the filter lets in. ARGUMENT: it is open. As pool_retain. */
+HOSTCACHE_RARE static hostcache_result HC_I(pool_open)(HC_CACHE *self, hostcache_pool_id id,
+                                                       hostcache_stream_filter filter, void *user,
+                                                       HC_POOL **fresh) {
+  HC_POOL *pool = HC_I(pool_find)(self, id);
+  if (pool && pool->opened) return HOSTCACHE_ERR_ARGUMENT;
+  pool = HC_I(pool_retain)(self, id, fresh);
+  pool->filter = filter;
+  pool->user = user;
+  pool->opened = ++self->openings;
+  hostcache_u32_store_relaxed(&self->open_pools, self->open_pools + 1);
+  HC_I(detour)(self);
+  return HOSTCACHE_OK;
+}
+
+/* All threads and segments_lock are held. */
+HOSTCACHE_RARE static void HC_I(pool_close)(HC_CACHE *self, HC_POOL *pool) {
+  pool->opened = 0;
+  hostcache_u32_store_relaxed(&self->open_pools, self->open_pools - 1);
+  HC_I(detour)(self);
+}
+
+/* Retains a pool, and opens it if `open` says so. */
+HOSTCACHE_RARE static hostcache_result HC_I(pool_start)(HC_CACHE *self, hostcache_pool_id id,
+                                                        int open, hostcache_stream_filter filter,
+                                                        void *user) {
+  HC_POOL *fresh = (HC_POOL *)HOSTCACHE_MALLOC(sizeof *fresh);
+  hostcache_result result = HOSTCACHE_ERR_UNSUPPORTED;
+  if (!fresh) {
+    HC_I(tell)(self, HOSTCACHE_ERR_NO_METADATA, 0,
+               "HOSTCACHE_MALLOC had no memory for the record of a pool", NULL);
+    return HOSTCACHE_ERR_NO_METADATA;
+  }
+  memset((void *)fresh, 0, sizeof *fresh);
+  if (HC_I(stop)(self) == 0) {
+    hostcache_lock(&self->segments_lock);
+    result = HOSTCACHE_OK;
+    if (open)
+      result = HC_I(pool_open)(self, id, filter, user, &fresh);
+    else
+      (void)HC_I(pool_retain)(self, id, &fresh);
+    hostcache_unlock(&self->segments_lock);
+    HC_I(go_on)(self);
+  }
+  if (fresh) HOSTCACHE_FREE(fresh);
+  return result;
+}
+
+#if HC_HAS_CAPTURES
+
+/* Does a thread ask one of this thread's queues, or wait for it? It is held. */
+HOSTCACHE_RARE static int HC_I(is_asked)(const HC_THREAD *thread) {
+  uint32_t i;
+  for (i = 0; i < thread->queue_room; i++)
+    if (thread->queues[i] && hostcache_u32_load_acquire(&thread->queues[i]->claimed)) return 1;
+  return hostcache_u32_load_acquire(&thread->loose.claimed) != 0;
+}
+
+/* May a thread be in a hook that records, asks or waits? All threads are held. */
+HOSTCACHE_RARE static int HC_I(is_in_event_hook)(HC_CACHE *self) {
+  const HC_THREAD *thread = HC_I(threads)(self);
+  HC_SLAB *slab = NULL;
+  HC_BLOCK *block;
+  unsigned i = 0;
+  int busy = self->draining > 0 || HC_I(is_asked)(&self->common);
+  for (; thread && !busy; thread = thread->next) busy = HC_I(is_asked)(thread);
+  hostcache_lock(&self->streams_lock);
+  busy |= self->forgets != NULL;
+  hostcache_unlock(&self->streams_lock);
+  while (!busy && (block = HC_I(next_block)(self, &slab, &i)) != NULL)
+    busy = HC_I(state_of)(block) == HOSTCACHE_FREEING;
+  return busy;
+}
+
+/* A pool is open: waits until the hooks on events that run have ended, after which none begins.
+   0, or -1: the threads cannot be held. */
+HOSTCACHE_RARE static int HC_I(wait_for_event_hooks)(HC_CACHE *self) {
+  unsigned attempt;
+  int busy;
+  for (attempt = 0;; attempt++) {
+    if (HC_I(stop)(self)) return -1;
+    busy = HC_I(is_in_event_hook)(self);
+    HC_I(go_on)(self);
+    if (!busy) return 0;
+    hostcache_pause(attempt);
+  }
+}
+
+#else
+
+HOSTCACHE_INLINE int HC_I(wait_for_event_hooks)(HC_CACHE *self) {
+  (void)self;
+  return 0;
+}
+
+#endif
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(begin_allocate_to_pool)(
+    HC_CACHE *self, hostcache_pool_id pool, hostcache_stream_filter filter, void *user) {
+  hostcache_result result = HC_I(enter)(self);
+  if (result != HOSTCACHE_OK) return result;
+  if (HC_I(is_no_pool)(pool)) return HOSTCACHE_ERR_ARGUMENT;
+#if HC_HAS_STREAMS && !defined HC_STREAM_CURRENT
+  if (filter) return HOSTCACHE_ERR_UNSUPPORTED;
+#endif
+  result = HC_I(pool_start)(self, pool, 1, filter, user);
+  if (result != HOSTCACHE_OK || HC_I(wait_for_event_hooks)(self) == 0) return result;
+  (void)HC_FN(end_allocate_to_pool)(self, pool);
+  (void)HC_FN(release_pool)(self, pool);
+  return HOSTCACHE_ERR_UNSUPPORTED;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(retain_pool)(HC_CACHE *self,
+                                                             hostcache_pool_id pool) {
+  hostcache_result result = HC_I(enter)(self);
+  if (result != HOSTCACHE_OK) return result;
+  if (HC_I(is_no_pool)(pool)) return HOSTCACHE_ERR_ARGUMENT;
+  return HC_I(pool_start)(self, pool, 0, NULL, NULL);
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(end_allocate_to_pool)(HC_CACHE *self,
+                                                                      hostcache_pool_id pool) {
+  hostcache_result result = HC_I(enter)(self);
+  HC_POOL *found;
+  if (result != HOSTCACHE_OK) return result;
+  if (HC_I(stop)(self)) return HOSTCACHE_ERR_UNSUPPORTED;
+  hostcache_lock(&self->segments_lock);
+  found = HC_I(pool_find)(self, pool);
+  if (found && found->opened)
+    HC_I(pool_close)(self, found);
+  else
+    result = HOSTCACHE_ERR_NOT_FOUND;
+  hostcache_unlock(&self->segments_lock);
+  HC_I(go_on)(self);
+  return result;
+}
+
+/* What was got for a capture with this pool is like any other block from now on. All threads and
+   segments_lock are held. */
+HOSTCACHE_RARE static void HC_I(pool_uncapture)(HC_CACHE *self, const HC_POOL *pool) {
+  HC_SEGMENT *segment = NULL;
+  HC_BLOCK *block;
+  while ((segment = HC_I(pool_segment)(self, pool, segment)) != NULL)
+    for (block = segment->first; block; block = block->right)
+      if (HC_I(state_of)(block) == HOSTCACHE_ACTIVE)
+        hostcache_u32_store_relaxed(
+            &block->extra_uses, hostcache_u32_load_relaxed(&block->extra_uses) & ~HC_CAPTURED);
+}
+
+/* Releases a pool once. *last, if that was the last time: then it ends. BUSY: it would, but is
+   open. All threads and segments_lock are held. */
+HOSTCACHE_RARE static hostcache_result HC_I(pool_drop)(HC_CACHE *self, hostcache_pool_id id,
+                                                       HC_POOL **last) {
+  HC_POOL *pool = HC_I(pool_find)(self, id);
+  if (!pool) return HOSTCACHE_ERR_NOT_FOUND;
+  if (pool->use_count == 1 && pool->opened) return HOSTCACHE_ERR_BUSY;
+  if (--pool->use_count > 0) return HOSTCACHE_OK;
+  pool->stage = HOSTCACHE_POOL_ENDS;
+  HC_I(pool_uncapture)(self, pool);
+  *last = pool;
+  return HOSTCACHE_OK;
+}
+
+/* Ends a pool: what was captured with it may be used again, and its segments are everybody's. Where
+   the threads cannot be held these stay with the record until the cache ends. */
+HOSTCACHE_RARE static hostcache_result HC_I(pool_end_now)(HC_CACHE *self, HC_POOL *pool) {
+  HC_SLAB *slab = NULL;
+  HC_BLOCK *block;
+  unsigned i = 0;
+  while ((block = HC_I(next_block)(self, &slab, &i)) != NULL)
+    while (HC_I(release_step)(self, block, pool)) continue;
+  if (HC_I(stop)(self)) return HOSTCACHE_ERR_UNSUPPORTED;
+  hostcache_lock(&self->segments_lock);
+  HC_I(pool_dissolve)(self, pool);
+  hostcache_u32_store_relaxed(&self->excess, 1); /* there is more that can go back */
+  hostcache_unlock(&self->segments_lock);
+  HC_I(go_on)(self);
+  return HC_I(bins_shed)(self) ? HOSTCACHE_ERR_LEAKED : HOSTCACHE_OK;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(release_pool)(HC_CACHE *self,
+                                                              hostcache_pool_id pool) {
+  hostcache_result result = HC_I(enter)(self);
+  HC_POOL *last = NULL;
+  if (result != HOSTCACHE_OK) return result;
+  if (HC_I(stop)(self)) return HOSTCACHE_ERR_UNSUPPORTED;
+  hostcache_lock(&self->segments_lock);
+  result = HC_I(pool_drop)(self, pool, &last);
+  hostcache_unlock(&self->segments_lock);
+  HC_I(go_on)(self);
+  return last ? HC_I(pool_end_now)(self, last) : result;
+}
+
+HOSTCACHE_RARE HC_PUBLIC uint64_t HC_FN(pool_use_count)(HC_CACHE *self, hostcache_pool_id pool) {
+  const HC_POOL *found;
+  uint64_t count;
+  if (HC_I(enter)(self) != HOSTCACHE_OK) return 0;
+  hostcache_lock(&self->segments_lock);
+  found = HC_I(pool_find)(self, pool);
+  count = found ? found->use_count : 0;
+  hostcache_unlock(&self->segments_lock);
+  return count;
+}
+
+/* A segment of a live pool that is idle, or NULL. *none: there is no such pool. segments_lock is
+   held. */
+HOSTCACHE_RARE static HC_SEGMENT *HC_I(pool_idle)(const HC_CACHE *self, hostcache_pool_id id,
+                                                  int *none) {
+  const HC_POOL *pool = HC_I(pool_find)(self, id);
+  HC_SEGMENT *segment = NULL;
+  *none = pool == NULL;
+  if (!pool) return NULL;
+  do {
+    segment = HC_I(pool_segment)(self, pool, segment);
+  } while (segment && !(segment->first->is_ready && HC_I(is_whole)(segment->first)));
+  return segment;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(empty_cache_pool)(HC_CACHE *self,
+                                                                  hostcache_pool_id pool) {
+  hostcache_result result = HC_I(enter)(self);
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  HC_SEGMENT *segment;
+  HC_BLOCK *range;
+  int leaked = 0, none;
+  if (result != HOSTCACHE_OK) return result;
+  if (HC_I(is_no_pool)(pool)) return HC_FN(empty_cache)(self);
+  HC_I(drain_deferred)(self, &tally);
+  HC_I(poll)(self, SIZE_MAX, &tally);
+  for (;;) {
+    hostcache_lock(&self->segments_lock);
+    segment = HC_I(pool_idle)(self, pool, &none);
+    range = segment ? HC_I(segment_evict)(self, segment) : NULL;
+    hostcache_unlock(&self->segments_lock);
+    if (!range) break;
+    if (HC_I(segment_give_back)(self, range)) leaked = 1;
+  }
+  if (none) return HOSTCACHE_ERR_NOT_FOUND;
+  if (leaked) return HOSTCACHE_ERR_LEAKED;
+  return tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
+}
+
+/* Checkpoints. */
+
+/* A range of a pool, as it was. */
+struct HC_I(remembered) {
+  void *segment, *ptr; /* first bytes */
+  size_t size, requested;
+  int active, captured;
+};
+
+struct HC_CHECKPOINT {
+  hostcache_pool_id pool;
+  size_t count; /* of its ranges, by address */
+  struct HC_I(remembered) ranges[1]; /* as many as were asked for */
+};
+
+/* Is anything of a pool in use that a stream may still work on, or on its way? Then it can neither
+   be remembered nor put back. All threads and segments_lock are held. */
+HOSTCACHE_RARE static int HC_I(pool_is_busy)(HC_CACHE *self, const HC_POOL *pool) {
+  HC_SEGMENT *segment = NULL;
+  HC_BLOCK *range;
+  while ((segment = HC_I(pool_segment)(self, pool, segment)) != NULL)
+    for (range = segment->first; range; range = range->right) {
+      if (range->is_ready) continue;
+      if (HC_I(state_of)(range) != HOSTCACHE_ACTIVE) return 1;
+    }
+  return 0;
+}
+
+/* Writes down the ranges of a pool, as many as there is room for. Returns how many there are.
+   Likewise. */
+HOSTCACHE_RARE static size_t HC_I(pool_write)(HC_CACHE *self, const HC_POOL *pool,
+                                              HC_CHECKPOINT *to, size_t room) {
+  HC_SEGMENT *segment = NULL;
+  const HC_BLOCK *range;
+  size_t count = 0;
+  while ((segment = HC_I(pool_segment)(self, pool, segment)) != NULL)
+    for (range = segment->first; range; range = range->right, count++) {
+      struct HC_I(remembered) *at;
+      if (count >= room) continue;
+      at = &to->ranges[count];
+      at->segment = segment->ptr;
+      at->ptr = range->ptr;
+      at->size = range->size;
+      at->requested = range->requested;
+      at->active = !range->is_ready;
+      at->captured = at->active && HC_I(is_captured)(range);
+    }
+  return count;
+}
+
+HOSTCACHE_RARE static hostcache_result HC_I(no_checkpoint_memory)(HC_CACHE *self) {
+  HC_I(tell)(self, HOSTCACHE_ERR_NO_METADATA, 0,
+             "HOSTCACHE_MALLOC had no memory for a checkpoint, or to put one back", NULL);
+  return HOSTCACHE_ERR_NO_METADATA;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(checkpoint_pool)(HC_CACHE *self,
+                                                                 hostcache_pool_id id,
+                                                                 HC_CHECKPOINT **checkpoint) {
+  hostcache_result result = HC_I(enter)(self);
+  HC_CHECKPOINT *made = NULL;
+  size_t room = 0, count = 0;
+  if (!checkpoint) return HOSTCACHE_ERR_ARGUMENT;
+  *checkpoint = NULL;
+  if (result != HOSTCACHE_OK) return result;
+  for (;;) {
+    const HC_POOL *pool;
+    if (made) HOSTCACHE_FREE(made);
+    room = count + count / 4;
+    made = (HC_CHECKPOINT *)HOSTCACHE_MALLOC(sizeof *made + room * sizeof made->ranges[0]);
+    if (!made) return HC_I(no_checkpoint_memory)(self);
+    if (HC_I(stop)(self)) {
+      result = HOSTCACHE_ERR_UNSUPPORTED;
+      break;
+    }
+    hostcache_lock(&self->segments_lock);
+    pool = HC_I(pool_find)(self, id);
+    if (!pool)
+      result = HOSTCACHE_ERR_NOT_FOUND;
+    else if (HC_I(pool_is_busy)(self, pool))
+      result = HOSTCACHE_ERR_BUSY;
+    else
+      count = HC_I(pool_write)(self, pool, made, room);
+    hostcache_unlock(&self->segments_lock);
+    HC_I(go_on)(self);
+    if (result != HOSTCACHE_OK || count <= room) break;
+  }
+  if (result == HOSTCACHE_OK) {
+    made->pool = id;
+    made->count = count;
+    *checkpoint = made;
+  } else {
+    HOSTCACHE_FREE(made);
+  }
+  return result;
+}
+
+HOSTCACHE_RARE HC_PUBLIC void HC_FN(checkpoint_free)(HC_CHECKPOINT *checkpoint) {
+  if (checkpoint) HOSTCACHE_FREE(checkpoint);
+}
+
+/* What a restore works with, got before anything is changed. */
+struct HC_I(restoring) {
+  const HC_CHECKPOINT *from;
+  HC_POOL *pool;
+  HC_SPARES spares;
+  hostcache_delta *deltas; /* what ended, then what began */
+  size_t room, count;
+};
+
+HOSTCACHE_RARE static void HC_I(note_delta)(struct HC_I(restoring) *job, HC_BLOCK *block,
+                                            int created) {
+  hostcache_delta *delta = &job->deltas[job->count++];
+  HOSTCACHE_ASSERT(job->count <= job->room);
+  delta->created = created;
+  delta->ptr = block->ptr;
+  delta->size = block->size;
+  delta->requested = block->requested;
+  delta->block = created ? block : NULL;
+}
+
+/* How many records and shelves, and how much room for deltas, it takes at most. segments_lock is
+   held. */
+HOSTCACHE_RARE static void HC_I(restore_needs)(HC_CACHE *self, struct HC_I(restoring) *job,
+                                               HC_NEEDS *needs, size_t *changes) {
+  HC_SEGMENT *segment = NULL;
+  const HC_BLOCK *range;
+  size_t i, missing[2];
+  memset((void *)needs, 0, sizeof *needs);
+  *changes = 0;
+  while ((segment = HC_I(pool_segment)(self, job->pool, segment)) != NULL) {
+    needs->blocks++;
+    for (range = segment->first; range; range = range->right) *changes += !range->is_ready;
+  }
+  for (i = 0; i < job->from->count; i++) {
+    needs->blocks++;
+    if (!job->from->ranges[i].active) continue;
+    ++*changes;
+    hostcache_index_missing(&self->index, (size_t)job->from->ranges[i].ptr, missing);
+    needs->shelves[0] += missing[0];
+    needs->shelves[1] += missing[1];
+  }
+}
+
+/* Is there as much as that now? */
+HOSTCACHE_RARE static int HC_I(restore_has)(HC_CACHE *self, struct HC_I(restoring) *job) {
+  HC_NEEDS needs;
+  size_t changes;
+  HC_I(restore_needs)(self, job, &needs, &changes);
+  return changes <= job->room && HC_I(spares_have)(&job->spares, &needs);
+}
+
+/* Gets it. With no lock held. NO_METADATA; NOT_FOUND: there is no such pool. */
+HOSTCACHE_RARE static hostcache_result HC_I(restore_prepare)(HC_CACHE *self,
+                                                             struct HC_I(restoring) *job) {
+  HC_NEEDS needs;
+  size_t changes = 0;
+  int let_go;
+  hostcache_lock(&self->segments_lock);
+  HC_I(spares_return)(self, &job->spares);
+  memset((void *)&job->spares, 0, sizeof job->spares);
+  do {
+    job->pool = HC_I(pool_find)(self, job->from->pool);
+    if (!job->pool) {
+      hostcache_unlock(&self->segments_lock);
+      return HOSTCACHE_ERR_NOT_FOUND;
+    }
+    HC_I(restore_needs)(self, job, &needs, &changes);
+    if (!HC_I(spares_fill)(self, &needs, &let_go)) return HOSTCACHE_ERR_NO_METADATA;
+  } while (let_go);
+  HC_I(spares_move)(&self->spares, &job->spares, &needs);
+  hostcache_unlock(&self->segments_lock);
+  if (job->deltas) HOSTCACHE_FREE(job->deltas);
+  job->room = changes + 1;
+  job->deltas = (hostcache_delta *)HOSTCACHE_MALLOC(job->room * sizeof *job->deltas);
+  return job->deltas ? HOSTCACHE_OK : HC_I(no_checkpoint_memory)(self);
+}
+
+/* Can the checkpoint be put back? BUSY: something of the pool may be in use; NOT_FOUND: a segment
+   has gone. All threads and segments_lock are held. */
+HOSTCACHE_RARE static hostcache_result HC_I(restore_check)(HC_CACHE *self,
+                                                           struct HC_I(restoring) *job) {
+  HC_SEGMENT *segment = NULL;
+  HC_BLOCK *range;
+  size_t i;
+  if (HC_I(pool_is_busy)(self, job->pool)) return HOSTCACHE_ERR_BUSY;
+  while ((segment = HC_I(pool_segment)(self, job->pool, segment)) != NULL)
+    for (range = segment->first; range; range = range->right)
+      if (!range->is_ready &&
+          (HC_I(all_marks)(range) || HC_I(use_count)(range) || HC_I(unknown_uses)(range)))
+        return HOSTCACHE_ERR_BUSY; /* its free would wait for these */
+  for (i = 0; i < job->from->count; i++) {
+    const struct HC_I(remembered) *at = &job->from->ranges[i];
+    const hostcache_node *node = hostcache_tree_ceiling(self->by_address, (size_t)at->segment, 0);
+    const size_t end = (size_t)at->ptr + at->size;
+    segment = node ? (HC_SEGMENT *)node->owner : NULL;
+    if (!segment || segment->ptr != at->segment || segment->pool != job->pool)
+      return HOSTCACHE_ERR_NOT_FOUND;
+    if (i + 1 == job->from->count || job->from->ranges[i + 1].segment != at->segment)
+      if (end != (size_t)segment->ptr + segment->size) return HOSTCACHE_ERR_NOT_FOUND;
+  }
+  return HOSTCACHE_OK;
+}
+
+/* Ends all active blocks of a segment: it is one ready range then. Likewise. */
+HOSTCACHE_RARE static void HC_I(restore_end)(HC_CACHE *self, HC_THREAD *thread,
+                                             struct HC_I(restoring) *job, HC_SEGMENT *segment) {
+  HC_BLOCK *range, *next;
+  for (range = segment->first; range; range = next) {
+    next = range->right;
+    if (next && next->is_ready) next = next->right; /* it is about to be part of this one */
+    if (range->is_ready) continue;
+    HC_I(note_delta)(job, range, 0);
+    HC_I(trace_block)(self, range, HOSTCACHE_TRACE_FREE_REQUESTED);
+    HC_I(trace_block)(self, range, HOSTCACHE_TRACE_FREE_COMPLETED);
+    hostcache_u32_store_relaxed(&range->extra_uses, 0);
+    HC_I(turn)(self, thread, range, HOSTCACHE_LEAVING);
+    HC_I(count_lent)(self, range, 1, 0);
+    HC_I(make_ready)(self, range);
+  }
+}
+
+/* Gives a segment that is one ready range another record for that, as the old one was a handle.
+   The range is in no heap then. Likewise. */
+HOSTCACHE_RARE static HC_BLOCK *HC_I(restore_renew)(HC_CACHE *self, struct HC_I(restoring) *job,
+                                                    HC_SEGMENT *segment) {
+  HC_BLOCK *old = segment->first, *range = HC_I(spare_take)(&job->spares);
+  HC_I(heap_remove)(self, HC_I(heap_of)(self, old), old);
+  if (old->is_indexed) hostcache_index_remove(&self->index, (size_t)old->ptr);
+  range->segment = segment;
+  range->kind = old->kind;
+  HC_I(place)(range, segment->ptr, segment->size);
+  range->left = NULL;
+  range->right = NULL;
+  HC_I(set_state)(range, HOSTCACHE_CACHED);
+  segment->first = range;
+  HC_I(retire)(self, old, 1);
+  return range;
+}
+
+/* Divides a segment as it was: `from` is the first of its ranges, up to `end`. Likewise. */
+HOSTCACHE_RARE static void HC_I(restore_begin)(HC_CACHE *self, HC_THREAD *thread,
+                                               struct HC_I(restoring) *job, HC_BLOCK *range,
+                                               const struct HC_I(remembered) *from,
+                                               const struct HC_I(remembered) *end) {
+  HC_BLOCK *rest;
+  const void *segment = range->ptr;
+  for (; range; range = rest, from++) {
+    const int known = from < end && from->segment == segment;
+    rest = known && from->size < range->size ? HC_I(carve)(&job->spares, range, from->size) : NULL;
+    if (!known || !from->active) {
+      HC_I(heap_add)(self, HC_I(heap_of)(self, range), range);
+      continue;
+    }
+    HC_I(count_ready)(self, range, 0);
+    hostcache_index_add(&self->index, (size_t)range->ptr, range, &job->spares.shelves);
+    range->is_indexed = 1;
+    range->requested = from->requested;
+    range->bin = HC_NO_BIN;
+    HC_I(count_lent)(self, range, 1, 1);
+    hostcache_ptr_store_release(&range->home, thread);
+    hostcache_u32_store_relaxed(&range->extra_uses, from->captured ? HC_CAPTURED : 0);
+    HC_I(turn)(self, thread, range, HOSTCACHE_ACTIVE);
+    HC_I(note_delta)(job, range, 1);
+  }
+}
+
+/* Puts the checkpoint back: nothing of this can fail. All threads and segments_lock are held. */
+HOSTCACHE_RARE static void HC_I(restore_now)(HC_CACHE *self, HC_THREAD *thread,
+                                             struct HC_I(restoring) *job) {
+  const struct HC_I(remembered) *from = job->from->ranges, *end = from + job->from->count;
+  HC_SEGMENT *segment = NULL;
+  while ((segment = HC_I(pool_segment)(self, job->pool, segment)) != NULL)
+    HC_I(restore_end)(self, thread, job, segment);
+  while ((segment = HC_I(pool_segment)(self, job->pool, segment)) != NULL) {
+    HC_BLOCK *range = HC_I(restore_renew)(self, job, segment);
+    HC_I(restore_begin)(self, thread, job, range, from, end);
+    while (from < end && from->segment == segment->ptr) from++;
+  }
+  HC_I(note_ready)(self);
+}
+
+/* Lets the trackers hear of the blocks that began. With no lock held. */
+HOSTCACHE_RARE static void HC_I(restore_trace)(HC_CACHE *self, const struct HC_I(restoring) *job) {
+#ifdef HC_TRACE
+  size_t i;
+  HC_I(trace_flush)(self);
+  for (i = 0; i < job->count && HC_I(is_traced)(self); i++) {
+    const hostcache_delta *delta = &job->deltas[i];
+    if (delta->created)
+      HC_I(trace_now)(self, HOSTCACHE_TRACE_ALLOC, (HC_BLOCK *)delta->block, delta->ptr,
+                      delta->size, delta->requested, job->from->pool, NULL);
+  }
+#else
+  (void)self;
+  (void)job;
+#endif
+}
+
+/* Tries to put a checkpoint back. *again: it takes more than was there. */
+HOSTCACHE_RARE static hostcache_result HC_I(restore_try)(HC_CACHE *self, HC_THREAD *thread,
+                                                         struct HC_I(restoring) *job, int *again) {
+  hostcache_result result = HC_I(restore_prepare)(self, job);
+  *again = 0;
+  if (result != HOSTCACHE_OK) return result;
+  if (HC_I(stop)(self)) return HOSTCACHE_ERR_UNSUPPORTED;
+  hostcache_lock(&self->segments_lock);
+  job->pool = HC_I(pool_find)(self, job->from->pool);
+  if (!job->pool)
+    result = HOSTCACHE_ERR_NOT_FOUND;
+  else if (!HC_I(restore_has)(self, job))
+    *again = 1;
+  else
+    result = HC_I(restore_check)(self, job);
+  if (result == HOSTCACHE_OK && !*again) HC_I(restore_now)(self, thread, job);
+  hostcache_unlock(&self->segments_lock);
+  HC_I(go_on)(self);
+  return result;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(restore_pool)(HC_CACHE *self,
+                                                              const HC_CHECKPOINT *checkpoint,
+                                                              hostcache_delta_fn delta,
+                                                              void *user) {
+  hostcache_result result = HC_I(enter)(self);
+  struct HC_I(restoring) job;
+  HC_THREAD *thread;
+  int again, cancel;
+  size_t i;
+  if (result != HOSTCACHE_OK) return result;
+  if (!checkpoint) return HOSTCACHE_ERR_ARGUMENT;
+  memset((void *)&job, 0, sizeof job);
+  job.from = checkpoint;
+  thread = HC_I(here)(self);
+  do {
+    result = HC_I(restore_try)(self, thread, &job, &again);
+  } while (again);
+  hostcache_lock(&self->segments_lock);
+  HC_I(spares_return)(self, &job.spares);
+  hostcache_unlock(&self->segments_lock);
+  HC_I(restore_trace)(self, &job);
+  cancel = hostcache_hook_begin();
+  for (i = 0; delta && i < job.count; i++) delta(user, &job.deltas[i]);
+  hostcache_hook_end(cancel);
+  if (job.deltas) HOSTCACHE_FREE(job.deltas);
+  return result;
+}
+
+#endif /* HC_POOLS */
+
 #ifdef HC_HOST_ALLOCATOR
 
 /* The host allocator without its type. */
@@ -8960,17 +10272,36 @@ HOSTCACHE_RARE static hostcache_result HC_I(erased_reset_peak)(void *cache) {
 HOSTCACHE_RARE static hostcache_result HC_I(erased_begin_pool)(void *cache, hostcache_pool_id pool,
                                                                hostcache_stream_filter filter,
                                                                void *user) {
+#ifdef HC_POOLS
+  return HC_FN(begin_allocate_to_pool)((HC_CACHE *)cache, pool, filter, user);
+#else
   (void)cache;
   (void)pool;
   (void)filter;
   (void)user;
   return HOSTCACHE_ERR_UNSUPPORTED;
+#endif
 }
 
-HOSTCACHE_RARE static hostcache_result HC_I(erased_pool)(void *cache, hostcache_pool_id pool) {
+HOSTCACHE_RARE static hostcache_result HC_I(erased_end_pool)(void *cache, hostcache_pool_id pool) {
+#ifdef HC_POOLS
+  return HC_FN(end_allocate_to_pool)((HC_CACHE *)cache, pool);
+#else
   (void)cache;
   (void)pool;
   return HOSTCACHE_ERR_UNSUPPORTED;
+#endif
+}
+
+HOSTCACHE_RARE static hostcache_result HC_I(erased_release_pool)(void *cache,
+                                                                 hostcache_pool_id pool) {
+#ifdef HC_POOLS
+  return HC_FN(release_pool)((HC_CACHE *)cache, pool);
+#else
+  (void)cache;
+  (void)pool;
+  return HOSTCACHE_ERR_UNSUPPORTED;
+#endif
 }
 
 HOSTCACHE_RARE static hostcache_result HC_I(erased_copy)(void *cache, void *dest, const void *src,
@@ -9006,8 +10337,8 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(as_allocator)(HC_CACHE *self,
   allocator->reset_accumulated_stats = HC_I(erased_reset_accumulated);
   allocator->reset_peak_stats = HC_I(erased_reset_peak);
   allocator->begin_allocate_to_pool = HC_I(erased_begin_pool);
-  allocator->end_allocate_to_pool = HC_I(erased_pool);
-  allocator->release_pool = HC_I(erased_pool);
+  allocator->end_allocate_to_pool = HC_I(erased_end_pool);
+  allocator->release_pool = HC_I(erased_release_pool);
   allocator->copy_data = HC_I(erased_copy);
   return HOSTCACHE_OK;
 }
@@ -9055,11 +10386,9 @@ HOSTCACHE_RARE static hostcache_result HC_I(trace_without_memory)(HC_CACHE *self
   return HOSTCACHE_ERR_NO_METADATA;
 }
 
-/* Switches recording on or off, as what there is to record for demands: then no thread goes inside
-   of its own record by its flag alone, and so none of them the shortest way. 0, or -1 if the
-   barrier was refused: then nothing has changed. */
+/* Switches recording on or off, as what there is to record for demands. 0, or -1 if the barrier was
+   refused: then nothing has changed. */
 HOSTCACHE_RARE static int HC_I(trace_switch)(HC_CACHE *self) {
-  HC_THREAD *thread;
   HC_SLAB *slab = NULL;
   HC_BLOCK *block;
   unsigned i = 0;
@@ -9070,12 +10399,7 @@ HOSTCACHE_RARE static int HC_I(trace_switch)(HC_CACHE *self) {
   while (!on && (block = HC_I(next_block)(self, &slab, &i)) != NULL) block->context = NULL;
   hostcache_unlock(&self->trace_lock);
   hostcache_u32_store_relaxed(&self->tracing, on);
-  for (thread = HC_I(threads)(self); thread; thread = thread->next) {
-    thread->fence = (thread->fence & ~HC_STOP_TRACE) | (on ? HC_STOP_TRACE : 0);
-    if (!thread->owned) hostcache_u32_store_release(&thread->stop, thread->fence);
-  }
-  self->common.fence = on ? HC_STOP_TRACE : 0; /* without threads it is this thread's own */
-  hostcache_u32_store_release(&self->common.stop, self->common.fence);
+  HC_I(detour)(self);
   HC_I(go_on)(self);
   return 0;
 }
@@ -9333,13 +10657,15 @@ HOSTCACHE_RARE static const char *HC_I(check_index)(HC_CACHE *self, HC_FINDINGS 
   return held <= self->claimed ? NULL : "what is held was claimed";
 }
 
-/* The heaps, and the list of idle segments. */
-HOSTCACHE_RARE static const char *HC_I(check_heaps)(HC_CACHE *self, const HC_FINDINGS *findings) {
-  size_t count = 0, idle = 0;
-  const HC_SEGMENT *segment, *previous = NULL;
+/* The heaps of a pool, or (NULL) those that are shared. Adds up their ranges, those of them that
+   are whole segments, and the bytes. */
+HOSTCACHE_RARE static const char *HC_I(check_heap_set)(HC_CACHE *self, const HC_POOL *pool,
+                                                       const HC_FINDINGS *findings, size_t *count,
+                                                       size_t *whole, size_t *bytes) {
+  const HC_HEAP *heaps = HC_I(heaps_of)(self, (HC_POOL *)(size_t)pool);
   unsigned at;
   for (at = 0; at < HOSTCACHE_KIND_COUNT * HOSTCACHE_HEAP_SIZES; at++) {
-    const HC_HEAP *heap = &self->heaps[at / HOSTCACHE_HEAP_SIZES];
+    const HC_HEAP *heap = &heaps[at / HOSTCACHE_HEAP_SIZES];
     const unsigned list = at % HOSTCACHE_HEAP_SIZES, word = list / HOSTCACHE_WORD_BITS;
     HC_BLOCK *const *from = &heap->first[list];
     if ((heap->filled[word] >> (list % HOSTCACHE_WORD_BITS) & 1) != (*from != NULL) ||
@@ -9347,17 +10673,34 @@ HOSTCACHE_RARE static const char *HC_I(check_heaps)(HC_CACHE *self, const HC_FIN
       return "a heap knows which of its lists hold something";
     for (; *from; from = &(*from)->ready_next) {
       const HC_BLOCK *range = *from;
-      if (count++ == findings->ready || !range->is_ready ||
-          &self->heaps[range->segment->kind] != heap)
-        return "what is in a heap is ready, and of its kind";
+      if ((*count)++ == findings->ready || !range->is_ready ||
+          &heaps[range->segment->kind] != heap || HC_I(pool_of)(range->segment) != pool)
+        return "what is in a heap is ready, of its kind, and of its pool";
       if (range->ready_class != list || hostcache_heap_class(range->size) != list ||
           range->ready_from != from)
         return "a ready range stands in the list of its size";
-      idle += (size_t)HC_I(is_whole)(range);
+      *whole += (size_t)HC_I(is_whole)(range);
+      if (bytes) *bytes += range->size;
     }
   }
+  return NULL;
+}
+
+/* The heaps, and the list of idle segments. */
+HOSTCACHE_RARE static const char *HC_I(check_heaps)(HC_CACHE *self, const HC_FINDINGS *findings) {
+  size_t count = 0, idle = 0;
+  const HC_SEGMENT *segment, *previous = NULL;
+  size_t kept = 0, kept_ready = 0;
+  const char *broken = HC_I(check_heap_set)(self, NULL, findings, &count, &idle, NULL);
+#ifdef HC_POOLS
+  const HC_POOL *pool;
+  for (pool = self->pools; pool && !broken; pool = pool->next)
+    broken = HC_I(check_heap_set)(self, pool, findings, &count, &kept, &kept_ready);
+#endif
+  if (broken) return broken;
+  if (kept_ready != HC_I(pooled_bytes)(self)) return "the pools know how much of them is ready";
   if (count != findings->ready) return "a cached block is in a heap";
-  if ((int64_t)idle != HC_I(rest)(self->idle.in, self->idle.out))
+  if ((int64_t)(idle + kept) != HC_I(rest)(self->idle.in, self->idle.out))
     return "the idle segments are those that are one ready range";
   for (segment = self->idle_first; segment; previous = segment, segment = segment->idle_next)
     if (idle-- == 0 || segment->idle_previous != previous || !segment->first->is_ready ||
@@ -9717,6 +11060,7 @@ HOSTCACHE_RARE static void HC_I(note_range)(HC_CACHE *self, void *notes, const H
   hostcache_range shown;
   memset(&shown, 0, sizeof shown);
   shown.kind = range ? HC_I(visit_kind)(state) : (int)HOSTCACHE_VISIT_SEGMENT;
+  shown.pool = HC_I(pool_id)(HC_I(pool_of)(segment));
   shown.ptr = range ? range->ptr : segment->ptr;
   shown.size = range ? range->size : segment->size;
   if (!range) view->segment = place;
@@ -9746,7 +11090,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
   if (result != HOSTCACHE_OK) return result;
   if (!visit) return HOSTCACHE_ERR_ARGUMENT;
   if (HC_I(is_traced)(self))
-    HC_I(trace_now)(self, HOSTCACHE_TRACE_SNAPSHOT, NULL, NULL, 0, 0,
+    HC_I(trace_now)(self, HOSTCACHE_TRACE_SNAPSHOT, NULL, NULL, 0, 0, HC_I(pool_id)(NULL),
                     HC_I(trace_ask)(self, HOSTCACHE_TRACE_SNAPSHOT));
   memset((void *)&view, 0, sizeof view);
   for (;;) {
@@ -9812,6 +11156,11 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_HOST_ALLOCATOR
 #undef HC_TRACE
 #undef HC_COPY_DATA
+#undef HC_POOLS
+#undef HC_STREAM_CURRENT
+#undef HC_STREAM_IS_CAPTURING
+#undef HC_CAPTURE_RELAX_BEGIN
+#undef HC_CAPTURE_RELAX_END
 #undef HC_API
 #undef HC_STATIC
 #undef HC_IMPLEMENT
@@ -9832,6 +11181,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_I
 #undef HC_CACHE
 #undef HC_BLOCK
+#undef HC_CHECKPOINT
 #undef HC_PUBLIC
 #undef HC_HAS_STREAMS
 #undef HC_STREAM
@@ -9870,7 +11220,11 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_COUNTS_USED
 #undef HC_STOP
 #undef HC_STOP_FENCE
-#undef HC_STOP_TRACE
+#undef HC_STOP_DETOUR
+#undef HC_CAPTURED
+#undef HC_POOL
+#undef HC_WANT
+#undef HC_HAS_CAPTURES
 #undef HC_BATCH
 #undef HC_NO_BIN
 #undef HC_BINS

@@ -156,7 +156,7 @@ typedef struct sim_device {
   bool waits_complete;   /* a wait hook completes what it waits for (else it fails) */
   bool widens;           /* yields inside of hooks, so that threads meet there */
   bool eager;            /* work completes as it is submitted: the device is always idle */
-  bool capturing;        /* a stream is being captured: no event may be asked */
+  bool capturing;        /* a stream is being captured: no event may be recorded or asked */
   /* This many unsuccessful queries of a lane complete one unit; 0: never. */
   uint64_t progress_per_queries;
   size_t memory_limit; /* the alloc hook is out of memory beyond */
@@ -194,7 +194,8 @@ typedef struct sim_device {
   SIM_LIST(sim_object) objects;
 } sim_device;
 
-static _Thread_local int sim_depth; /* on_hook is running on this thread */
+static _Thread_local int sim_depth;        /* on_hook is running on this thread */
+static _Thread_local uint64_t sim_relaxed; /* this thread may get memory during a capture */
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
@@ -394,6 +395,15 @@ static inline size_t sim_live_bytes(sim_device *d) {
   return bytes;
 }
 
+/* During a capture no event is recorded or asked, and memory only by a thread that relaxes it. */
+static inline void sim_may_be_called(sim_device *d, sim_hook hook) {
+  const unsigned events = SIM_EVERY_RECORD | SIM_EVERY_QUERY | SIM_EVERY_WAIT;
+  const unsigned memory = SIM_ONLY(SIM_MEM_ALLOC) | SIM_ONLY(SIM_MEM_FREE);
+  if (!d->capturing) return;
+  if ((SIM_ONLY(hook) & events) != 0 || ((SIM_ONLY(hook) & memory) != 0 && sim_relaxed == 0))
+    sim_violation(d, "hook %d is called while a stream is captured", (int)hook);
+}
+
 /* What every hook begins with: counts the call, and says SIM_DONE or the fault that is due. */
 static inline int sim_enter(sim_device *d, sim_hook hook) {
   int code = SIM_DONE;
@@ -402,6 +412,7 @@ static inline int sim_enter(sim_device *d, sim_hook hook) {
     fprintf(stderr, "sim: hook %d is called after shutdown\n", (int)hook);
     abort();
   }
+  sim_may_be_called(d, hook);
   d->calls[hook]++;
   d->all_calls++;
   if (d->fault.at != 0 && (d->fault.hooks & SIM_ONLY(hook)) != 0) {
@@ -815,15 +826,10 @@ static inline int sim_ask(sim_device *d, uint32_t lane, uint64_t value, bool wai
   return SIM_DONE;
 }
 
-static inline void sim_must_not_capture(sim_device *d) {
-  if (d->capturing) sim_violation(d, "an event is asked while a stream is captured");
-}
-
 static inline int sim_event_ask(sim_device *d, sim_event *event, sim_hook hook) {
   bool claimed = sim_object_claim(d, event, "asked");
   int code = sim_enter(d, hook);
   sim_lock(d);
-  sim_must_not_capture(d);
   if (claimed) {
     sim_object *object = &d->objects.at[event->slot - 1];
     object->busy = false;
@@ -896,7 +902,6 @@ static inline int sim_point_record(sim_device *d, sim_point *point, sim_stream s
 static inline int sim_point_ask(sim_device *d, const sim_point *point, sim_hook hook) {
   int code = sim_enter(d, hook);
   sim_lock(d);
-  sim_must_not_capture(d);
   if (point->lane >= d->lane_count) {
     sim_violation(d, "an event is asked that was never recorded");
   } else if (code == SIM_DONE) {
@@ -944,7 +949,6 @@ static inline int sim_timeline_query(sim_device *d, sim_stream stream, uint64_t 
   sim_lane_enter(d, stream, &lane);
   code = sim_enter(d, SIM_TIMELINE_QUERY);
   sim_lock(d);
-  sim_must_not_capture(d);
   *value = UINT64_MAX; /* on failure: anything */
   if (code == SIM_DONE && lane != SIM_GONE) {
     *value = d->lanes[lane].completed;

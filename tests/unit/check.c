@@ -19,6 +19,7 @@ typedef struct device {
 } device;
 
 #define HC_NAME insides
+#define HC_POOLS
 #define HC_STREAM_T int
 #define HC_EVENT_T int
 #define HC_CTX_T device *
@@ -391,14 +392,32 @@ static void an_active_block_is_marked_by_a_stream_once(void **state) {
 
 /* ---- heaps ---- */
 
-static void what_is_in_a_heap_is_ready_and_of_its_kind(void **state) {
+static void what_is_in_a_heap_is_ready_of_its_kind_and_of_its_pool(void **state) {
   scene *s = *state;
-  const char *sentence = "what is in a heap is ready, and of its kind";
+  const char *sentence = "what is in a heap is ready, of its kind, and of its pool";
+  const hostcache_pool_id id = {1, 2};
+  assert_ok(insides_retain_pool(s->cache, id));
   BREAK(s->large[0]->segment->kind, HOSTCACHE_KIND_SMALL, sentence);
+  BREAK(s->large[0]->segment->pool, s->cache->pools, sentence);
+  assert_ok(insides_release_pool(s->cache, id));
   insides_i_heap_add(s->cache, &s->cache->heaps[HOSTCACHE_KIND_LARGE], s->active[1]);
   s->active[1]->is_ready = 0;
   assert_broken(s, sentence);
   insides_i_heap_remove(s->cache, &s->cache->heaps[HOSTCACHE_KIND_LARGE], s->active[1]);
+}
+
+static void the_pools_know_how_much_of_them_is_ready(void **state) {
+  scene *s = *state;
+  const char *sentence = "the pools know how much of them is ready";
+  const hostcache_pool_id id = {1, 2};
+  insides_block *block;
+  BREAK(s->cache->pooled_bytes, 4096, sentence);
+  assert_ok(insides_begin_allocate_to_pool(s->cache, id, NULL, NULL));
+  assert_ok(insides_block_alloc(s->cache, 64 * KIB, &block));
+  assert_ok(insides_block_free(s->cache, block));
+  assert_ok(insides_end_allocate_to_pool(s->cache, id));
+  BREAK(s->cache->pooled_bytes, 0, sentence);
+  assert_ok(insides_release_pool(s->cache, id));
 }
 
 static void a_ready_range_stands_in_the_list_of_its_size(void **state) {
@@ -782,7 +801,8 @@ int main(void) {
       ON_SCENE(a_block_waits_for_something),
       ON_SCENE(a_use_is_of_a_known_kind),
       ON_SCENE(an_active_block_is_marked_by_a_stream_once),
-      ON_SCENE(what_is_in_a_heap_is_ready_and_of_its_kind),
+      ON_SCENE(what_is_in_a_heap_is_ready_of_its_kind_and_of_its_pool),
+      ON_SCENE(the_pools_know_how_much_of_them_is_ready),
       ON_SCENE(a_ready_range_stands_in_the_list_of_its_size),
       ON_SCENE(a_heap_knows_which_of_its_lists_hold_something),
       ON_SCENE(a_cached_block_is_in_a_heap),

@@ -337,7 +337,7 @@ static void bytes_are_copied_by_the_hook_that_is_for_it(void **state) {
   assert_int_equal(rig->heard.code, 7);
 }
 
-static void pools_are_not_built_yet(void **state) {
+static void pools_are_there_where_they_are_asked_for(void **state) {
   const hostcache_allocator a = allocator_of(*state);
   const hostcache_pool_id pool = {1, 0};
   assert_result(a.begin_allocate_to_pool(a.cache, pool, NULL, NULL), HOSTCACHE_ERR_UNSUPPORTED);
@@ -473,7 +473,7 @@ int main(void) {
       TEST(bytes_are_copied),
       cmocka_unit_test_setup_teardown(bytes_are_copied_by_the_hook_that_is_for_it,
                                       copying_rig_setup, copying_rig_teardown),
-      TEST(pools_are_not_built_yet),
+      TEST(pools_are_there_where_they_are_asked_for),
       TEST(what_is_null_is_an_argument_error),
       TEST(the_higher_priority_is_registered),
       TEST(the_registry_refuses_what_is_not_there),

@@ -1,12 +1,17 @@
 /* Interfaces that are emitted only where they are asked for: the host allocator without its type,
-   with the registry, in each mode; and declared alone. */
+   with the registry, the history, private pools; in each mode; and declared alone. */
 #define HOSTCACHE_IMPLEMENTATION
 #define HOSTCACHE_REGISTRY_IMPLEMENTATION
 #include "hooks_event.h"
 #include "hooks_memory.h"
 #define HC_NAME pinned
 #define HC_HOST_ALLOCATOR
+#define HC_POOLS
 #define HC_TRACE
+#define HC_STREAM_CURRENT(ctx, stream_ptr) ((void)(ctx), *(stream_ptr) = 0, hostcache_done())
+#define HC_STREAM_IS_CAPTURING(ctx, stream) ((void)(ctx), (void)(stream), hostcache_pending())
+#define HC_CAPTURE_RELAX_BEGIN(ctx, mode_ptr) ((void)(ctx), (void)(mode_ptr), hostcache_done())
+#define HC_CAPTURE_RELAX_END(ctx, mode_ptr) ((void)(ctx), (void)(mode_ptr), hostcache_done())
 #define HC_COPY_DATA(ctx, dest, src, count) \
   ((void)(ctx), (void)(dest), (void)(src), (void)(count), hostcache_done())
 #include "hostcache.h"
@@ -15,6 +20,7 @@
 #include "hooks_timeline.h"
 #define HC_NAME counted
 #define HC_HOST_ALLOCATOR
+#define HC_POOLS
 #define HC_TRACE
 #define HC_STATIC
 #include "hostcache.h"
@@ -23,12 +29,14 @@
 #define HC_NAME plain
 #define HC_NO_STREAMS
 #define HC_HOST_ALLOCATOR
+#define HC_POOLS
 #define HC_TRACE
 #include "hostcache.h"
 
 #define HC_NAME elsewhere
 #define HC_STREAM_T rt_stream
 #define HC_HOST_ALLOCATOR
+#define HC_POOLS
 #define HC_TRACE
 #define HC_DECLARE
 #include "hostcache.h"

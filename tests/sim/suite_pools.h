@@ -1,0 +1,743 @@
+/* suite_pools.h - a template of tests: private pools, captures, checkpoints; of a cache with the
+   parameters of hooks_captures.h. */
+
+#ifndef TESTS_SIM_SUITE_POOLS_H
+#define TESTS_SIM_SUITE_POOLS_H
+
+static const hostcache_pool_id GRAPH = {0, 7}, OTHER = {7, 0}, NO_POOL = {0, 0};
+
+/* A pool for one stream. */
+static int is_stream(void *user, const void *stream) {
+  return *(const sim_stream *)stream == *(const sim_stream *)user;
+}
+
+static sim_stream on_1 = 1, on_2 = 2;
+
+/* From here on stream 1 is captured, which this thread works for. */
+static inline void begin_capture(sim_device *d) {
+  sim_current = 1;
+  sim_captured_stream = 1;
+  d->capturing = true;
+}
+
+static inline void end_capture(sim_device *d) {
+  d->capturing = false;
+  sim_captured_stream = SIM_NO_STREAM;
+  sim_current = 0;
+}
+
+/* What a restore tells. */
+typedef struct deltas {
+  hostcache_delta at[64];
+  size_t count;
+} deltas;
+
+static inline void note_delta(void *user, const hostcache_delta *delta) {
+  deltas *d = (deltas *)user;
+  expect_or_abort(d->count < COUNT_OF(d->at));
+  d->at[d->count++] = *delta;
+}
+
+#endif
+
+static inline void ON_RIG(open_pool)(RIG_NOW *rig, hostcache_pool_id pool) {
+  assert_ok(API(begin_allocate_to_pool)(rig->cache, pool, NULL, NULL));
+}
+
+static inline void ON_RIG(close_pool)(RIG_NOW *rig, hostcache_pool_id pool) {
+  assert_ok(API(end_allocate_to_pool)(rig->cache, pool));
+}
+
+/* A block of a pool. */
+static inline void *ON_RIG(take_of)(RIG_NOW *rig, hostcache_pool_id pool, size_t size) {
+  void *ptr;
+  ON_RIG(open_pool)(rig, pool);
+  ptr = ON_RIG(take)(rig, size);
+  ON_RIG(close_pool)(rig, pool);
+  assert_ok(API(release_pool)(rig->cache, pool)); /* the caller has retained it */
+  return ptr;
+}
+
+static inline void ON_RIG(is_well)(RIG_NOW *rig) { assert_ok(API(check)(rig->cache)); }
+
+/* ---- pools ----------------------------------------------------------------------------------- */
+
+RIG_TEST(a_pool_shares_nothing_with_what_is_outside_of_it) {
+  RIG_NOW *rig = *state;
+  const size_t size = 64 * KIB;
+  void *outside, *inside, *again;
+  ON_RIG(warm)(rig, 4 * MIB);
+  outside = ON_RIG(take)(rig, size);
+  ON_RIG(give)(rig, outside);
+  ON_RIG(open_pool)(rig, GRAPH);
+  inside = ON_RIG(take)(rig, size);
+  assert_ptr_not_equal(inside, outside); /* which is ready, in a stock */
+  ON_RIG(give)(rig, inside);
+  again = ON_RIG(take)(rig, size);
+  assert_ptr_equal(again, inside);
+  ON_RIG(give)(rig, again);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ptr_equal(ON_RIG(take)(rig, size), outside);
+  again = ON_RIG(take)(rig, size);
+  assert_ptr_not_equal(again, inside);
+  ON_RIG(is_well)(rig);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+RIG_TEST(pools_share_nothing_with_each_other) {
+  RIG_NOW *rig = *state;
+  void *one, *two;
+  assert_ok(API(retain_pool)(rig->cache, GRAPH));
+  assert_ok(API(retain_pool)(rig->cache, OTHER));
+  one = ON_RIG(take_of)(rig, GRAPH, 2 * MIB);
+  ON_RIG(give)(rig, one);
+  two = ON_RIG(take_of)(rig, OTHER, 2 * MIB);
+  assert_ptr_not_equal(two, one);
+  assert_ptr_equal(ON_RIG(take_of)(rig, GRAPH, 2 * MIB), one);
+  ON_RIG(is_well)(rig);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_ok(API(release_pool)(rig->cache, OTHER));
+  ON_RIG(is_well)(rig);
+}
+
+RIG_TEST(a_pool_keeps_its_memory_until_it_is_released) {
+  RIG_NOW *rig = *state;
+  void *small, *large;
+  ON_RIG(open_pool)(rig, GRAPH);
+  small = ON_RIG(take)(rig, 4 * KIB);
+  large = ON_RIG(take)(rig, 3 * MIB);
+  ON_RIG(give)(rig, small);
+  ON_RIG(give)(rig, large);
+  assert_ok(API(empty_cache)(rig->cache));
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(empty_cache)(rig->cache));
+  assert_int_equal(ON_RIG(stats)(rig).segment.current, 2);
+  ON_RIG(is_well)(rig);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_int_equal(ON_RIG(stats)(rig).segment.current, 2); /* idle, as any other is */
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), large);
+  ON_RIG(is_well)(rig);
+  assert_ok(API(empty_cache)(rig->cache));
+  assert_int_equal(ON_RIG(stats)(rig).segment.current, 1);
+}
+
+RIG_TEST(a_pool_lives_until_its_last_release) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  assert_int_equal(API(pool_use_count)(rig->cache, GRAPH), 0);
+  ON_RIG(open_pool)(rig, GRAPH);
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  ON_RIG(give)(rig, ptr);
+  ON_RIG(close_pool)(rig, GRAPH);
+  ON_RIG(open_pool)(rig, GRAPH);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(retain_pool)(rig->cache, GRAPH));
+  assert_int_equal(API(pool_use_count)(rig->cache, GRAPH), 3);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_ok(API(empty_cache)(rig->cache));
+  assert_int_equal(ON_RIG(stats)(rig).segment.current, 1);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_int_equal(API(pool_use_count)(rig->cache, GRAPH), 0);
+  assert_ok(API(empty_cache)(rig->cache));
+  assert_int_equal(ON_RIG(stats)(rig).segment.current, 0);
+}
+
+RIG_TEST(a_name_can_be_used_again) {
+  RIG_NOW *rig = *state;
+  void *old, *ptr;
+  ON_RIG(warm)(rig, 4 * MIB);
+  ON_RIG(open_pool)(rig, GRAPH);
+  old = ON_RIG(take)(rig, 64 * KIB);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  ON_RIG(open_pool)(rig, GRAPH);
+  ON_RIG(give)(rig, old); /* which is of no pool any more */
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  assert_ptr_not_equal(ptr, old);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), old);
+  ON_RIG(is_well)(rig);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+RIG_TEST(a_filter_says_whose_allocations_belong_to_a_pool) {
+  RIG_NOW *rig = *state;
+  void *of_1, *of_2, *of_3;
+  assert_ok(API(begin_allocate_to_pool)(rig->cache, GRAPH, is_stream, &on_1));
+  assert_ok(API(begin_allocate_to_pool)(rig->cache, OTHER, is_stream, &on_2));
+  sim_current = 1;
+  of_1 = ON_RIG(take)(rig, 64 * KIB);
+  ON_RIG(give)(rig, of_1);
+  sim_current = 2;
+  of_2 = ON_RIG(take)(rig, 64 * KIB);
+  assert_ptr_not_equal(of_2, of_1);
+  ON_RIG(give)(rig, of_2);
+  sim_current = 3;
+  of_3 = ON_RIG(take)(rig, 64 * KIB);
+  assert_true(of_3 != of_1 && of_3 != of_2);
+  sim_current = 1;
+  assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), of_1);
+  sim_current = 2;
+  assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), of_2);
+  sim_current = 0;
+  ON_RIG(close_pool)(rig, GRAPH);
+  ON_RIG(close_pool)(rig, OTHER);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_ok(API(release_pool)(rig->cache, OTHER));
+}
+
+RIG_TEST(of_several_open_pools_the_one_opened_first_counts) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  ON_RIG(open_pool)(rig, OTHER);
+  ON_RIG(open_pool)(rig, GRAPH);
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  ON_RIG(give)(rig, ptr);
+  ON_RIG(close_pool)(rig, OTHER);
+  assert_ptr_not_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
+  ON_RIG(close_pool)(rig, GRAPH);
+  ON_RIG(open_pool)(rig, OTHER);
+  assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
+  ON_RIG(close_pool)(rig, OTHER);
+  assert_ok(API(release_pool)(rig->cache, OTHER));
+  assert_ok(API(release_pool)(rig->cache, OTHER));
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+RIG_TEST(hits_call_no_hook_once_no_pool_is_open) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  uint64_t calls;
+  ON_RIG(open_pool)(rig, GRAPH);
+  ON_RIG(close_pool)(rig, GRAPH);
+  calls = sim_capture_calls;
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  ON_RIG(give)(rig, ptr);
+  assert_int_equal(sim_capture_calls, calls);
+  ON_RIG(open_pool)(rig, GRAPH);
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  assert_true(sim_capture_calls > calls);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+RIG_TEST(what_is_in_use_outlives_its_pool) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  ON_RIG(open_pool)(rig, GRAPH);
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  ON_RIG(is_well)(rig);
+  (void)ON_RIG(use)(rig, ptr, 3);
+  ON_RIG(give)(rig, ptr);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
+  sim_complete_all(&rig->device);
+  assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
+}
+
+RIG_TEST(a_block_of_a_pool_waits_for_its_uses_and_serves_its_pool_again) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  assert_ok(API(retain_pool)(rig->cache, GRAPH));
+  ptr = ON_RIG(take_of)(rig, GRAPH, 2 * MIB);
+  (void)ON_RIG(use)(rig, ptr, 3);
+  ON_RIG(give)(rig, ptr);
+  assert_ptr_not_equal(ON_RIG(take)(rig, 2 * MIB), ptr);
+  sim_complete_all(&rig->device);
+  assert_ok(API(process_events)(rig->cache, NULL));
+  assert_ptr_not_equal(ON_RIG(take)(rig, 2 * MIB), ptr);
+  assert_ptr_equal(ON_RIG(take_of)(rig, GRAPH, 2 * MIB), ptr);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+RIG_TEST(a_pool_can_be_told_to_give_its_idle_memory_back) {
+  RIG_NOW *rig = *state;
+  void *kept, *idle, *outside = ON_RIG(take)(rig, 2 * MIB);
+  assert_ok(API(retain_pool)(rig->cache, GRAPH));
+  kept = ON_RIG(take_of)(rig, GRAPH, 2 * MIB);
+  idle = ON_RIG(take_of)(rig, GRAPH, 3 * MIB);
+  ON_RIG(give)(rig, idle);
+  ON_RIG(give)(rig, outside);
+  assert_ok(API(empty_cache_pool)(rig->cache, GRAPH));
+  ON_RIG(is_well)(rig);
+  assert_int_equal(ON_RIG(stats)(rig).segment.current, 2); /* `kept`, and what is outside */
+  assert_ok(API(empty_cache_pool)(rig->cache, NO_POOL));
+  assert_int_equal(ON_RIG(stats)(rig).segment.current, 1);
+  assert_result(API(empty_cache_pool)(rig->cache, OTHER), HOSTCACHE_ERR_NOT_FOUND);
+  ON_RIG(give)(rig, kept);
+  sim_fail(&rig->device, 1, false, SIM_ONLY(SIM_MEM_FREE));
+  assert_result(API(empty_cache_pool)(rig->cache, GRAPH), HOSTCACHE_ERR_LEAKED);
+  rig->may_leak = true;
+  ON_RIG(is_well)(rig);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  ON_RIG(is_well)(rig);
+}
+
+RIG_TEST(the_cap_holds_over_all_pools) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  void *ptr;
+  config.max_reserved_bytes = 4 * MIB;
+  ON_RIG(configure)(rig, config);
+  ON_RIG(open_pool)(rig, GRAPH);
+  ptr = ON_RIG(take)(rig, 3 * MIB);
+  ON_RIG(give)(rig, ptr);
+  ON_RIG(close_pool)(rig, GRAPH);
+  /* what the pool keeps serves nobody else, and does not go back */
+  assert_result(API(alloc)(rig->cache, 2 * MIB, &ptr), HOSTCACHE_ERR_LIMIT);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  (void)ON_RIG(take)(rig, 2 * MIB);
+  assert_true(rig->device.peak_bytes <= 4 * MIB);
+}
+
+RIG_TEST(what_a_pool_keeps_is_not_bound_as_idle_memory_is) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  void *outside, *inside;
+  config.max_cached_bytes = HOSTCACHE_NONE;
+  ON_RIG(configure)(rig, config);
+  outside = ON_RIG(take)(rig, 2 * MIB);
+  ON_RIG(open_pool)(rig, GRAPH);
+  inside = ON_RIG(take)(rig, 2 * MIB);
+  ON_RIG(give)(rig, inside);
+  ON_RIG(give)(rig, outside);
+  assert_ok(API(process_events)(rig->cache, NULL));
+  assert_int_equal(ON_RIG(stats)(rig).segment.current, 1);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH)); /* now it is idle memory, and goes */
+  assert_int_equal(ON_RIG(stats)(rig).segment.current, 0);
+}
+
+RIG_TEST(what_cannot_be_told_of_the_stream_is_an_error) {
+  RIG_NOW *rig = *state;
+  void *ptr = NULL;
+  ON_RIG(open_pool)(rig, GRAPH);
+  sim_current_fails = 9;
+  assert_result(API(alloc)(rig->cache, 64 * KIB, &ptr), HOSTCACHE_ERR_HOOK);
+  sim_current_fails = 0;
+  assert_null(ptr);
+  assert_int_equal(rig->heard.result, HOSTCACHE_ERR_HOOK);
+  assert_int_equal(rig->heard.code, 9);
+  sim_is_capturing_fails = 8;
+  assert_result(API(alloc)(rig->cache, 64 * KIB, &ptr), HOSTCACHE_ERR_HOOK);
+  sim_is_capturing_fails = 0;
+  assert_null(ptr);
+  assert_int_equal(rig->heard.code, 8);
+  assert_int_equal(ON_RIG(stats)(rig).reserved_bytes.current, 0);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+RIG_TEST(wrong_calls_about_pools_are_told) {
+  RIG_NOW *rig = *state;
+  API(checkpoint) *checkpoint = NULL;
+  assert_result(API(begin_allocate_to_pool)(NULL, GRAPH, NULL, NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(API(begin_allocate_to_pool)(rig->cache, NO_POOL, NULL, NULL),
+                HOSTCACHE_ERR_ARGUMENT);
+  assert_result(API(retain_pool)(rig->cache, NO_POOL), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(API(end_allocate_to_pool)(rig->cache, GRAPH), HOSTCACHE_ERR_NOT_FOUND);
+  assert_result(API(release_pool)(rig->cache, GRAPH), HOSTCACHE_ERR_NOT_FOUND);
+  assert_result(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint), HOSTCACHE_ERR_NOT_FOUND);
+  assert_result(API(checkpoint_pool)(rig->cache, GRAPH, NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(API(restore_pool)(rig->cache, NULL, NULL, NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_null(checkpoint);
+  ON_RIG(open_pool)(rig, GRAPH);
+  assert_result(API(begin_allocate_to_pool)(rig->cache, GRAPH, NULL, NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_int_equal(API(pool_use_count)(rig->cache, GRAPH), 1);
+  assert_result(API(release_pool)(rig->cache, GRAPH), HOSTCACHE_ERR_BUSY);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_result(API(end_allocate_to_pool)(rig->cache, GRAPH), HOSTCACHE_ERR_NOT_FOUND);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_result(API(release_pool)(rig->cache, GRAPH), HOSTCACHE_ERR_NOT_FOUND);
+  assert_int_equal(API(pool_use_count)(NULL, GRAPH), 0);
+  API(checkpoint_free)(NULL);
+}
+
+RIG_TEST(a_pool_without_memory_for_its_record_is_not_made) {
+  RIG_NOW *rig = *state;
+  below_fail(1, true);
+  assert_result(API(begin_allocate_to_pool)(rig->cache, GRAPH, NULL, NULL),
+                HOSTCACHE_ERR_NO_METADATA);
+  assert_result(API(retain_pool)(rig->cache, GRAPH), HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  assert_int_equal(API(pool_use_count)(rig->cache, GRAPH), 0);
+  assert_int_equal(rig->heard.result, HOSTCACHE_ERR_NO_METADATA);
+}
+
+RIG_TEST(a_cache_may_end_with_its_pools) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  ON_RIG(open_pool)(rig, GRAPH);
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  assert_result(API(destroy)(rig->cache), HOSTCACHE_ERR_BUSY);
+  ON_RIG(give)(rig, ptr);
+  assert_ok(API(destroy)(rig->cache)); /* which gives back what the pool has kept */
+  rig->cache = NULL;
+}
+
+/* ---- captures -------------------------------------------------------------------------------- */
+
+RIG_TEST(what_is_got_for_a_capture_and_not_used_is_ready_at_once) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  ON_RIG(open_pool)(rig, GRAPH);
+  begin_capture(&rig->device);
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  ON_RIG(give)(rig, ptr);
+  assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
+  end_capture(&rig->device);
+  ON_RIG(close_pool)(rig, GRAPH);
+  ON_RIG(give)(rig, ptr); /* got for the capture, and freed after it */
+  assert_ptr_not_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+/* The bug: memory that a graph uses was reused between its replays (pytorch #161583). */
+RIG_TEST(what_is_used_in_a_capture_stays_until_its_pool_is_released) {
+  RIG_NOW *rig = *state;
+  void *during, *after, *large;
+  ON_RIG(open_pool)(rig, GRAPH);
+  begin_capture(&rig->device);
+  during = ON_RIG(take)(rig, 64 * KIB);
+  after = ON_RIG(take)(rig, 64 * KIB);
+  large = ON_RIG(take)(rig, 5 * MIB);
+  assert_ok(API(record_stream)(rig->cache, during, 1));
+  assert_ok(API(record_stream)(rig->cache, after, 1));
+  assert_ok(API(record_stream)(rig->cache, large, 1));
+  ON_RIG(give)(rig, during);
+  sim_handed_back(&rig->device, large);
+  assert_ok(API(free_deferred)(rig->cache, large));
+  assert_ptr_not_equal(ON_RIG(take)(rig, 64 * KIB), during);
+  end_capture(&rig->device);
+  ON_RIG(close_pool)(rig, GRAPH);
+  ON_RIG(give)(rig, after);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 3);
+  assert_ok(API(release_quarantine)(rig->cache)); /* the device is idle, but the graph lives */
+  assert_ok(API(empty_cache)(rig->cache));
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 3);
+  ON_RIG(is_well)(rig);
+  assert_result(API(free)(rig->cache, during), HOSTCACHE_ERR_DOUBLE_FREE);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
+  ON_RIG(is_well)(rig);
+  assert_ptr_equal(ON_RIG(take)(rig, 5 * MIB), large);
+}
+
+RIG_TEST(a_pool_that_was_released_does_not_hold_what_is_freed_later) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  ON_RIG(open_pool)(rig, GRAPH);
+  begin_capture(&rig->device);
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  assert_ok(API(record_stream)(rig->cache, ptr, 1));
+  end_capture(&rig->device);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  (void)sim_use(&rig->device, 1, ptr);
+  ON_RIG(give)(rig, ptr); /* a free like any other: it waits for the stream */
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
+  sim_complete_all(&rig->device);
+  assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
+}
+
+RIG_TEST(what_is_captured_outside_of_all_pools_is_quarantined) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  assert_ok(API(begin_allocate_to_pool)(rig->cache, OTHER, is_stream, &on_2));
+  begin_capture(&rig->device); /* of stream 1, which the pool does not want */
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  assert_ok(API(record_stream)(rig->cache, ptr, 1));
+  ON_RIG(give)(rig, ptr);
+  end_capture(&rig->device);
+  ON_RIG(close_pool)(rig, OTHER);
+  assert_ok(API(release_pool)(rig->cache, OTHER));
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+  assert_ok(API(release_quarantine)(rig->cache));
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
+  ON_RIG(is_well)(rig);
+}
+
+RIG_TEST(no_event_is_recorded_or_asked_during_a_capture) {
+  RIG_NOW *rig = *state;
+  void *before = ON_RIG(take)(rig, 64 * KIB), *waits = ON_RIG(take)(rig, 2 * MIB);
+  void *deferred = ON_RIG(take)(rig, 3 * MIB), *ptr;
+  size_t made_ready = 1;
+  (void)ON_RIG(use)(rig, before, 3);
+  (void)ON_RIG(use)(rig, deferred, 3);
+  (void)ON_RIG(use)(rig, waits, 4);
+  ON_RIG(give)(rig, waits); /* its event is recorded */
+  ON_RIG(open_pool)(rig, GRAPH);
+  begin_capture(&rig->device);
+  ON_RIG(give)(rig, before); /* those of these are not, before the end */
+  sim_handed_back(&rig->device, deferred);
+  assert_ok(API(free_deferred)(rig->cache, deferred));
+  sim_complete_all(&rig->device);
+  assert_ok(API(process_events)(rig->cache, &made_ready));
+  assert_int_equal(made_ready, 0);
+  ptr = ON_RIG(take)(rig, 6 * MIB);
+  ON_RIG(give)(rig, ptr);
+  assert_ok(API(empty_cache)(rig->cache));
+  assert_ok(API(trim_idle)(rig->cache, 0));
+  assert_ok(API(reserve)(rig->cache, 64 * KIB, 1));
+  assert_ok(API(release_quarantine)(rig->cache));
+  assert_result(API(synchronize)(rig->cache, 0), HOSTCACHE_ERR_BUSY);
+  assert_result(API(synchronize)(rig->cache, UINT64_MAX), HOSTCACHE_ERR_BUSY);
+  assert_result(API(forget_stream)(rig->cache, 3), HOSTCACHE_ERR_BUSY);
+  assert_result(API(destroy)(rig->cache), HOSTCACHE_ERR_BUSY);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 3);
+  ON_RIG(is_well)(rig);
+  end_capture(&rig->device);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(synchronize)(rig->cache, 0));
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+  assert_ok(API(forget_stream)(rig->cache, 3));
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+RIG_TEST(what_is_freed_during_a_capture_covers_the_work_up_to_its_end) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take)(rig, 2 * MIB);
+  (void)ON_RIG(use)(rig, ptr, 3);
+  ON_RIG(open_pool)(rig, GRAPH);
+  begin_capture(&rig->device);
+  ON_RIG(give)(rig, ptr);
+  end_capture(&rig->device);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ptr_not_equal(ON_RIG(take)(rig, 2 * MIB), ptr); /* its event is recorded here */
+  sim_complete_all(&rig->device);
+  assert_ptr_equal(ON_RIG(take)(rig, 2 * MIB), ptr);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+RIG_TEST(memory_is_not_got_where_a_capture_cannot_be_relaxed) {
+  RIG_NOW *rig = *state;
+  void *ptr = NULL;
+  sim_relax_fails = 5;
+  assert_result(API(alloc)(rig->cache, 2 * MIB, &ptr), HOSTCACHE_ERR_OUT_OF_MEMORY);
+  assert_null(ptr);
+  assert_int_equal(sim_calls(&rig->device, SIM_ONLY(SIM_MEM_ALLOC)), 0);
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_HOOK], 1);
+  assert_int_equal(rig->heard.code, 5);
+  sim_relax_fails = 0;
+  ptr = ON_RIG(take)(rig, 2 * MIB);
+  ON_RIG(give)(rig, ptr);
+  sim_relax_fails = 5; /* nor given back */
+  assert_result(API(empty_cache)(rig->cache), HOSTCACHE_ERR_LEAKED);
+  sim_relax_fails = 0;
+  assert_int_equal(sim_calls(&rig->device, SIM_ONLY(SIM_MEM_FREE)), 0);
+  rig->may_leak = true;
+}
+
+#ifdef CACHE_EVENT_T
+
+RIG_TEST(an_event_handed_over_for_a_captured_block_is_ended_with_the_pool) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  ON_RIG(open_pool)(rig, GRAPH);
+  begin_capture(&rig->device);
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  assert_ok(API(record_event)(rig->cache, ptr, CACHE_OWN_EVENT(&rig->device, 3)));
+  ON_RIG(give)(rig, ptr);
+  end_capture(&rig->device);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
+}
+
+#endif
+
+/* ---- checkpoints ----------------------------------------------------------------------------- */
+
+RIG_TEST(a_restore_ends_what_came_and_brings_back_what_was) {
+  RIG_NOW *rig = *state;
+  API(checkpoint) * checkpoint;
+  API(block) * was;
+  void *kept, *gone, *came, *large;
+  deltas d = {.count = 0};
+  size_t i;
+  ON_RIG(open_pool)(rig, GRAPH);
+  kept = ON_RIG(take)(rig, 64 * KIB);
+  gone = ON_RIG(take)(rig, 128 * KIB);
+  was = API(find)(rig->cache, kept);
+  assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
+  ON_RIG(give)(rig, gone);
+  came = ON_RIG(take)(rig, 32 * KIB);
+  large = ON_RIG(take)(rig, 3 * MIB); /* in a segment that the checkpoint does not know */
+  sim_handed_back(&rig->device, kept);
+  sim_handed_back(&rig->device, came);
+  sim_handed_back(&rig->device, large);
+  assert_ok(API(restore_pool)(rig->cache, checkpoint, note_delta, &d));
+  sim_handed_out(&rig->device, kept, 64 * KIB);
+  sim_handed_out(&rig->device, gone, 128 * KIB);
+  ON_RIG(is_well)(rig);
+  assert_int_equal(d.count, 5);
+  for (i = 0; i < 3; i++) {
+    assert_int_equal(d.at[i].created, 0);
+    assert_null(d.at[i].block);
+    assert_true(d.at[i].ptr == kept || d.at[i].ptr == came || d.at[i].ptr == large);
+  }
+  for (; i < 5; i++) {
+    assert_int_equal(d.at[i].created, 1);
+    assert_ptr_equal(API(find)(rig->cache, d.at[i].ptr), d.at[i].block);
+    assert_int_equal(d.at[i].requested, d.at[i].ptr == kept ? 64 * KIB : 128 * KIB);
+    assert_int_equal(API(block_size)(d.at[i].block), d.at[i].size);
+  }
+  assert_int_equal(ON_RIG(stats)(rig).allocation.current, 2);
+  assert_result(API(block_free)(rig->cache, was), HOSTCACHE_ERR_DOUBLE_FREE); /* dead */
+  assert_null(API(find)(rig->cache, large));
+  ON_RIG(give)(rig, kept);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), large);
+  API(checkpoint_free)(checkpoint);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+RIG_TEST(a_checkpoint_can_be_put_back_again_and_again) {
+  RIG_NOW *rig = *state;
+  API(checkpoint) * checkpoint;
+  void *ptr;
+  int round;
+  ON_RIG(open_pool)(rig, GRAPH);
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
+  for (round = 0; round < 5; round++) {
+    ON_RIG(give)(rig, ptr);
+    assert_ok(API(restore_pool)(rig->cache, checkpoint, NULL, NULL));
+    sim_handed_out(&rig->device, ptr, 64 * KIB);
+    ON_RIG(is_well)(rig);
+  }
+  assert_int_equal(ON_RIG(stats)(rig).allocation.current, 1);
+  API(checkpoint_free)(checkpoint);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+RIG_TEST(a_pool_in_use_is_neither_written_down_nor_put_back) {
+  RIG_NOW *rig = *state;
+  API(checkpoint) * checkpoint, *second = NULL;
+  void *ptr;
+  deltas d = {.count = 0};
+  ON_RIG(open_pool)(rig, GRAPH);
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
+  (void)ON_RIG(use)(rig, ptr, 3); /* marked: its end would have to wait */
+  assert_result(API(restore_pool)(rig->cache, checkpoint, note_delta, &d), HOSTCACHE_ERR_BUSY);
+  ON_RIG(close_pool)(rig, GRAPH);
+  ON_RIG(give)(rig, ptr); /* pending */
+  assert_result(API(restore_pool)(rig->cache, checkpoint, note_delta, &d), HOSTCACHE_ERR_BUSY);
+  assert_result(API(checkpoint_pool)(rig->cache, GRAPH, &second), HOSTCACHE_ERR_BUSY);
+  assert_null(second);
+  assert_int_equal(d.count, 0);
+  sim_complete_all(&rig->device);
+  assert_ok(API(process_events)(rig->cache, NULL));
+  assert_ok(API(restore_pool)(rig->cache, checkpoint, note_delta, &d));
+  sim_handed_out(&rig->device, ptr, 64 * KIB);
+  assert_int_equal(d.count, 1);
+  ON_RIG(is_well)(rig);
+  API(checkpoint_free)(checkpoint);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+RIG_TEST(a_checkpoint_whose_memory_has_gone_is_not_put_back) {
+  RIG_NOW *rig = *state;
+  API(checkpoint) * checkpoint;
+  void *ptr;
+  ON_RIG(open_pool)(rig, GRAPH);
+  ptr = ON_RIG(take)(rig, 3 * MIB);
+  assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
+  ON_RIG(give)(rig, ptr);
+  assert_ok(API(empty_cache_pool)(rig->cache, GRAPH));
+  assert_result(API(restore_pool)(rig->cache, checkpoint, NULL, NULL), HOSTCACHE_ERR_NOT_FOUND);
+  (void)ON_RIG(take)(rig, 4 * MIB); /* perhaps at the same address */
+  assert_result(API(restore_pool)(rig->cache, checkpoint, NULL, NULL), HOSTCACHE_ERR_NOT_FOUND);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_result(API(restore_pool)(rig->cache, checkpoint, NULL, NULL), HOSTCACHE_ERR_NOT_FOUND);
+  ON_RIG(is_well)(rig);
+  API(checkpoint_free)(checkpoint);
+}
+
+RIG_TEST(a_restore_without_memory_changes_nothing) {
+  RIG_NOW *rig = *state;
+  API(checkpoint) * checkpoint, *none = NULL;
+  void *ptr[130], *came;
+  unsigned n, i;
+  hostcache_result result;
+  ON_RIG(open_pool)(rig, GRAPH);
+  for (i = 0; i < COUNT_OF(ptr); i++) ptr[i] = ON_RIG(take)(rig, 4 * KIB);
+  below_fail(1, true);
+  assert_result(API(checkpoint_pool)(rig->cache, GRAPH, &none), HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
+  for (i = 0; i < COUNT_OF(ptr); i++) ON_RIG(give)(rig, ptr[i]);
+  came = ON_RIG(take)(rig, 64 * KIB);
+  for (n = 1;; n++) {
+    below_fail(n, false);
+    result = API(restore_pool)(rig->cache, checkpoint, NULL, NULL);
+    below_fail_no_more();
+    if (result == HOSTCACHE_OK) break;
+    assert_int_equal(result, HOSTCACHE_ERR_NO_METADATA);
+    assert_non_null(API(find)(rig->cache, came));
+    assert_int_equal(ON_RIG(stats)(rig).allocation.current, 1);
+    ON_RIG(is_well)(rig);
+  }
+  assert_true(n > 2); /* there are several, and each was made to fail */
+  sim_handed_back(&rig->device, came);
+  for (i = 0; i < COUNT_OF(ptr); i++) sim_handed_out(&rig->device, ptr[i], 4 * KIB);
+  ON_RIG(is_well)(rig);
+  API(checkpoint_free)(checkpoint);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+/* Random allocations and frees of a pool, against what was active at the checkpoint. */
+RIG_TEST(whatever_happened_since_a_restore_is_exact) {
+  enum { BLOCKS = 40, ROUNDS = 60 };
+  RIG_NOW *rig = *state;
+  void *ptr[BLOCKS] = {NULL}, *then[BLOCKS];
+  size_t size[BLOCKS] = {0}, size_then[BLOCKS];
+  API(checkpoint) * checkpoint;
+  uint64_t random = 42;
+  int64_t bytes;
+  int round, step, i;
+  ON_RIG(open_pool)(rig, GRAPH);
+  for (round = 0; round < ROUNDS; round++) {
+    for (step = 0; step < 100; step++) {
+      if (step == 50) {
+        memcpy(then, ptr, sizeof then);
+        memcpy(size_then, size, sizeof size_then);
+        bytes = ON_RIG(stats)(rig).allocated_bytes.current;
+        assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
+      }
+      i = (int)random_below(&random, BLOCKS);
+      if (ptr[i] != NULL) {
+        ON_RIG(give)(rig, ptr[i]);
+        ptr[i] = NULL;
+      } else {
+        size[i] = 1 + random_below(&random, i % 4 == 0 ? 3 * MIB : 40 * KIB);
+        ptr[i] = ON_RIG(take)(rig, size[i]);
+      }
+    }
+    for (i = 0; i < BLOCKS; i++)
+      if (ptr[i] != NULL) sim_handed_back(&rig->device, ptr[i]);
+    assert_ok(API(restore_pool)(rig->cache, checkpoint, NULL, NULL));
+    memcpy(ptr, then, sizeof ptr);
+    memcpy(size, size_then, sizeof size);
+    for (i = 0; i < BLOCKS; i++)
+      if (ptr[i] != NULL) sim_handed_out(&rig->device, ptr[i], size[i]);
+    ON_RIG(is_well)(rig);
+    assert_int_equal(ON_RIG(stats)(rig).allocated_bytes.current, bytes);
+    API(checkpoint_free)(checkpoint);
+  }
+  for (i = 0; i < BLOCKS; i++)
+    if (ptr[i] != NULL) ON_RIG(give)(rig, ptr[i]);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_ok(API(empty_cache)(rig->cache));
+  assert_int_equal(ON_RIG(stats)(rig).reserved_bytes.current, 0);
+}
