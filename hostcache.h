@@ -7275,23 +7275,28 @@ HOSTCACHE_UNUSED static int HC_I(needs_call)(const HC_THREAD *thread, HC_BLOCK *
    thread is held, and is let go here. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(put_captured)(HC_CACHE *self, HC_THREAD *thread,
                                                             HC_BLOCK *block) {
+  HC_USE *early = NULL, *next;
   uint32_t i;
-  HC_I(turn)(self, thread, block, HOSTCACHE_FREEING);
   hostcache_size_store_relaxed(&block->marks, 0);
   hostcache_size_store_relaxed(&block->marks_too, 0);
   hostcache_ptr_store_release(&block->home, thread);
-  HC_I(end)(thread);
   for (i = 0; i < HC_I(use_count)(block); i++) {
     HC_USE *use = HC_I(use_at)(block, i);
     use->fate = HOSTCACHE_FATE_UNTOLD;
-    if (use->early_event) HC_I(early_drop)(self, use);
+    if (use->early_event) use->early_event->next = early;
+    if (use->early_event) early = use->early_event;
+    use->early = HOSTCACHE_EARLY_NONE;
+    use->early_event = NULL;
   }
-  HC_I(begin)(self, thread);
   HC_I(set_unknown_uses)(block, 0);
   block->unknown_over = 0;
   block->outstanding = 0;
   HC_I(turn)(self, thread, block, HOSTCACHE_QUARANTINED);
   HC_I(end)(thread);
+  for (; early; early = next) {
+    next = early->next;
+    HC_I(event_leave)(self, early);
+  }
   return HOSTCACHE_OK;
 }
 

@@ -1,7 +1,8 @@
 /* cache.h - a cache on the device of device.h, over the explorer's glue, and what a thread does
    with it. Each step tells the referee, and checks what it is answered.
 
-   Compiled with events or, with -DCACHE_TIMELINE, with timelines. */
+   Compiled with events or, with CACHE_TIMELINE, with timelines; with CACHE_POOLS also with private
+   pools, where all streams are captured as long as the device says so. */
 
 #ifndef TESTS_INTERLEAVE_CACHE_H
 #define TESTS_INTERLEAVE_CACHE_H
@@ -27,6 +28,12 @@ static int create_event(device *d, unsigned stream, unsigned *event) {
 #endif
 
 #define HC_NAME pinned
+#ifdef CACHE_POOLS
+#define HC_POOLS
+#define HC_STREAM_CURRENT(ctx, stream_ptr) ((void)(ctx), *(stream_ptr) = 0, hostcache_done())
+#define HC_STREAM_IS_CAPTURING(ctx, stream) \
+  ((void)(stream), (ctx)->is_capturing ? hostcache_done() : hostcache_pending())
+#endif
 #define HC_STREAM_T unsigned
 #ifdef CACHE_TIMELINE
 #define HC_TIMELINE

@@ -93,7 +93,18 @@ static device_stream *come_to(device *d, unsigned stream, const char *hook) {
   at->hooks++;
   explore_step(hook, d, __LINE__);
   if (at->is_forgotten) explore_fail("%s: stream %u was forgotten", hook, stream);
+  if (d->is_capturing) explore_fail("%s: a stream is being captured", hook);
   return at;
+}
+
+void device_capture(device *d, bool begins) {
+  unsigned i;
+  explore_step(begins ? "begins a capture" : "ends the capture", d, __LINE__);
+  d->is_capturing = begins;
+  for (i = 0; begins && i < DEVICE_STREAMS; i++)
+    if (d->streams[i].hooks) explore_fail("a capture begins while a hook is at stream %u", i);
+  for (i = 0; begins && i < DEVICE_EVENTS; i++)
+    if (d->events[i].hooks) explore_fail("a capture begins while a hook is at event %u", i + 1);
 }
 
 void device_submit(device *d, const void *ptr, size_t size, unsigned stream) {
@@ -173,6 +184,7 @@ int device_event_query(device *d, unsigned event) {
   device_event *at = event_at(d, event, "HC_EVENT_QUERY");
   at->hooks++;
   explore_step("HC_EVENT_QUERY", d, __LINE__);
+  if (d->is_capturing) explore_fail("HC_EVENT_QUERY: a stream is being captured");
   at->hooks--;
   d->queries++;
   explore_assert(at->is_recorded);

@@ -13,7 +13,8 @@
    - memory goes back that is handed out, that work is not done on, or that was not given so;
    - more is held than the cap;
    - a hook sees an event that another hook is at, that is not there or is ended too early;
-   - a hook is at a stream when forget_stream has returned, or comes to it later. */
+   - a hook is at a stream when forget_stream has returned, or comes to it later;
+   - a hook on events is under way when a capture begins, or comes during it. */
 
 #ifndef TESTS_INTERLEAVE_DEVICE_H
 #define TESTS_INTERLEAVE_DEVICE_H
@@ -50,6 +51,7 @@ typedef struct device { /* copied from schedule to schedule: no pointers */
   unsigned segments, held, cap; /* held and cap: units; a cap of 0 is none */
   unsigned leaked;              /* segments whose free hook failed */
   unsigned queries;
+  uint8_t is_capturing;
 } device;
 
 /* The hooks. A stream is its number; an event is its number plus one. */
@@ -67,6 +69,8 @@ void device_hand_out(device *d, const void *ptr, size_t size);
 void device_hand_back(device *d, const void *ptr, size_t size); /* before the free */
 void device_submit(device *d, const void *ptr, size_t size, unsigned stream);
 void device_forget(device *d, unsigned stream); /* when forget_stream has returned OK */
+
+void device_capture(device *d, bool begins); /* of some stream */
 
 void device_finish(device *d);       /* all work is done */
 void device_expect_empty(device *d); /* the cache is gone: nothing of it is left */
