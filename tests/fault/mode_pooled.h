@@ -1,5 +1,8 @@
 /* For scenarios.c: events are created, pooled and reused. */
+#include "sim/hooks_captures.h"
 #include "sim/hooks_pooled.h"
+
+#define MODE_POOLS
 
 #define MODE_STREAMS
 #define MODE_EVENT_T sim_event

@@ -404,6 +404,80 @@ static void waiting_at_the_cap(run *r) {
   take_or(r, 3, 100 * KIB, A_LIMIT);
 }
 
+/* ---- pools ----------------------------------------------------------------------------------- */
+
+#ifdef MODE_POOLS
+
+static void a_pool(run *r) {
+  take(r, 0, 64 * KIB);
+  open_pool(r);
+  take(r, 12, 64 * KIB);
+  take(r, 13, 300 * KIB);
+  take(r, 14, 4 * KIB);
+  use(r, 14, 1);
+  give(r, 12);
+  close_pool(r);
+  take(r, 1, 64 * KIB);
+  give(r, 14);
+  sim_complete_all(&r->device);
+  process_events(r);
+  open_pool(r);
+  take(r, 15, 4 * KIB);
+  give(r, 15);
+  close_pool(r);
+  empty_cache(r); /* the pool keeps what it has */
+  release_pool(r);
+  release_pool(r);
+  give(r, 13);
+  take(r, 2, 100 * KIB);
+  empty_cache(r);
+}
+
+/* One block is used in the capture, one before it. */
+static void a_capture(run *r) {
+  take(r, 0, 64 * KIB);
+  take(r, 1, 64 * KIB);
+  use(r, 0, 1);
+  use(r, 1, 2);
+  own_use(r, 1, 3);
+  open_pool(r);
+  capture(r, true);
+  give(r, 0);
+  give_deferred(r, 1);
+  take(r, 12, 64 * KIB);
+  use(r, 12, 1);
+  own_use(r, 12, 4);
+  give(r, 12);
+  take(r, 13, 64 * KIB);
+  give(r, 13);
+  process_events(r);
+  trim(r, 0);
+  capture(r, false);
+  close_pool(r);
+  process_events(r);
+  sim_complete_all(&r->device);
+  process_events(r);
+  release_pool(r);
+  take(r, 2, 64 * KIB);
+}
+
+static void a_checkpoint(run *r) {
+  open_pool(r);
+  take(r, 12, 64 * KIB);
+  take(r, 13, 4 * KIB);
+  checkpoint(r);
+  give(r, 12);
+  take(r, 14, 20 * KIB);
+  take(r, 15, 3 * MIB);
+  restore(r);
+  take(r, 16, 20 * KIB);
+  give(r, 13);
+  restore(r);
+  close_pool(r);
+}
+
+#endif
+
 /* ---- the end --------------------------------------------------------------------------------- */
 
 /* Leaves something of everything to destroy: events in pools, idle segments, blocks that wait and
@@ -463,6 +537,11 @@ static const scenario scenarios[] = {
     {.name = "waiting_at_the_cap",
      .script = waiting_at_the_cap,
      .config = {.segment_bytes = 4096, .max_reserved_bytes = 256 * KIB, .wait_on_limit_ns = 40000}},
+#ifdef MODE_POOLS
+    {.name = "a_pool", .script = a_pool, .config = {.segment_bytes = 4096}},
+    {.name = "a_capture", .script = a_capture, .config = {.segment_bytes = 4096}},
+    {.name = "a_checkpoint", .script = a_checkpoint, .config = {.segment_bytes = 256 * KIB}},
+#endif
     {.name = "much_to_destroy", .script = much_to_destroy, .config = {.segment_bytes = 4096}},
 };
 

@@ -34,15 +34,35 @@ typedef enum call {
   CALL_RELEASE_QUARANTINE,
   CALL_SET_BOUND,
   CALL_WALK,
+  CALL_POOL_BEGIN, /* retain_pool too */
+  CALL_POOL_END,
+  CALL_POOL_RELEASE,
+  CALL_CHECKPOINT,
+  CALL_RESTORE,
   CALL_DESTROY,
   CALLS
 } call;
 
-static const char *const call_names[CALLS] = {
-    "(none)",      "create", "alloc",         "reserve",
-    "record_*",    "free",   "free_deferred", "process_events",
-    "synchronize", "trim",   "forget_stream", "release_quarantine",
-    "set_max_*",   "walk",   "destroy"};
+static const char *const call_names[CALLS] = {"(none)",
+                                              "create",
+                                              "alloc",
+                                              "reserve",
+                                              "record_*",
+                                              "free",
+                                              "free_deferred",
+                                              "process_events",
+                                              "synchronize",
+                                              "trim",
+                                              "forget_stream",
+                                              "release_quarantine",
+                                              "set_max_*",
+                                              "walk",
+                                              "begin_allocate_to_pool",
+                                              "end_allocate_to_pool",
+                                              "release_pool",
+                                              "checkpoint_pool",
+                                              "restore_pool",
+                                              "destroy"};
 
 #define A_OK ONE_OF(HOSTCACHE_OK)
 #define A_OOM ONE_OF(HOSTCACHE_ERR_OUT_OF_MEMORY)
@@ -53,6 +73,7 @@ static const char *const call_names[CALLS] = {
 #define A_LEAKED ONE_OF(HOSTCACHE_ERR_LEAKED)
 #define A_LATE ONE_OF(HOSTCACHE_ERR_TIMEOUT)
 #define A_CORRUPT ONE_OF(HOSTCACHE_ERR_CORRUPT)
+#define A_GONE ONE_OF(HOSTCACHE_ERR_NOT_FOUND)
 #define A_EVERY_ERROR (ONE_OF(-15) - 2u)
 /* ... where the scenario bounds memory: what waits or is lost may now be what is wanted */
 #define A_BOUNDED ONE_OF(-20)
@@ -168,6 +189,23 @@ static const unsigned answers[CALLS][SITES] = {
         {
             [SITE_MALLOC] = A_META,
         },
+    [CALL_POOL_BEGIN] =
+        {
+            [SITE_MALLOC] = A_META,
+        },
+    [CALL_POOL_END] = {0},
+    [CALL_POOL_RELEASE] =
+        {
+            [SITE_FREE] = A_LEAKED, [SITE_END] = A_OK, /* of what was got for a capture */
+        },
+    [CALL_CHECKPOINT] =
+        {
+            [SITE_MALLOC] = A_META,
+        },
+    [CALL_RESTORE] =
+        {
+            [SITE_MALLOC] = A_META,
+        },
     [CALL_DESTROY] = /* which of them, end_of_cache says exactly */
     {
         [SITE_MALLOC] = A_OK | A_LEAKED,
@@ -202,7 +240,14 @@ typedef struct run {
   size_t cap;   /* that holds all along; 0: none */
   slot slots[RUN_SLOTS];
   bool deferred,
-      deferred_unknown;    /* free_deferred has left a block to others; ... with such a use */
+      deferred_unknown; /* free_deferred has left a block to others; ... with such a use */
+#ifdef MODE_POOLS
+  bool pool_is_open;
+  int pool_uses; /* how often it was retained */
+  bool captured; /* something was, so that what was used in it is quarantined */
+  faulted_checkpoint *checkpoint;
+  slot then[RUN_SLOTS]; /* what was held when it was made */
+#endif
   bool diverged;           /* a step had another end than if nothing had failed */
   size_t lost, lost_bytes; /* leaked by a create that failed: no cache knows of it */
 
@@ -337,6 +382,16 @@ static bool may_quarantine(const run *r) {
          r->fired_in_all[SITE_QUERY] >= limit;
 }
 
+/* Was something used in a capture? Then it is quarantined for good reason. */
+static bool has_captured(const run *r) {
+#ifdef MODE_POOLS
+  return r->captured;
+#else
+  (void)r;
+  return false;
+#endif
+}
+
 /* What is held, found from its first byte to its last, and adds up. */
 static void inspect(run *r) {
   size_t i, held = 0, held_bytes = 0, refused = 0, refused_bytes = 0;
@@ -369,7 +424,7 @@ static void inspect(run *r) {
     held_bytes += faulted_block_size(s->block);
   }
   stats = figures(r);
-  if (!may_quarantine(r)) assert_int_equal(stats.quarantined.peak, 0);
+  if (!may_quarantine(r) && !has_captured(r)) assert_int_equal(stats.quarantined.peak, 0);
   if (r->cap > 0) assert_true(r->device.peak_bytes - r->lost_bytes <= r->cap);
   assert_int_equal(stats.allocation.current, held);
   assert_int_equal(stats.allocated_bytes.current, held_bytes);
@@ -407,6 +462,8 @@ static unsigned later_answers(const run *r, const slot *s) {
     case CALL_TRIM:
       if (r->deferred_unknown) later |= A_EVENT;
       break;
+    case CALL_CHECKPOINT: /* a block of the pool waits, or is quarantined; or nothing was got */
+    case CALL_RESTORE: later |= A_BUSY | A_GONE; break;
     default: break;
   }
   return later;
@@ -488,7 +545,7 @@ static bool judge(run *r, hostcache_result result, unsigned clean, const slot *s
   }
   judge_what_was_told(r, result, s);
   if (is_of_interest(r)) inspect(r);
-  if (drains) r->deferred = r->deferred_unknown = false;
+  if (drains && !r->device.capturing) r->deferred = r->deferred_unknown = false;
   again = r->plan.manner == 'r' && r->hits > 0 && (clean & ONE_OF(result)) == 0 &&
           r->call != CALL_FREE && r->call != CALL_DESTROY && result != HOSTCACHE_OK;
   r->diverged |= !again && (clean & ONE_OF(result)) == 0;
@@ -618,6 +675,10 @@ static void give(run *r, int i) {
   if (s.ptr == NULL) return;
   memset(&r->slots[i], 0, sizeof s);
   sim_handed_back(&r->device, s.ptr);
+  if (r->device.capturing) { /* then it is left to the end of the capture */
+    r->deferred |= s.marked || s.unknown;
+    r->deferred_unknown |= s.unknown;
+  }
   begin(r, CALL_FREE);
   result = by_handle(i) ? faulted_block_free(r->cache, s.block) : faulted_free(r->cache, s.ptr);
   (void)judge(r, result, A_OK, &s);
@@ -718,6 +779,88 @@ static void walk(run *r) {
   assert_int_equal(all.bytes, figures(r).reserved_bytes.current);
 }
 
+/* ---- pools ----------------------------------------------------------------------------------- */
+
+#ifdef MODE_POOLS
+
+static const hostcache_pool_id POOL = {3, 4};
+
+/* Slots from this one on are for what is got while the pool is open, if it could be opened. */
+#define POOL_SLOT 12
+
+static void open_pool(run *r) {
+  hostcache_result result;
+  do {
+    begin(r, CALL_POOL_BEGIN);
+    result = faulted_begin_allocate_to_pool(r->cache, POOL, NULL, NULL);
+  } while (judge(r, result, A_OK, NULL));
+  r->pool_is_open = result == HOSTCACHE_OK;
+  r->pool_uses += result == HOSTCACHE_OK;
+}
+
+static void close_pool(run *r) {
+  if (!r->pool_is_open) return;
+  STEP(r, CALL_POOL_END, A_OK, faulted_end_allocate_to_pool(r->cache, POOL));
+  r->pool_is_open = false;
+}
+
+static void release_pool(run *r) {
+  if (r->pool_uses == 0) return;
+  begin(r, CALL_POOL_RELEASE);
+  (void)judge(r, faulted_release_pool(r->cache, POOL), A_OK, NULL);
+  r->pool_uses--;
+}
+
+/* Stream 1 is captured, which the script works for; if the pool is open, as else it would not be
+   known. */
+static void capture(run *r, bool begins) {
+  r->device.capturing = begins && r->pool_is_open;
+  sim_captured_stream = begins ? 1 : SIM_NO_STREAM;
+  sim_current = begins ? 1 : 0;
+  r->captured |= begins;
+}
+
+static void checkpoint(run *r) {
+  hostcache_result result;
+  if (r->pool_uses == 0) return;
+  do {
+    begin(r, CALL_CHECKPOINT);
+    result = faulted_checkpoint_pool(r->cache, POOL, &r->checkpoint);
+  } while (judge(r, result, A_OK, NULL));
+  memcpy(r->then, r->slots, sizeof r->then);
+}
+
+/* What is held of the pool is what was held then, under other handles. */
+static void restore(run *r) {
+  hostcache_result result;
+  int i;
+  if (r->checkpoint == NULL) return;
+  do {
+    begin(r, CALL_RESTORE);
+    result = faulted_restore_pool(r->cache, r->checkpoint, NULL, NULL);
+    for (i = POOL_SLOT; i < RUN_SLOTS && result == HOSTCACHE_OK; i++) {
+      if (r->slots[i].ptr != NULL) sim_handed_back(&r->device, r->slots[i].ptr);
+      r->slots[i] = r->then[i];
+      r->slots[i].block = faulted_find(r->cache, r->slots[i].ptr);
+    }
+    for (i = POOL_SLOT; i < RUN_SLOTS && result == HOSTCACHE_OK; i++)
+      if (r->slots[i].ptr != NULL) sim_handed_out(&r->device, r->slots[i].ptr, r->slots[i].size);
+  } while (judge(r, result, A_OK, NULL));
+}
+
+static void end_pools(run *r) {
+  close_pool(r);
+  while (r->pool_uses > 0) release_pool(r);
+  faulted_checkpoint_free(r->checkpoint);
+  r->checkpoint = NULL;
+}
+
+#else
+
+static void end_pools(run *r) { (void)r; }
+
+#endif
+
 /* ---- the end --------------------------------------------------------------------------------- */
 
 static void destroy(run *r) {
@@ -751,6 +894,7 @@ static void finish(run *r) {
   int i;
   r->finishing = true;
   r->over = r->plan.manner == 'r';
+  end_pools(r);
   for (i = 0; i < RUN_SLOTS; i++) {
     if (r->plan.manner == 'l') {
       give_deferred(r, i);
