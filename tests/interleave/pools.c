@@ -18,7 +18,7 @@
 #define SMALL ((size_t)DEVICE_UNIT)
 #define SEGMENT ((size_t)4096)
 
-static const hostcache_pool_id POOL = {1, 1};
+static const hostcache_pool_id POOL = {1, 1}, OTHER = {1, 2};
 
 typedef struct fixture {
   runs at;       /* must be the first */
@@ -97,6 +97,9 @@ static void after(void *user) {
   MUST(pinned_stats(f->at.cache, &stats));
   explore_assert(stats.active.current == 0);
   empty(&f->at);
+  MUST(pinned_stats(f->at.cache, &stats));
+  explore_assert(stats.reserved_bytes.current == 0); /* nothing of it is another pool's */
+  if (pinned_pool_use_count(f->at.cache, OTHER)) MUST(pinned_release_pool(f->at.cache, OTHER));
   MUST(pinned_check(f->at.cache));
   pinned_checkpoint_free(f->was);
   MUST(pinned_destroy(f->at.cache));
@@ -168,6 +171,20 @@ static void take_and_release(void *user, unsigned id) {
     MUST(pinned_end_allocate_to_pool(f->at.cache, POOL));
     f->is_open = 0;
     MUST(pinned_release_pool(f->at.cache, POOL));
+  }
+}
+
+/* What is got while the pool ends is not of the one that is made then. */
+static void take_and_renew(void *user, unsigned id) {
+  fixture *f = user;
+  if (id == 0) {
+    held one = take(&f->at, SMALL);
+    give(&f->at, &one);
+  } else {
+    MUST(pinned_end_allocate_to_pool(f->at.cache, POOL));
+    f->is_open = 0;
+    MUST(pinned_release_pool(f->at.cache, POOL));
+    MUST(pinned_retain_pool(f->at.cache, OTHER));
   }
 }
 
@@ -261,6 +278,7 @@ static void a_capture_begins_when_no_hook_runs_and_none_comes(void **unused) {
 static void a_pool_is_released_while_others_take_and_free(void **unused) {
   (void)unused;
   explore("take and release", before_open, take_and_release, 2);
+  explore("take and renew", before_open, take_and_renew, 2);
   explore("take and empty", before_open, take_and_empty, 2);
   explore("free captured and release", before_with_a_block_of_the_pool, free_captured_and_release,
           2);
