@@ -8140,7 +8140,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **out,
 struct HC_I(totals) {
   HC_FLOW handed, pending, quarantined, used, requested, oversize;
   int64_t wasted_peak, stocked, stocked_bytes, stocked_peak;
-  int64_t put, put_bytes; /* into stocks, ever */
+  int64_t put, put_bytes, put_least; /* into stocks, ever; the size of the smallest of these */
   int64_t misses, records, queries;
 };
 
@@ -8186,6 +8186,7 @@ HOSTCACHE_RARE static void HC_I(add_thread)(const HC_CACHE *self, HC_THREAD *thr
     to->stocked += bin->put + bin->traded - bin->got;
     to->put = HC_I(sum)(to->put, bin->put);
     to->put_bytes = HC_I(sum)(to->put_bytes, HC_I(bytes_of)(bin->put, size));
+    if (bin->put && (int64_t)size < to->put_least) to->put_least = (int64_t)size;
   }
   to->stocked_bytes += (int64_t)thread->stock_bytes;
   to->stocked_peak += HC_I(stock_peak)(thread);
@@ -8232,6 +8233,7 @@ HOSTCACHE_RARE static void HC_I(sum_up)(HC_CACHE *self, hostcache_stats *stats) 
   size_t i;
 
   memset((void *)&all, 0, sizeof all);
+  all.put_least = INT64_MAX;
   HC_I(add_flow)(&all.handed, &self->direct);
   HC_I(add_flow)(&all.used, &self->direct);
   HC_I(add_flow)(&all.requested, &self->direct_requested);
@@ -8283,9 +8285,9 @@ HOSTCACHE_RARE static void HC_I(sum_up)(HC_CACHE *self, hostcache_stats *stats) 
   HC_I(stat_raise)(&stats->cached_bytes, all.stocked_bytes + binned, all.put_bytes, split_peak);
   HC_I(stat_raise)(&stats->inactive_split_bytes, all.stocked_bytes + binned, all.put_bytes,
                    split_peak);
-  split_peak >>= self->unit_shift; /* no more blocks than that */
-  if (split_peak > self->lent.peak + in_bins) split_peak = self->lent.peak + in_bins;
-  if (split_peak < all.stocked + in_bins) split_peak = all.stocked + in_bins;
+  split_peak = all.stocked_peak / all.put_least; /* no more blocks than that, ... */
+  if (split_peak > self->lent.peak) split_peak = self->lent.peak;
+  split_peak += (int64_t)self->binned_peak / all.put_least; /* ... and those of the bins */
   HC_I(stat_raise)(&stats->inactive_split, all.stocked + in_bins, all.put, split_peak);
 
   stats->num_misses = all.misses;
