@@ -433,6 +433,58 @@ static void a_block_is_of_the_pool_that_it_was_carved_from(void **state) {
   assert_int_equal(stats.allocation[LARGE].freed, 1);
 }
 
+/* 48 blocks of what is left of a large segment: 32 of them go to a bin, and 16 into the stock. */
+static void what_is_in_a_shared_bin_is_of_its_pool(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_device_stats stats;
+  void *blocks[48];
+  size_t i;
+  share(rig, 16 * 16 * KIB);
+  (void)pinned_rig_take(rig, 1 * MIB + 1);
+  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = pinned_rig_take(rig, 16 * KIB);
+  assert_ok(pinned_reset_peak_stats(rig->cache));
+  for (i = 0; i < COUNT_OF(blocks); i++) pinned_rig_give(rig, blocks[i]);
+  assert_int_equal(rig->cache->binned_bytes, 32 * 16 * KIB);
+  stats = figures(rig);
+  MUST_BE(stats.inactive_split, 49, 0, 49);
+  MUST_BE(stats.inactive_split_bytes, MIB - PAGE, 0, MIB - PAGE);
+  assert_true(stats.inactive_split[LARGE].peak >= 49);
+  assert_true(stats.inactive_split_bytes[LARGE].peak >= (int64_t)(MIB - PAGE));
+  assert_int_equal(stats.inactive_split_bytes[SMALL].peak, 0);
+  for (i = 0; i < 20; i++) (void)pinned_rig_take(rig, 16 * KIB); /* some of them from the bin */
+  assert_int_equal(rig->cache->binned_bytes, 16 * 16 * KIB);
+  stats = figures(rig);
+  MUST_BE(stats.inactive_split, 29, 0, 29);
+  MUST_BE(stats.allocation, 21, 0, 21);
+  assert_ok(pinned_reset_peak_stats(rig->cache)); /* for which the bins are emptied */
+  stats = figures(rig);
+  assert_int_equal(rig->cache->binned_bytes, 0);
+  assert_int_equal(stats.inactive_split[LARGE].peak, stats.inactive_split[LARGE].current);
+  assert_int_equal(stats.inactive_split_bytes[LARGE].peak,
+                   stats.inactive_split_bytes[LARGE].current);
+}
+
+/* Much more than was ever out of the bins at a time: a few blocks of one class after the other. */
+static void what_bins_held_is_in_the_peaks_when_they_are_empty(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_device_stats stats;
+  int64_t most;
+  void *blocks[32];
+  size_t size, i;
+  share(rig, 256 * KIB);
+  assert_ok(pinned_reserve(rig->cache, 64 * KIB, 128)); /* so that nothing is gathered */
+  for (size = 1 * KIB; size <= 16 * KIB; size += 1 * KIB) {
+    for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = pinned_rig_take(rig, size);
+    for (i = 0; i < COUNT_OF(blocks); i++) pinned_rig_give(rig, blocks[i]);
+  }
+  most = figures(rig).inactive_split[SMALL].current;
+  assert_ok(pinned_empty_cache(rig->cache));
+  stats = figures(rig);
+  MUST_BE(stats.inactive_split, 0, 0, 0);
+  assert_true(stats.inactive_split[SMALL].peak >= most);
+  assert_true(stats.inactive_split[HOSTCACHE_STAT_AGGREGATE].peak >= most);
+}
+
 static void what_was_reserved_at_creation_is_large(void **state) {
   pinned_rig *rig = *state;
   hostcache_config config = pinned_rig_config(rig);
@@ -471,12 +523,13 @@ static void the_other_figures_are_those_of_all(void **state) {
   pinned_rig *rig = *state;
   hostcache_device_stats stats;
   void *ptr;
+  (void)pinned_rig_take(rig, 64 * KIB);
   pinned_rig_give(rig, pinned_rig_take(rig, 3 * MIB));
   rig->device.memory_limit = 4 * MIB;
   assert_result(pinned_alloc(rig->cache, 5 * MIB, &ptr), HOSTCACHE_ERR_OUT_OF_MEMORY);
   assert_ok(pinned_synchronize(rig->cache, 0));
   stats = figures(rig);
-  assert_int_equal(stats.num_device_alloc, 1);
+  assert_int_equal(stats.num_device_alloc, 2);
   assert_int_equal(stats.num_device_free, 1);
   assert_int_equal(stats.num_alloc_retries, 1);
   assert_int_equal(stats.num_ooms, 1);
@@ -559,7 +612,7 @@ static void each_pool_has_peaks_of_its_own(void **state) {
 
 /* ---- random programs ------------------------------------------------------------------------- */
 
-enum { BLOCKS = 48, STEPS = 2000, STREAMS = 3 };
+enum { BLOCKS = 100, STEPS = 2000, TIDE = 150, STREAMS = 3 };
 
 /* What the test knows by itself: the pool of each segment, by what it was got for, and, from walks
    and from what it did, what the figures have to be. */
@@ -688,9 +741,11 @@ static void must_be_true(oracle *o) {
 
 static size_t chance(oracle *o, size_t bound) { return random_below(&o->chance, bound); }
 
+/* Half of the blocks are of one class, so that there are batches of it. */
 static void step_alloc(oracle *o) {
   static const size_t bounds[] = {4 * KIB, 64 * KIB, 64 * KIB, 1 * MIB, 2 * MIB, 5 * MIB};
-  const size_t size = 1 + chance(o, bounds[chance(o, COUNT_OF(bounds))]);
+  const size_t any = 1 + chance(o, bounds[chance(o, COUNT_OF(bounds))]);
+  const size_t size = chance(o, 2) == 0 ? 8 * KIB - chance(o, 512) : any;
   const size_t at = chance(o, BLOCKS);
   if (o->blocks[at] != NULL) return;
   o->wanted = size <= MIB ? SMALL : LARGE;
@@ -742,10 +797,11 @@ static void step_trim(oracle *o) {
   sim_fail_no_more(&o->rig->device);
 }
 
-static void step(oracle *o) {
+/* There is a tide: at times most steps allocate, at others most free. */
+static void step(oracle *o, int number) {
   pinned *cache = o->rig->cache;
-  const size_t kind = chance(o, 100);
-  if (kind < 45) {
+  const size_t kind = chance(o, 100), allocates = number / TIDE % 2 == 0 ? 60 : 20;
+  if (kind < allocates) {
     step_alloc(o);
   } else if (kind < 82) {
     step_free(o);
@@ -776,6 +832,7 @@ static void run_random_programs(size_t thread_cache_bytes) {
   uint64_t seed;
   int i;
   assert_non_null(o);
+  (void)pinned_rig_reset(NULL);
   all_memory.total = 64 * MIB;
   all_memory.fails = 0;
   for (seed = 1; seed <= 3; seed++) {
@@ -786,7 +843,7 @@ static void run_random_programs(size_t thread_cache_bytes) {
     o->is_exact = thread_cache_bytes == HOSTCACHE_NONE;
     share(o->rig, thread_cache_bytes);
     for (i = 0; i < STEPS; i++) {
-      step(o);
+      step(o, i);
       must_be_true(o);
       if (i % 50 == 0) pinned_rig_check(o->rig);
     }
@@ -802,7 +859,7 @@ static void the_columns_are_true_in_random_programs(void **state) {
 
 static void the_columns_are_true_where_stocks_are_small(void **state) {
   (void)state;
-  run_random_programs(256 * KIB);
+  run_random_programs(128 * KIB); /* a batch of what half of the blocks are */
 }
 
 static void the_columns_are_true_and_peaks_exact_without_stocks(void **state) {
@@ -1181,6 +1238,8 @@ int main(void) {
       TEST(there_are_no_segments_that_grow),
       TEST(what_small_blocks_share_is_the_small_pool),
       TEST(a_block_is_of_the_pool_that_it_was_carved_from),
+      TEST(what_is_in_a_shared_bin_is_of_its_pool),
+      TEST(what_bins_held_is_in_the_peaks_when_they_are_empty),
       TEST(what_was_reserved_at_creation_is_large),
       TEST(what_waits_is_active_and_not_allocated),
       TEST(the_other_figures_are_those_of_all),

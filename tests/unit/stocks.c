@@ -1145,8 +1145,8 @@ static void a_peak_of_what_is_split_outlives_the_stock(void **state) {
   assert_true(pinned_rig_stats(rig).inactive_split.peak >= ranges);
 }
 
-/* Bins may hold more blocks than were ever out of the shared lists at a time: some of each class, one
-   class after the other. */
+/* Bins may hold more blocks than were ever out of the shared lists at a time: some of each class,
+   one class after the other. */
 static void a_peak_of_what_is_split_outlives_the_bins(void **state) {
   pinned_rig *rig = *state;
   int64_t ranges;
