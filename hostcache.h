@@ -9206,16 +9206,21 @@ HOSTCACHE_UNUSED static void HC_I(choose_cap)(HC_CACHE *self) {
 #endif
 }
 
-/* Sets one of the bounds, and gives back what is above it. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(set_bound)(HC_CACHE *self, size_t *bound,
-                                                         size_t bytes) {
-  hostcache_lock(&self->segments_lock);
-  *bound = bytes;
+/* One of the bounds was set: gives back what is above it. segments_lock is held, and is let go
+   here. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(bound_set)(HC_CACHE *self) {
   HC_I(choose_cap)(self);
   hostcache_u32_store_relaxed(&self->excess, 1);
   hostcache_unlock(&self->segments_lock);
   HC_I(gather)(self);
   return HC_I(bins_shed)(self) ? HOSTCACHE_ERR_LEAKED : HOSTCACHE_OK;
+}
+
+HOSTCACHE_UNUSED static hostcache_result HC_I(set_bound)(HC_CACHE *self, size_t *bound,
+                                                         size_t bytes) {
+  hostcache_lock(&self->segments_lock);
+  *bound = bytes;
+  return HC_I(bound_set)(self);
 }
 
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(set_max_reserved_bytes)(HC_CACHE *self,
@@ -9807,8 +9812,8 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(set_memory_fraction)(HC_CACHE *s
   if (result != HOSTCACHE_OK) return result;
   hostcache_lock(&self->segments_lock);
   self->fraction = fraction;
-  hostcache_unlock(&self->segments_lock);
-  return HC_I(set_bound)(self, &self->cap_by_fraction, HC_I(part_of)(total, fraction));
+  self->cap_by_fraction = HC_I(part_of)(total, fraction);
+  return HC_I(bound_set)(self);
 }
 
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(get_memory_fraction)(HC_CACHE *self,
