@@ -120,6 +120,11 @@
                                around the hooks that get memory and give it back: lets this thread
                                do what a capture forbids. What BEGIN writes to the uint64_t that
                                mode_ptr points to, END reads
+   HC_DEVICE_ALLOCATOR    (*)  figures by pool, a cap that is a part of the memory, and a set of
+                               caches, one for each device
+   HC_MEM_INFO(ctx, free_ptr, total_ptr)
+                               bytes of the memory that the cache gets its own from: those that are
+                               free, and all (both size_t)
    HC_COPY_DATA(ctx, dest, src, count)
                                copies between the host's memory and what the cache hands out;
                                without it copy_data is memcpy
@@ -186,8 +191,8 @@
                                      figures
      check, walk                     every invariant; every segment and block
      budget                          what may sensibly be pinned here and now; needs no cache
-     begin_allocate_to_pool, end_allocate_to_pool, retain_pool, release_pool, pool_use_count
-                                     private pools
+     begin_allocate_to_pool, end_allocate_to_pool, retain_pool, release_pool, pool_use_count,
+     pool_reserved_bytes             private pools
      empty_cache_pool                gives back what is idle of one
      checkpoint_pool, restore_pool, checkpoint_free
                                      what one was like
@@ -198,6 +203,14 @@
      record_history, history         what happened, in a ring
      attach_trace_tracker, attach_oom_observer
                                      hear of it as it happens
+     initialized                     is there a cache to be used?
+     memory_info, cache_info, get_expandable_segment_sizes
+                                     what is free and what there is; the largest that is cached
+     set_memory_fraction, get_memory_fraction
+                                     the cap as a part of all there is
+     device_stats                    figures by pool: small, large and both
+     devices_create, devices_destroy, devices_abandon, devices_count, devices_get
+                                     a cache for each device
 
    GUARANTEES
 
@@ -440,6 +453,42 @@ typedef struct hostcache_budget {
   int64_t huge_free;          /* HugePages_Free * Hugepagesize. Bounds nothing, and is not part of
                                  mem_available */
 } hostcache_budget;
+
+/* The columns of hostcache_device_stats. Source: c10::CachingAllocator::StatType. */
+enum {
+  HOSTCACHE_STAT_AGGREGATE,
+  HOSTCACHE_STAT_SMALL_POOL, /* of segments that small blocks share */
+  HOSTCACHE_STAT_LARGE_POOL, /* of all others, also of what was reserved at creation */
+  HOSTCACHE_STAT_TYPES
+};
+
+/* The figures of a device allocator: names and meanings are those of
+   c10::CachingDeviceAllocator::DeviceStats. The aggregate is that of hostcache_stats. The segment
+   that a block lies in says which pool it is of, so that in each column what is in use or ready is
+   also reserved: where a small block was carved from what was left of a large segment, it counts as
+   large. `current`, `allocated` and `freed` of both pools add up to the aggregate. */
+typedef struct hostcache_device_stats {
+  hostcache_stat allocation[HOSTCACHE_STAT_TYPES];
+  hostcache_stat segment[HOSTCACHE_STAT_TYPES];
+  hostcache_stat active[HOSTCACHE_STAT_TYPES];
+  hostcache_stat inactive_split[HOSTCACHE_STAT_TYPES];
+  hostcache_stat allocated_bytes[HOSTCACHE_STAT_TYPES];
+  hostcache_stat reserved_bytes[HOSTCACHE_STAT_TYPES];
+  hostcache_stat active_bytes[HOSTCACHE_STAT_TYPES];
+  hostcache_stat inactive_split_bytes[HOSTCACHE_STAT_TYPES];
+  hostcache_stat requested_bytes[HOSTCACHE_STAT_TYPES];
+  hostcache_stat oversize_allocations;
+  hostcache_stat oversize_segments;
+  int64_t num_alloc_retries;
+  int64_t num_ooms;
+  int64_t num_sync_all_streams;
+  int64_t num_device_alloc;   /* segments got */
+  int64_t num_device_free;    /* segments given back */
+  int64_t num_oom_rejections; /* allocations that failed at the cap: LIMIT */
+  int64_t max_split_size;
+} hostcache_device_stats;
+
+#define HOSTCACHE_DEVICE_TYPE_CPU 0 /* no device. Source: c10::DeviceType::CPU */
 
 /* The identity of a private pool; {0, 0} is none. Source: c10::MempoolId_t. */
 typedef struct hostcache_pool_id {
@@ -893,6 +942,7 @@ static inline hostcache_status hostcache_map_memory(int64_t code, int64_t done_c
 #define HC_CACHE struct HC_NAME /* not the typedef: a variable may hide that */
 #define HC_BLOCK HC_FN(block)
 #define HC_CHECKPOINT HC_FN(checkpoint)
+#define HC_DEVICES HC_FN(devices)
 
 /* The user's types under names of our own, as theirs may be hidden by a parameter or a variable (a
    stream type named `cache`, say). HC_RUNTIME is HC_SEGMENT_T. */
@@ -1087,7 +1137,8 @@ HC_PUBLIC hostcache_result HC_FN(reserve)(HC_CACHE *cache, size_t size, size_t c
    What is above it and idle goes back at once, the rest as it becomes idle. LEAKED: a free hook
    failed. One HC_MEM_FREE a segment. Where the system refuses the barrier that stops threads, the
    bound is set all the same; but what other threads have in stock, and may have, stays as it is
-   until a call that reaches them, and num_barriers_refused says so. */
+   until a call that reaches them, and num_barriers_refused says so. A memory fraction is a second
+   cap, and stays. */
 HC_PUBLIC hostcache_result HC_FN(set_max_reserved_bytes)(HC_CACHE *cache, size_t bytes);
 HC_PUBLIC hostcache_result HC_FN(set_max_cached_bytes)(HC_CACHE *cache, size_t bytes);
 
@@ -1182,6 +1233,10 @@ HC_PUBLIC hostcache_result HC_FN(release_pool)(HC_CACHE *cache, hostcache_pool_i
 /* How often the pool was retained and not released; 0: there is none. Source: getPoolUseCount. */
 HC_PUBLIC uint64_t HC_FN(pool_use_count)(HC_CACHE *cache, hostcache_pool_id pool);
 
+/* Bytes of the segments of a pool; 0: there is none. O(segments). Source: DeviceStats's
+   reserved_bytes_by_private_pools. */
+HC_PUBLIC size_t HC_FN(pool_reserved_bytes)(HC_CACHE *cache, hostcache_pool_id pool);
+
 /* Polls, and then gives back the segments of a pool that are idle, although it lives: who has
    captured anything with it must know that its memory is not among them. {0, 0}: empty_cache.
    NOT_FOUND: no such pool. EVENT, LEAKED: as empty_cache. Source: emptyCache(pool). */
@@ -1263,6 +1318,82 @@ HC_PUBLIC hostcache_result HC_FN(attach_trace_tracker)(HC_CACHE *cache, hostcach
    observer. NO_METADATA. Source: attachOutOfMemoryObserver. */
 HC_PUBLIC hostcache_result HC_FN(attach_oom_observer)(HC_CACHE *cache, hostcache_oom_fn observer,
                                                       void *user);
+
+#endif
+
+#ifdef HC_DEVICE_ALLOCATOR
+
+/* 1: the cache can be used; 0: it is NULL, or that of this process's parent. O(1). Source:
+   DeviceAllocator::initialized. */
+HC_PUBLIC int HC_FN(initialized)(const HC_CACHE *cache);
+
+/* How much of the device's memory is free, and how much there is. Both 0 after an error. ARGUMENT:
+   one of the two is NULL. UNSUPPORTED: there is no HC_MEM_INFO. HOOK: it failed. Calls HC_MEM_INFO
+   alone. Source: DeviceAllocator::getMemoryInfo. */
+HC_PUBLIC hostcache_result HC_FN(memory_info)(HC_CACHE *cache, size_t *free_bytes,
+                                              size_t *total_bytes);
+
+/* Bounds what is held to this part, from 0 to 1, of the total that HC_MEM_INFO says now. It and
+   max_reserved_bytes do not undo each other: the lower one counts. 0 is a bound too: nothing may be
+   held. What is above it goes back, with results and cost, as by set_max_reserved_bytes. ARGUMENT:
+   no number from 0 to 1; UNSUPPORTED: there is no HC_MEM_INFO; HOOK: it failed; after these the
+   fraction is as before. Source: setMemoryFraction. */
+HC_PUBLIC hostcache_result HC_FN(set_memory_fraction)(HC_CACHE *cache, double fraction);
+
+/* The fraction that was set last; 1, which bounds nothing, if none was. ARGUMENT: no `fraction`.
+   UNSUPPORTED: there is no HC_MEM_INFO. O(1). Source: getMemoryFraction. */
+HC_PUBLIC hostcache_result HC_FN(get_memory_fraction)(HC_CACHE *cache, double *fraction);
+
+/* The size of the largest block that is cached, wherever it is, 0 if none is: so much can be had
+   without a hook, and more perhaps, as small blocks that stand side by side are only made one when
+   that is needed. ARGUMENT: no `largest`. UNSUPPORTED: the system refuses the barrier that stops
+   threads. Calls no hook, and does not poll. O(threads), and what is cached of about the largest
+   size. Source: cacheInfo. */
+HC_PUBLIC hostcache_result HC_FN(cache_info)(HC_CACHE *cache, size_t *largest);
+
+/* The sizes of the segments that can grow: *count of them, of which `sizes` (NULL is fine) gets
+   those that it has room for. There are none, as the header only knows memory that is there as a
+   whole. ARGUMENT: no `count`. O(1). Source: getExpandableSegmentSizes. */
+HC_PUBLIC hostcache_result HC_FN(get_expandable_segment_sizes)(HC_CACHE *cache, size_t *sizes,
+                                                               size_t room, size_t *count);
+
+/* Copies the figures by pool. Errors, consistency and cost are those of stats, and so is what holds
+   of peaks, for each pool by itself. reset_accumulated_stats and reset_peak_stats reset these too.
+   Source: getDeviceStats. */
+HC_PUBLIC hostcache_result HC_FN(device_stats)(HC_CACHE *cache, hostcache_device_stats *stats);
+
+/* A set of caches, one for each device of one type, by index. */
+
+typedef struct HC_DEVICES HC_DEVICES; /* opaque */
+
+/* Makes so many caches as `create` does, all with this config, each with its own of the `count`
+   contexts; or none: the error is that of the first that failed. Those made before it are destroyed
+   (with reserve_segment_bytes, by HC_MEM_FREE). ARGUMENT: no `set`; no `ctxs`, though there are
+   devices. The caller owns *set and ends it with devices_destroy or devices_abandon. O(count).
+   Source: the init of CUDACachingAllocator. */
+HC_PUBLIC hostcache_result HC_FN(devices_create)(HC_DEVICES **set, size_t count,
+                                                 const hostcache_config *config,
+                                                 const HC_CTX *ctxs);
+
+/* Ends all caches of a set as destroy does, or none. Must be the last call on the set and on each
+   cache in it. BUSY: one has blocks that are active or still pending; nothing was torn down, and
+   all go on. LEAKED: torn down, but destroy would say so of one. All are looked at before the first
+   is torn down; a thread that gets a block in between breaks the rule that this is the last
+   call. */
+HC_PUBLIC hostcache_result HC_FN(devices_destroy)(HC_DEVICES *set);
+
+/* Ends all caches of a set as abandon does. NULL is fine. */
+HC_PUBLIC void HC_FN(devices_abandon)(HC_DEVICES *set);
+
+/* How many caches there are; 0 of NULL. O(1). */
+HC_PUBLIC size_t HC_FN(devices_count)(const HC_DEVICES *set);
+
+/* The cache of a device. It stays the set's: not to be destroyed by itself. ARGUMENT: the type of
+   device is the CPU (HOSTCACHE_DEVICE_TYPE_CPU) or none (negative); there is no device of that
+   index; no `cache`. What other types there are is the program's to say. O(1). Source:
+   c10::getDeviceAllocator. */
+HC_PUBLIC hostcache_result HC_FN(devices_get)(const HC_DEVICES *set, int device_type, size_t index,
+                                              HC_CACHE **cache);
 
 #endif
 
@@ -3393,10 +3524,10 @@ struct HC_BLOCK {
   uint8_t is_ready;       /* LOCK: segments_lock. In a heap: CACHED, seen from its neighbours */
   uint8_t merged;         /* LOCK: segments_lock. SPARE, as it became part of its neighbour */
   uint8_t is_indexed;     /* LOCK: segments_lock. The index knows where it begins */
-  uint8_t kind;           /* LOCK: segments_lock. Of the segment */
+  uint8_t kind;           /* LOCK: as `segment`. Of the segment */
   uint32_t ready_class;   /* LOCK: segments_lock, as the next line. In a heap: the class, */
   HC_BLOCK *ready_next, **ready_from; /* ... what follows in its list, and what points to this */
-  HC_SEGMENT *segment;    /* LOCK: segments_lock to write; while it is handed out anyone may read */
+  HC_SEGMENT *segment;    /* LOCK: segments_lock to write; while it is in no heap, read by anyone */
 
   union {
     HC_USE uses[HC_INLINE_USES + 1]; /* LOCK: home's. The first begins with another line of a
@@ -3486,7 +3617,27 @@ HC_BIN {
   int64_t traded;    /* ... or taken from the shared bins, less what they were given */
   int64_t got_seen;  /* `got` when it was last asked whether this thread only frees */
   int64_t extra;     /* blocks beyond a batch that may stand here even so */
+#ifdef HC_DEVICE_ALLOCATOR
+  int64_t large_got, large_put, large_completed, large_traded; /* of these, of the large pool */
+#endif
 };
+
+#ifdef HC_DEVICE_ALLOCATOR
+/* What is counted of one pool, small or large, as well as of both: by a thread, which has fields of
+   the same names, ... LOCK: the thread's. */
+struct HC_I(thread_column) {
+  HC_FLOW handed, used, requested;
+};
+
+/* ... and by the cache. LOCK: segments_lock. */
+struct HC_I(column) {
+  hostcache_stat segment, reserved_bytes;
+  HC_FLOW split; /* the ready ranges that are parts of segments */
+  HC_FLOW direct, direct_requested;
+  HC_LEVEL lent, lent_bytes, lent_requested;
+  HC_LEVEL binned, binned_bytes; /* in the batches */
+};
+#endif
 
 /* What one thread has in a cache: a stock of ready blocks, the queues of what it freed with uses,
    and its part of the figures. The record of a thread that has ended serves the next one that
@@ -3529,6 +3680,9 @@ HC_THREAD {
                                                                       count is not counted here */
   int64_t wasted_peak;
   int64_t misses, records, queries;
+#ifdef HC_DEVICE_ALLOCATOR
+  struct HC_I(thread_column) columns[2];
+#endif
 };
 
 /* A heap. All zero it is empty. LOCK: segments_lock. */
@@ -3675,6 +3829,13 @@ HC_CACHE {
                                        of a thread */
   int64_t peak_held, peak_used; /* LOCK: segments_lock. Of reserved_bytes and of what is lent; never
                                    reset */
+#ifdef HC_DEVICE_ALLOCATOR
+  struct HC_I(column) columns[2];     /* LOCK: segments_lock. Small, large */
+  hostcache_device_stats device_base; /* LOCK: as `base`. Its columns but the aggregate */
+  int64_t rejections;    /* LOCK: segments_lock, as the next two lines. Allocations, at the cap */
+  size_t cap_given, cap_by_fraction; /* `max_reserved` is the lower one; SIZE_MAX: none */
+  double fraction;
+#endif
 };
 
 /* What is to be got. */
@@ -3816,6 +3977,162 @@ HOSTCACHE_INLINE void HC_I(level_step)(HC_LEVEL *level, int is, size_t amount) {
   if (is && level->now > level->peak) level->peak = level->now;
 }
 
+/* The columns: what is counted once more, of the small pool or of the large one. Of the blocks in
+   bins, which are counted by class, only those of the large pool are. HC_COLUMN(put, bin, block) is
+   HC_I(column_put)(bin, block), and nothing where HC_DEVICE_ALLOCATOR is not defined. */
+
+#ifndef HC_DEVICE_ALLOCATOR
+#define HC_COLUMN(name, ...) ((void)0)
+#else
+#define HC_COLUMN(name, ...) HC_I(column_##name)(__VA_ARGS__)
+
+/* 0: the small pool; 1: the large one. What small blocks share is small, whatever lies there. */
+HOSTCACHE_INLINE unsigned HC_I(pool_of_kind)(int kind) { return kind != HOSTCACHE_KIND_SMALL; }
+
+HOSTCACHE_INLINE unsigned HC_I(column_of)(const HC_BLOCK *block) {
+  return HC_I(pool_of_kind)(block->kind);
+}
+
+HOSTCACHE_INLINE struct HC_I(thread_column) *HC_I(column_here)(HC_THREAD *thread,
+                                                               const HC_BLOCK *block) {
+  return &thread->columns[HC_I(column_of)(block)];
+}
+
+/* What HC_I(turn) counts. */
+HOSTCACHE_UNUSED static void HC_I(column_turn)(HC_THREAD *thread, const HC_BLOCK *block,
+                                               unsigned changed, unsigned to) {
+  struct HC_I(thread_column) *column = HC_I(column_here)(thread, block);
+  if (changed & HC_COUNTS_HANDED)
+    HC_I(flow_step)(&column->handed, to & HC_COUNTS_HANDED, block->size);
+  if (changed & HC_COUNTS_USED) {
+    HC_I(flow_step)(&column->used, to & HC_COUNTS_USED, block->size);
+    HC_I(flow_step)(&column->requested, to & HC_COUNTS_USED, block->requested);
+  }
+}
+
+/* A block is handed out from a stock; ... */
+HOSTCACHE_INLINE void HC_I(column_got)(HC_THREAD *thread, HC_BIN *bin, const HC_BLOCK *block,
+                                       size_t requested) {
+  HC_FLOW *asked = &HC_I(column_here)(thread, block)->requested;
+  bin->large_got += HC_I(column_of)(block);
+  asked->in_bytes = HC_I(sum)(asked->in_bytes, (int64_t)requested);
+}
+
+/* ... it is put into one, ... */
+HOSTCACHE_INLINE void HC_I(column_put)(HC_BIN *bin, const HC_BLOCK *block) {
+  bin->large_put += HC_I(column_of)(block);
+}
+
+/* ... as it was freed without a use, ... */
+HOSTCACHE_INLINE void HC_I(column_dropped)(HC_THREAD *thread, const HC_BLOCK *block) {
+  HC_FLOW *asked = &HC_I(column_here)(thread, block)->requested;
+  asked->out_bytes = HC_I(sum)(asked->out_bytes, (int64_t)block->requested);
+}
+
+/* ... or as its uses are complete; ... */
+HOSTCACHE_INLINE void HC_I(column_completed)(HC_BIN *bin, const HC_BLOCK *block) {
+  bin->large_completed += HC_I(column_of)(block);
+}
+
+/* ... which HC_I(turn) does not count where it is done in fewer steps, ... */
+HOSTCACHE_INLINE void HC_I(column_over)(HC_THREAD *thread, const HC_BLOCK *block, int64_t size) {
+  HC_FLOW *used = &HC_I(column_here)(thread, block)->used;
+  used->out++;
+  used->out_bytes = HC_I(sum)(used->out_bytes, size);
+  HC_I(column_dropped)(thread, block);
+}
+
+/* ... nor that it begins to wait for them. */
+HOSTCACHE_INLINE void HC_I(column_waits)(HC_THREAD *thread, const HC_BLOCK *block, int64_t size) {
+  HC_FLOW *handed = &HC_I(column_here)(thread, block)->handed;
+  handed->out++;
+  handed->out_bytes = HC_I(sum)(handed->out_bytes, size);
+}
+
+/* The first blocks of a chain come into a stock from the shared lists (by = 1), or go (-1). */
+HOSTCACHE_UNUSED static void HC_I(column_traded)(HC_BIN *bin, const HC_BLOCK *block,
+                                                 unsigned count, int by) {
+  for (; count > 0; count--, block = block->next)
+    bin->large_traded += (int64_t)HC_I(column_of)(block) * by;
+}
+
+/* The same for those that come into a shared bin (is = 1), or go. segments_lock is held, as for all
+   that follow. */
+HOSTCACHE_UNUSED static void HC_I(column_binned)(HC_CACHE *self, const HC_BLOCK *block,
+                                                 unsigned count, int is) {
+  for (; count > 0; count--, block = block->next) {
+    struct HC_I(column) *column = &self->columns[HC_I(column_of)(block)];
+    HC_I(level_step)(&column->binned, is, 1);
+    HC_I(level_step)(&column->binned_bytes, is, block->size);
+  }
+}
+
+/* What HC_I(count_lent) counts, of a chain of blocks. */
+HOSTCACHE_UNUSED static void HC_I(column_lent)(HC_CACHE *self, const HC_BLOCK *block,
+                                               unsigned count, int is, size_t requested) {
+  for (; count > 0; count--, block = block->next) {
+    struct HC_I(column) *column = &self->columns[HC_I(column_of)(block)];
+    HC_I(level_step)(&column->lent, is, 1);
+    HC_I(level_step)(&column->lent_bytes, is, block->size);
+    HC_I(level_step)(&column->lent_requested, is, requested);
+  }
+}
+
+/* What HC_I(count_direct) counts. */
+HOSTCACHE_UNUSED static void HC_I(column_direct)(HC_CACHE *self, const HC_BLOCK *block, int is) {
+  struct HC_I(column) *column = &self->columns[HC_I(column_of)(block)];
+  HC_I(flow_step)(&column->direct, (unsigned)is, block->size);
+  HC_I(flow_step)(&column->direct_requested, (unsigned)is, block->requested);
+}
+
+/* A segment comes (got = 1) or goes. */
+HOSTCACHE_UNUSED static void HC_I(column_segment)(HC_CACHE *self, int kind, size_t size, int got) {
+  struct HC_I(column) *column = &self->columns[HC_I(pool_of_kind)(kind)];
+  HC_I(stat_move)(&column->segment, &column->reserved_bytes, !got, got, size);
+}
+
+/* A range comes into a heap (is = 1), or is taken; its bytes are ready, or are so no more; ... */
+HOSTCACHE_INLINE void HC_I(column_range)(HC_CACHE *self, const HC_BLOCK *range, int is) {
+  HC_FLOW *split = &self->columns[HC_I(column_of)(range)].split;
+  ++*(is ? &split->in : &split->out);
+}
+
+HOSTCACHE_INLINE void HC_I(column_ready)(HC_CACHE *self, const HC_BLOCK *range, int is) {
+  HC_FLOW *split = &self->columns[HC_I(column_of)(range)].split;
+  int64_t *bytes = is ? &split->in_bytes : &split->out_bytes;
+  *bytes = HC_I(sum)(*bytes, (int64_t)range->size);
+}
+
+/* ... but a segment that is idle (is = 1) is no part of one. */
+HOSTCACHE_UNUSED static void HC_I(column_idle)(HC_CACHE *self, const HC_SEGMENT *segment, int is) {
+  HC_FLOW *split = &self->columns[HC_I(pool_of_kind)(segment->kind)].split;
+  int64_t *bytes = is ? &split->out_bytes : &split->in_bytes;
+  *bytes = HC_I(sum)(*bytes, (int64_t)segment->size);
+  --*(is ? &split->in : &split->out);
+}
+
+/* What HC_I(note_ready) notes. */
+HOSTCACHE_UNUSED static void HC_I(column_note_ready)(HC_CACHE *self) {
+  unsigned i;
+  for (i = 0; i < 2; i++) {
+    HC_FLOW *split = &self->columns[i].split;
+    const int64_t count = HC_I(rest)(split->in, split->out);
+    const int64_t bytes = HC_I(rest)(split->in_bytes, split->out_bytes);
+    if (count > split->peak) split->peak = count;
+    if (bytes > split->peak_bytes) split->peak_bytes = bytes;
+  }
+}
+
+/* An allocation failed, perhaps at the cap. No lock is held. */
+HOSTCACHE_UNUSED static void HC_I(column_rejected)(HC_CACHE *self, hostcache_result result) {
+  if (result != HOSTCACHE_ERR_LIMIT) return;
+  hostcache_lock(&self->segments_lock);
+  self->rejections++;
+  hostcache_unlock(&self->segments_lock);
+}
+
+#endif
+
 /* The pending are at their most before one of them completes. The thread is held. */
 HOSTCACHE_UNUSED static void HC_I(note_pending)(HC_THREAD *thread) {
   HC_FLOW *flow = &thread->pending;
@@ -3848,6 +4165,7 @@ HOSTCACHE_UNUSED static void HC_I(turn)(HC_CACHE *self, HC_THREAD *thread, HC_BL
     HC_I(flow_step)(&thread->pending, to & HC_COUNTS_PENDING, block->size);
   if (HOSTCACHE_RARELY(changed & HC_COUNTS_QUARANTINED))
     HC_I(flow_step)(&thread->quarantined, to & HC_COUNTS_QUARANTINED, block->size);
+  HC_COLUMN(turn, thread, block, changed, to);
   if (!(changed & HC_COUNTS_USED)) return;
   HC_I(flow_step)(&thread->used, to & HC_COUNTS_USED, block->size);
   HC_I(flow_step)(&thread->requested, to & HC_COUNTS_USED, block->requested);
@@ -4004,12 +4322,13 @@ HOSTCACHE_INLINE void HC_I(count_ready)(HC_CACHE *self, const HC_BLOCK *range, i
   int64_t *bytes = is ? &self->ready.in_bytes : &self->ready.out_bytes;
   *bytes = HC_I(sum)(*bytes, (int64_t)range->size);
   HC_I(count_pooled)(self, range, is);
+  HC_COLUMN(ready, self, range, is);
 }
 
-/* So many blocks of the size of this one, and of its bin, leave the shared lists (is = 1), to be in
-   use or in a stock, or come back. What a stock has is counted as if it were in use for any request
-   that it may serve: so that no peak is too low, whatever its thread does until it trades again.
-   segments_lock is held. */
+/* So many blocks of the size of this one, and of its bin, which follow it in a chain, leave the
+   shared lists (is = 1), to be in use or in a stock, or come back. What a stock has is counted as
+   if it were in use for any request that it may serve: so that no peak is too low, whatever its
+   thread does until it trades again. segments_lock is held. */
 HOSTCACHE_INLINE void HC_I(count_lent)(HC_CACHE *self, const HC_BLOCK *block, unsigned count,
                                        int is) {
   size_t least = block->requested, most = block->requested;
@@ -4023,6 +4342,7 @@ HOSTCACHE_INLINE void HC_I(count_lent)(HC_CACHE *self, const HC_BLOCK *block, un
   HC_I(level_step)(&self->lent_wasted, is, count * (block->size - least));
   if (HOSTCACHE_RARELY(block->size > self->config.max_split_size))
     HC_I(level_step)(&self->lent_oversize, is, count);
+  HC_COLUMN(lent, self, block, count, is, most);
   if (self->lent_bytes.now > self->peak_used) self->peak_used = self->lent_bytes.now;
 }
 
@@ -4041,6 +4361,7 @@ HOSTCACHE_INLINE void HC_I(count_direct)(HC_CACHE *self, const HC_BLOCK *block, 
     flow->out_bytes = HC_I(sum)(flow->out_bytes, size);
     asked->out_bytes = HC_I(sum)(asked->out_bytes, requested);
   }
+  HC_COLUMN(direct, self, block, is);
   HC_I(count_lent)(self, block, 1, is);
 }
 
@@ -4617,6 +4938,24 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_copy_data)(HC_CACHE *hc_cache
 }
 #endif
 
+#ifdef HC_MEM_INFO
+HOSTCACHE_UNUSED static hostcache_status HC_I(call_mem_info)(HC_CACHE *hc_cache, size_t *hc_free,
+                                                             size_t *hc_total) {
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  (void)hc_free;
+  (void)hc_total;
+  HC_TRY {
+    hc_status = HC_MEM_INFO(hc_ctx, hc_free, hc_total);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
+}
+#endif
+
 #if HC_HAS_STREAMS
 
 /* Not hooks, but expanded once like them: they are called under locks, and must not call the
@@ -4922,6 +5261,7 @@ HOSTCACHE_INLINE void HC_I(note_ready)(HC_CACHE *self) {
   if (parts > self->ready.peak) self->ready.peak = parts;
   if (bytes - HC_I(idle_bytes)(self) > self->idle.peak_bytes)
     self->idle.peak_bytes = bytes - HC_I(idle_bytes)(self);
+  HC_COLUMN(note_ready, self);
   if (HOSTCACHE_RARELY(HC_I(is_in_excess)(self))) hostcache_u32_store_relaxed(&self->excess, 1);
 }
 
@@ -4929,6 +5269,7 @@ HOSTCACHE_INLINE void HC_I(note_ready)(HC_CACHE *self) {
 HOSTCACHE_APART void HC_I(idle_add)(HC_CACHE *self, HC_SEGMENT *segment) {
   self->idle.in++;
   self->idle.in_bytes = HC_I(sum)(self->idle.in_bytes, (int64_t)segment->size);
+  HC_COLUMN(idle, self, segment, 1);
   if (HC_I(pool_of)(segment)) return;
   segment->idle_since = hostcache_now_ns();
   segment->idle_previous = self->idle_last;
@@ -4943,6 +5284,7 @@ HOSTCACHE_APART void HC_I(idle_add)(HC_CACHE *self, HC_SEGMENT *segment) {
 HOSTCACHE_APART void HC_I(idle_remove)(HC_CACHE *self, HC_SEGMENT *segment) {
   self->idle.out++;
   self->idle.out_bytes = HC_I(sum)(self->idle.out_bytes, (int64_t)segment->size);
+  HC_COLUMN(idle, self, segment, 0);
   if (HC_I(pool_of)(segment)) return;
   if (segment->idle_previous)
     segment->idle_previous->idle_next = segment->idle_next;
@@ -4980,6 +5322,7 @@ HOSTCACHE_APART void HC_I(heap_add)(HC_CACHE *self, HC_HEAP *heap, HC_BLOCK *ran
   heap->filled[word] |= (size_t)1 << (at % HOSTCACHE_WORD_BITS);
   heap->words |= (size_t)1 << word;
   self->ready.in++;
+  HC_COLUMN(range, self, range, 1);
   if (HOSTCACHE_RARELY(HC_I(is_whole)(range))) HC_I(idle_add)(self, range->segment);
 }
 
@@ -4993,6 +5336,7 @@ HOSTCACHE_APART void HC_I(heap_remove)(HC_CACHE *self, HC_HEAP *heap, HC_BLOCK *
   heap->filled[word] &= ~((size_t)!heap->first[at] << (at % HOSTCACHE_WORD_BITS));
   if (HOSTCACHE_RARELY(!heap->filled[word])) heap->words &= ~((size_t)1 << word);
   self->ready.out++;
+  HC_COLUMN(range, self, range, 0);
   if (HOSTCACHE_RARELY(HC_I(is_whole)(range))) HC_I(idle_remove)(self, range->segment);
 }
 
@@ -5195,6 +5539,7 @@ HOSTCACHE_UNUSED static int HC_I(segment_give_back)(HC_CACHE *self, HC_BLOCK *ra
   } else {
     HC_I(retire)(self, range, 0);
     HC_I(count_segment)(self, segment->size, 0);
+    HC_COLUMN(segment, self, segment->kind, segment->size, 0);
     self->claimed -= segment->size;
     segment->first = NULL;
     segment->next = self->spares.segments;
@@ -5312,6 +5657,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_
   HC_I(pool_join)(segment, left ? NULL : pool);
   segment->first = range;
   HC_I(count_segment)(self, size, 1);
+  HC_COLUMN(segment, self, kind, size, 1);
   range->segment = segment;
   range->kind = (uint8_t)kind;
   HC_I(place)(range, ptr, size);
@@ -5544,6 +5890,7 @@ HOSTCACHE_INLINE void HC_I(stock_put)(HC_CACHE *self, HC_THREAD *thread, HC_BLOC
   block->next = bin->top;
   bin->top = block;
   bin->put++;
+  HC_COLUMN(put, bin, block);
   thread->stock_bytes += self->class_size[block->bin];
 }
 
@@ -5558,6 +5905,7 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(stock_take)(HC_CACHE *self, HC_THREAD *thread, s
   bin->got++;
   thread->stock_bytes -= self->class_size[class_number];
   thread->requested.in_bytes = HC_I(sum)(thread->requested.in_bytes, (int64_t)requested);
+  HC_COLUMN(got, thread, bin, block, requested);
   block->requested = requested;
   hostcache_size_store_release(&block->life, block->life + (HOSTCACHE_STATE_MASK + 1) +
                                                  HOSTCACHE_ACTIVE - HOSTCACHE_STOCKED);
@@ -5575,6 +5923,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(stock_pull)(HC_CACHE *self, HC_THREAD *th
   for (*count = 1; *count < HC_BATCH && last->next; ++*count) last = last->next;
   bin->top = last->next;
   bin->traded -= *count;
+  HC_COLUMN(traded, bin, chain, *count, -1);
   thread->stock_bytes -= *count * self->class_size[class_number];
   last->next = NULL;
   return chain;
@@ -5604,6 +5953,7 @@ HOSTCACHE_UNUSED static void HC_I(stock_give)(HC_CACHE *self, HC_THREAD *thread,
     return;
   }
   HC_I(count_lent)(self, batch, count, 0);
+  HC_COLUMN(binned, self, batch, count, 1);
   for (i = 0; i < count; block = next, i++) {
     next = block->next; /* the first one's is about to be the next batch */
     batch->in.batch.blocks[i] = block;
@@ -5626,6 +5976,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(batch_take)(HC_CACHE *self, size_t class_
   self->binned_bytes -= count * self->class_size[class_number];
   for (i = 0; i < count; i++)
     batch->in.batch.blocks[i]->next = i + 1 < count ? batch->in.batch.blocks[i + 1] : NULL;
+  HC_COLUMN(binned, self, batch, count, 0);
   return batch;
 }
 
@@ -5695,6 +6046,7 @@ HOSTCACHE_UNUSED static void HC_I(stock_fill)(HC_CACHE *self, HC_THREAD *thread,
     block->next = bin->top;
     bin->top = block;
     bin->traded++;
+    HC_COLUMN(traded, bin, block, 1, 1);
     thread->stock_bytes += self->class_size[class_number];
   }
   if (thread->stock_bytes > thread->mark) thread->mark = thread->stock_bytes;
@@ -6023,8 +6375,10 @@ HOSTCACHE_INLINE void HC_I(stock_completed)(HC_CACHE *self, HC_THREAD *thread, H
   thread->used.out_bytes = HC_I(sum)(thread->used.out_bytes, size);
   thread->requested.out_bytes =
       HC_I(sum)(thread->requested.out_bytes, (int64_t)block->requested);
+  HC_COLUMN(over, thread, block, size);
   HC_I(stock_put)(self, thread, block);
   thread->bins[block->bin].completed++;
+  HC_COLUMN(completed, &thread->bins[block->bin], block);
 }
 
 /* Makes a block ready that the caller has freed and owns, and that is in use no more: it goes into
@@ -6038,6 +6392,7 @@ HOSTCACHE_UNUSED static void HC_I(block_ready)(HC_CACHE *self, HC_THREAD *thread
     HC_I(turn)(self, thread, block, HOSTCACHE_STOCKED);
     HC_I(stock_put)(self, thread, block);
     thread->bins[block->bin].completed++;
+    HC_COLUMN(completed, &thread->bins[block->bin], block);
     if (thread->stock_bytes > thread->mark) HC_I(stock_over)(self, thread, HC_NO_BIN);
     return;
   }
@@ -8290,6 +8645,11 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **out,
     self->locks_made++;
   }
   if (config.max_reserved_percent) result = HC_I(bound_by_budget)(self);
+#ifdef HC_DEVICE_ALLOCATOR
+  self->cap_given = self->max_reserved;
+  self->cap_by_fraction = SIZE_MAX;
+  self->fraction = 1;
+#endif
   if (result == HOSTCACHE_OK && config.reserve_segment_bytes)
     result = HC_I(reserve_segment)(self);
   if (result != HOSTCACHE_OK) {
@@ -8304,7 +8664,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **out,
 struct HC_I(totals) {
   HC_FLOW handed, pending, quarantined, used, requested, oversize;
   int64_t wasted_peak, stocked, stocked_bytes, stocked_peak;
-  int64_t put, put_bytes; /* into stocks, ever */
+  int64_t put, put_bytes, put_least; /* into stocks, ever; the size of the smallest of these */
   int64_t misses, records, queries;
 };
 
@@ -8321,10 +8681,17 @@ HOSTCACHE_UNUSED static int64_t HC_I(bytes_of)(int64_t count, size_t size) {
   return (int64_t)((uint64_t)count * size);
 }
 
+/* How many bytes a thread has had in stock at most. It is held. */
+HOSTCACHE_RARE static int64_t HC_I(stock_peak)(const HC_THREAD *thread) {
+  size_t most = thread->most > thread->mark ? thread->most : thread->mark;
+  if (thread->stock_bytes > most) most = thread->stock_bytes; /* it is about to note that */
+  return (int64_t)most;
+}
+
 /* Adds what one thread has counted. It is held. */
 HOSTCACHE_RARE static void HC_I(add_thread)(const HC_CACHE *self, HC_THREAD *thread,
                                               struct HC_I(totals) *to) {
-  size_t i, most;
+  size_t i;
   HC_I(note_pending)(thread);
   HC_I(add_flow)(&to->handed, &thread->handed);
   HC_I(add_flow)(&to->pending, &thread->pending);
@@ -8343,11 +8710,10 @@ HOSTCACHE_RARE static void HC_I(add_thread)(const HC_CACHE *self, HC_THREAD *thr
     to->stocked += bin->put + bin->traded - bin->got;
     to->put = HC_I(sum)(to->put, bin->put);
     to->put_bytes = HC_I(sum)(to->put_bytes, HC_I(bytes_of)(bin->put, size));
+    if (bin->put && (int64_t)size < to->put_least) to->put_least = (int64_t)size;
   }
   to->stocked_bytes += (int64_t)thread->stock_bytes;
-  most = thread->most > thread->mark ? thread->most : thread->mark;
-  if (thread->stock_bytes > most) most = thread->stock_bytes; /* it is about to note that */
-  to->stocked_peak += (int64_t)most;
+  to->stocked_peak += HC_I(stock_peak)(thread);
   to->wasted_peak += thread->wasted_peak;
   to->misses += thread->misses;
   to->records += thread->records;
@@ -8373,19 +8739,25 @@ HOSTCACHE_RARE static void HC_I(stat_raise)(hostcache_stat *stat, int64_t amount
   stat->peak = HC_I(sum)(stat->peak, peak);
 }
 
+/* Are there no threads with stocks, and were there none? */
+HOSTCACHE_RARE static int HC_I(peaks_are_exact)(const HC_CACHE *self) {
+  return !HC_I(threads)(self) && (self->common.shared || self->binned_max == 0);
+}
+
 /* The figures, as they were counted since the cache was made. Peaks are exact as long as no thread
    can have a stock; then those of what is in use count what the stocks hold, and those of what
    waits are the sums of the threads' own. All threads (if they can be) and segments_lock are
    held. */
 HOSTCACHE_RARE static void HC_I(sum_up)(HC_CACHE *self, hostcache_stats *stats) {
   struct HC_I(totals) all;
-  const int is_exact = !HC_I(threads)(self) && (self->common.shared || self->binned_max == 0);
+  const int is_exact = HC_I(peaks_are_exact)(self);
   const int64_t binned = (int64_t)self->binned_bytes;
   HC_THREAD *thread;
   int64_t in_bins = 0, split_peak;
   size_t i;
 
   memset((void *)&all, 0, sizeof all);
+  all.put_least = INT64_MAX;
   HC_I(add_flow)(&all.handed, &self->direct);
   HC_I(add_flow)(&all.used, &self->direct);
   HC_I(add_flow)(&all.requested, &self->direct_requested);
@@ -8437,9 +8809,9 @@ HOSTCACHE_RARE static void HC_I(sum_up)(HC_CACHE *self, hostcache_stats *stats) 
   HC_I(stat_raise)(&stats->cached_bytes, all.stocked_bytes + binned, all.put_bytes, split_peak);
   HC_I(stat_raise)(&stats->inactive_split_bytes, all.stocked_bytes + binned, all.put_bytes,
                    split_peak);
-  split_peak >>= self->unit_shift; /* no more blocks than that */
-  if (split_peak > self->lent.peak + in_bins) split_peak = self->lent.peak + in_bins;
-  if (split_peak < all.stocked + in_bins) split_peak = all.stocked + in_bins;
+  split_peak = all.stocked_peak / all.put_least; /* no more blocks than that, ... */
+  if (split_peak > self->lent.peak) split_peak = self->lent.peak;
+  split_peak += (int64_t)self->binned_peak / all.put_least; /* ... and those of the bins */
   HC_I(stat_raise)(&stats->inactive_split, all.stocked + in_bins, all.put, split_peak);
 
   stats->num_misses = all.misses;
@@ -8501,6 +8873,154 @@ HOSTCACHE_INLINE void HC_I(pools_dissolve)(HC_CACHE *self) { (void)self; }
 
 #endif
 
+#ifdef HC_DEVICE_ALLOCATOR
+
+/* The figures by pool. */
+
+/* What the threads have counted of one pool, and what it comes to together. */
+struct HC_I(column_totals) {
+  HC_FLOW handed, used, requested;
+  int64_t stocked, stocked_bytes, stocked_peak;
+  int64_t put, put_bytes; /* into stocks, ever */
+};
+
+/* What of a class has been in a thread's stock, of one pool. */
+HOSTCACHE_RARE static void HC_I(add_bin_column)(const HC_BIN *bin, size_t size, unsigned pool,
+                                                struct HC_I(column_totals) *to) {
+  const int64_t got = pool ? bin->large_got : HC_I(rest)(bin->got, bin->large_got);
+  const int64_t put = pool ? bin->large_put : HC_I(rest)(bin->put, bin->large_put);
+  const int64_t completed =
+      pool ? bin->large_completed : HC_I(rest)(bin->completed, bin->large_completed);
+  const int64_t traded = pool ? bin->large_traded : HC_I(rest)(bin->traded, bin->large_traded);
+  const int64_t freed = put - completed, stocked = put + traded - got;
+  const HC_FLOW of_bin = {got, freed, HC_I(bytes_of)(got, size), HC_I(bytes_of)(freed, size), 0, 0};
+  HC_I(add_flow)(&to->handed, &of_bin);
+  HC_I(add_flow)(&to->used, &of_bin);
+  to->stocked += stocked;
+  to->stocked_bytes += HC_I(bytes_of)(stocked, size);
+  to->put = HC_I(sum)(to->put, put);
+  to->put_bytes = HC_I(sum)(to->put_bytes, HC_I(bytes_of)(put, size));
+}
+
+/* Adds what one thread has counted of a pool. It is held. */
+HOSTCACHE_RARE static void HC_I(add_thread_column)(const HC_CACHE *self, const HC_THREAD *thread,
+                                                   unsigned pool, struct HC_I(column_totals) *to) {
+  const struct HC_I(thread_column) *column = &thread->columns[pool];
+  size_t i;
+  HC_I(add_flow)(&to->handed, &column->handed);
+  HC_I(add_flow)(&to->used, &column->used);
+  HC_I(add_flow)(&to->requested, &column->requested);
+  for (i = 0; i < HC_BINS && self->class_size[i]; i++)
+    HC_I(add_bin_column)(&thread->bins[i], self->class_size[i], pool, to);
+  to->stocked_peak += HC_I(stock_peak)(thread);
+}
+
+/* The ready parts of segments of one pool: those in the heaps, and what stocks and bins hold. What
+   stocks have held of the pool at most is not known: no more than all that they held, nor than was
+   out of the shared lists. */
+HOSTCACHE_RARE static void HC_I(sum_up_split)(const HC_CACHE *self, unsigned pool,
+                                              const struct HC_I(column_totals) *all,
+                                              hostcache_device_stats *stats) {
+  const struct HC_I(column) *column = &self->columns[pool];
+  const HC_FLOW *split = &column->split;
+  hostcache_stat *count = &stats->inactive_split[HOSTCACHE_STAT_SMALL_POOL + pool];
+  hostcache_stat *bytes = &stats->inactive_split_bytes[HOSTCACHE_STAT_SMALL_POOL + pool];
+  int64_t stocked_peak = all->stocked_peak, blocks_peak;
+  if (stocked_peak > column->lent_bytes.peak) stocked_peak = column->lent_bytes.peak;
+  blocks_peak = stocked_peak >> self->unit_shift; /* no more blocks than that */
+  if (blocks_peak > column->lent.peak) blocks_peak = column->lent.peak;
+  *count = HC_I(stat_of)(split->in, split->out, split->peak);
+  *bytes = HC_I(stat_of)(split->in_bytes, split->out_bytes, split->peak_bytes);
+  HC_I(stat_raise)(count, all->stocked + column->binned.now, all->put,
+                   blocks_peak + column->binned.peak);
+  HC_I(stat_raise)(bytes, all->stocked_bytes + column->binned_bytes.now, all->put_bytes,
+                   stocked_peak + column->binned_bytes.peak);
+}
+
+/* The column of one pool, as it was counted since the cache was made: as HC_I(sum_up), of which all
+   that is said there holds. */
+HOSTCACHE_RARE static void HC_I(sum_up_column)(const HC_CACHE *self, unsigned pool,
+                                               hostcache_device_stats *stats) {
+  const struct HC_I(column) *column = &self->columns[pool];
+  const unsigned at = HOSTCACHE_STAT_SMALL_POOL + pool;
+  const HC_THREAD *thread = HC_I(threads)(self);
+  struct HC_I(column_totals) all;
+  memset((void *)&all, 0, sizeof all);
+  HC_I(add_flow)(&all.handed, &column->direct);
+  HC_I(add_flow)(&all.used, &column->direct);
+  HC_I(add_flow)(&all.requested, &column->direct_requested);
+  HC_I(add_thread_column)(self, &self->common, pool, &all);
+  for (; thread; thread = thread->next) HC_I(add_thread_column)(self, thread, pool, &all);
+  if (!HC_I(peaks_are_exact)(self)) {
+    all.handed.peak = all.used.peak = column->lent.peak;
+    all.handed.peak_bytes = all.used.peak_bytes = column->lent_bytes.peak;
+    all.requested.peak_bytes = column->lent_requested.peak;
+  }
+  stats->segment[at] = column->segment;
+  stats->reserved_bytes[at] = column->reserved_bytes;
+  stats->allocation[at] = HC_I(stat_of)(all.handed.in, all.handed.out, all.handed.peak);
+  stats->allocated_bytes[at] =
+      HC_I(stat_of)(all.handed.in_bytes, all.handed.out_bytes, all.handed.peak_bytes);
+  stats->active[at] = HC_I(stat_of)(all.used.in, all.used.out, all.used.peak);
+  stats->active_bytes[at] =
+      HC_I(stat_of)(all.used.in_bytes, all.used.out_bytes, all.used.peak_bytes);
+  stats->requested_bytes[at] =
+      HC_I(stat_of)(all.requested.in_bytes, all.requested.out_bytes, all.requested.peak_bytes);
+  HC_I(sum_up_split)(self, pool, &all, stats);
+}
+
+HOSTCACHE_RARE static void HC_I(sum_up_columns)(const HC_CACHE *self,
+                                                hostcache_device_stats *stats) {
+  unsigned pool;
+  for (pool = 0; pool < 2; pool++) HC_I(sum_up_column)(self, pool, stats);
+}
+
+/* The i-th row of the columns, or NULL after the last. */
+HOSTCACHE_RARE static hostcache_stat *HC_I(row_by_number)(hostcache_device_stats *stats,
+                                                          unsigned i) {
+  hostcache_stat *all[] = {stats->allocation,      stats->segment,
+                           stats->active,          stats->inactive_split,
+                           stats->allocated_bytes, stats->reserved_bytes,
+                           stats->active_bytes,    stats->inactive_split_bytes,
+                           stats->requested_bytes};
+  return i < sizeof all / sizeof *all ? all[i] : NULL;
+}
+
+/* Fills in what is not of one pool. */
+HOSTCACHE_RARE static void HC_I(aggregate)(const hostcache_stats *stats,
+                                           hostcache_device_stats *out) {
+  out->allocation[HOSTCACHE_STAT_AGGREGATE] = stats->allocation;
+  out->segment[HOSTCACHE_STAT_AGGREGATE] = stats->segment;
+  out->active[HOSTCACHE_STAT_AGGREGATE] = stats->active;
+  out->inactive_split[HOSTCACHE_STAT_AGGREGATE] = stats->inactive_split;
+  out->allocated_bytes[HOSTCACHE_STAT_AGGREGATE] = stats->allocated_bytes;
+  out->reserved_bytes[HOSTCACHE_STAT_AGGREGATE] = stats->reserved_bytes;
+  out->active_bytes[HOSTCACHE_STAT_AGGREGATE] = stats->active_bytes;
+  out->inactive_split_bytes[HOSTCACHE_STAT_AGGREGATE] = stats->inactive_split_bytes;
+  out->requested_bytes[HOSTCACHE_STAT_AGGREGATE] = stats->requested_bytes;
+  out->oversize_allocations = stats->oversize_allocations;
+  out->oversize_segments = stats->oversize_segments;
+  out->num_alloc_retries = stats->num_alloc_retries;
+  out->num_ooms = stats->num_ooms;
+  out->num_sync_all_streams = stats->num_sync_all_streams;
+  out->num_device_alloc = stats->segment.allocated;
+  out->num_device_free = stats->segment.freed;
+  out->max_split_size = stats->max_split_size;
+}
+
+HOSTCACHE_RARE static void HC_I(reset_column_peaks)(struct HC_I(column) *column) {
+  column->segment.peak = column->segment.current;
+  column->reserved_bytes.peak = column->reserved_bytes.current;
+  column->split.peak = column->split.peak_bytes = 0; /* noted with what is ready */
+  column->lent.peak = column->lent.now;
+  column->lent_bytes.peak = column->lent_bytes.now;
+  column->lent_requested.peak = column->lent_requested.now;
+  column->binned.peak = column->binned.now;
+  column->binned_bytes.peak = column->binned_bytes.now;
+}
+
+#endif
+
 #ifdef HC_HOST_ALLOCATOR
 /* Waits until nobody is in background_run, having said so. */
 HOSTCACHE_RARE static void HC_I(end_loops)(HC_CACHE *self) {
@@ -8517,17 +9037,11 @@ HOSTCACHE_RARE static void HC_I(end_loops)(HC_CACHE *self) {
 }
 #endif
 
-HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *self) {
-  hostcache_result result = HC_I(enter)(self);
+/* Polls once. Is anything active or pending even so? */
+HOSTCACHE_RARE static int HC_I(is_busy)(HC_CACHE *self) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
   hostcache_stats stats;
-  HC_THREAD *thread, *next;
-  HC_USE *use;
-  int64_t left;
   int refused;
-  uint32_t i;
-  if (result != HOSTCACHE_OK) return result;
-
   HC_I(drain_deferred)(self, &tally);
   HC_I(poll)(self, SIZE_MAX, &tally);
   refused = HC_I(stop)(self);
@@ -8535,11 +9049,18 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *self) {
   HC_I(sum_up)(self, &stats);
   hostcache_unlock(&self->segments_lock);
   if (!refused) HC_I(go_on)(self);
-  if (stats.active.current > stats.quarantined.current) return HOSTCACHE_ERR_BUSY;
+  return stats.active.current > stats.quarantined.current;
+}
+
+/* Ends a cache that is not busy: OK, or LEAKED. */
+HOSTCACHE_RARE static hostcache_result HC_I(tear_down)(HC_CACHE *self) {
+  HC_THREAD *thread, *next;
+  HC_USE *use;
+  int64_t left;
+  uint32_t i;
 #ifdef HC_HOST_ALLOCATOR
   HC_I(end_loops)(self);
 #endif
-
   hostcache_lock(&self->segments_lock);
   HC_I(all_empty)(self); /* whatever the system says: nobody else is there to be held */
   HC_I(pools_dissolve)(self);
@@ -8557,6 +9078,12 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *self) {
   }
   HC_I(dispose)(self);
   return left > 0 ? HOSTCACHE_ERR_LEAKED : HOSTCACHE_OK;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *self) {
+  hostcache_result result = HC_I(enter)(self);
+  if (result != HOSTCACHE_OK) return result;
+  return HC_I(is_busy)(self) ? HOSTCACHE_ERR_BUSY : HC_I(tear_down)(self);
 }
 
 HOSTCACHE_RARE HC_PUBLIC void HC_FN(abandon)(HC_CACHE *self) {
@@ -8660,6 +9187,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, HC_THREAD *th
     HC_I(activate)(self, thread, *out, want);
   if (result == HOSTCACHE_ERR_LIMIT || status.outcome == HOSTCACHE_NO_MEMORY)
     result = HC_I(reclaim)(self, thread, want, out, &status, tally);
+  HC_COLUMN(rejected, self, result);
   if (result == HOSTCACHE_ERR_LIMIT || result == HOSTCACHE_ERR_OUT_OF_MEMORY)
     HC_I(trace_oom)(self, result, want);
   if (result == HOSTCACHE_ERR_LIMIT)
@@ -9073,6 +9601,7 @@ HOSTCACHE_INLINE int HC_I(drop)(HC_CACHE *self, HC_BLOCK **given, const void *pt
   hostcache_size_store_release(&block->life, life + HOSTCACHE_STOCKED - HOSTCACHE_ACTIVE);
   thread->requested.out_bytes =
       HC_I(sum)(thread->requested.out_bytes, (int64_t)block->requested);
+  HC_COLUMN(dropped, thread, block);
   HC_I(stock_put)(self, thread, block);
   if (HOSTCACHE_RARELY(thread->stock_bytes > thread->mark)) {
     *whose = thread;
@@ -9142,6 +9671,7 @@ HOSTCACHE_APART hostcache_result HC_I(free_marked)(HC_CACHE *self, HC_THREAD *th
                                block->life + HOSTCACHE_WAITING - HOSTCACHE_FREEING);
   thread->handed.out++;
   thread->handed.out_bytes = HC_I(sum)(thread->handed.out_bytes, size);
+  HC_COLUMN(waits, thread, block, size);
   thread->pending.in++;
   thread->pending.in_bytes = HC_I(sum)(thread->pending.in_bytes, size);
   thread->records += count;
@@ -9348,22 +9878,47 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(reserve)(HC_CACHE *self, size_t 
   return HC_I(set_aside)(self, each, size, count, 0); /* is it there, after what had to go went? */
 }
 
-/* Sets one of the bounds, and gives back what is above it. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(set_bound)(HC_CACHE *self, size_t *bound,
-                                                         size_t bytes) {
-  hostcache_lock(&self->segments_lock);
-  *bound = bytes;
+/* The cap that the user gave in bytes. */
+HOSTCACHE_UNUSED static size_t *HC_I(cap_given)(HC_CACHE *self) {
+#ifdef HC_DEVICE_ALLOCATOR
+  return &self->cap_given;
+#else
+  return &self->max_reserved;
+#endif
+}
+
+/* Where there are two caps the lower one counts. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(choose_cap)(HC_CACHE *self) {
+#ifdef HC_DEVICE_ALLOCATOR
+  self->max_reserved =
+      self->cap_given < self->cap_by_fraction ? self->cap_given : self->cap_by_fraction;
+#else
+  (void)self;
+#endif
+}
+
+/* One of the bounds was set: gives back what is above it. segments_lock is held, and is let go
+   here. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(bound_set)(HC_CACHE *self) {
+  HC_I(choose_cap)(self);
   hostcache_u32_store_relaxed(&self->excess, 1);
   hostcache_unlock(&self->segments_lock);
   HC_I(gather)(self);
   return HC_I(bins_shed)(self) ? HOSTCACHE_ERR_LEAKED : HOSTCACHE_OK;
 }
 
+HOSTCACHE_UNUSED static hostcache_result HC_I(set_bound)(HC_CACHE *self, size_t *bound,
+                                                         size_t bytes) {
+  hostcache_lock(&self->segments_lock);
+  *bound = bytes;
+  return HC_I(bound_set)(self);
+}
+
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(set_max_reserved_bytes)(HC_CACHE *self,
                                                                         size_t bytes) {
   hostcache_result result = HC_I(enter)(self);
   if (result != HOSTCACHE_OK) return result;
-  return HC_I(set_bound)(self, &self->max_reserved, bytes ? bytes : SIZE_MAX);
+  return HC_I(set_bound)(self, HC_I(cap_given)(self), bytes ? bytes : SIZE_MAX);
 }
 
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(set_max_cached_bytes)(HC_CACHE *self,
@@ -9462,24 +10017,32 @@ HOSTCACHE_RARE static void HC_I(stats_unlock)(HC_CACHE *self, int refused) {
   if (!refused) HC_I(go_on)(self);
 }
 
-HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(stats)(HC_CACHE *self, hostcache_stats *stats) {
-  hostcache_result result;
+/* Takes away what was counted until the last reset. */
+HOSTCACHE_RARE static void HC_I(since)(hostcache_stat *stat, const hostcache_stat *base) {
+  stat->allocated = HC_I(rest)(stat->allocated, base->allocated);
+  stat->freed = HC_I(rest)(stat->freed, base->freed);
+}
+
+/* The figures, since they were last reset. What stats_lock locks is held. */
+HOSTCACHE_RARE static void HC_I(figures)(HC_CACHE *self, hostcache_stats *stats) {
   hostcache_stat *stat;
   int64_t *count;
   unsigned i;
+  HC_I(sum_up)(self, stats);
+  for (i = 0; (stat = HC_I(stat_by_number)(stats, i)) != NULL; i++)
+    HC_I(since)(stat, HC_I(stat_by_number)(&self->base, i));
+  for (i = 0; (count = HC_I(count_by_number)(stats, i)) != NULL; i++)
+    *count = HC_I(rest)(*count, *HC_I(count_by_number)(&self->base, i));
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(stats)(HC_CACHE *self, hostcache_stats *stats) {
+  hostcache_result result;
   int refused;
   if (!stats) return HOSTCACHE_ERR_ARGUMENT;
   result = HC_I(enter)(self);
   if (result != HOSTCACHE_OK) return result;
   refused = HC_I(stats_lock)(self);
-  HC_I(sum_up)(self, stats);
-  for (i = 0; (stat = HC_I(stat_by_number)(stats, i)) != NULL; i++) {
-    const hostcache_stat *base = HC_I(stat_by_number)(&self->base, i);
-    stat->allocated = HC_I(sum)(stat->allocated, -base->allocated);
-    stat->freed = HC_I(sum)(stat->freed, -base->freed);
-  }
-  for (i = 0; (count = HC_I(count_by_number)(stats, i)) != NULL; i++)
-    *count = HC_I(sum)(*count, -*HC_I(count_by_number)(&self->base, i));
+  HC_I(figures)(self, stats);
   HC_I(stats_unlock)(self, refused);
   return HOSTCACHE_OK;
 }
@@ -9495,6 +10058,10 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(reset_accumulated_stats)(HC_CACH
 #ifdef HC_HOST_ALLOCATOR
   memset(self->segments_got, 0, sizeof self->segments_got);
 #endif
+#ifdef HC_DEVICE_ALLOCATOR
+  HC_I(sum_up_columns)(self, &self->device_base);
+  self->rejections = 0;
+#endif
   HC_I(stats_unlock)(self, refused);
   return HOSTCACHE_OK;
 }
@@ -9505,6 +10072,9 @@ HOSTCACHE_RARE static void HC_I(reset_peak)(HC_FLOW *flow) {
 }
 
 HOSTCACHE_RARE static void HC_I(reset_thread_peaks)(HC_THREAD *thread) {
+#ifdef HC_DEVICE_ALLOCATOR
+  unsigned pool;
+#endif
   HC_I(reset_peak)(&thread->handed);
   HC_I(reset_peak)(&thread->pending);
   HC_I(reset_peak)(&thread->quarantined);
@@ -9513,6 +10083,13 @@ HOSTCACHE_RARE static void HC_I(reset_thread_peaks)(HC_THREAD *thread) {
   HC_I(reset_peak)(&thread->oversize);
   thread->wasted_peak = HC_I(wasted)(thread);
   thread->mark = thread->most = thread->stock_bytes;
+#ifdef HC_DEVICE_ALLOCATOR
+  for (pool = 0; pool < 2; pool++) {
+    HC_I(reset_peak)(&thread->columns[pool].handed);
+    HC_I(reset_peak)(&thread->columns[pool].used);
+    HC_I(reset_peak)(&thread->columns[pool].requested);
+  }
+#endif
 }
 
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(reset_peak_stats)(HC_CACHE *self) {
@@ -9526,6 +10103,9 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(reset_peak_stats)(HC_CACHE *self
   refused = HC_I(stats_lock)(self);
   for (i = 0; (stat = HC_I(stat_by_number)(&self->stats, i)) != NULL; i++)
     stat->peak = stat->current;
+#ifdef HC_DEVICE_ALLOCATOR
+  for (i = 0; i < 2; i++) HC_I(reset_column_peaks)(&self->columns[i]);
+#endif
   self->ready.peak = self->ready.peak_bytes = self->idle.peak_bytes = 0;
   HC_I(note_ready)(self);
   self->lent.peak = self->lent.now;
@@ -9787,6 +10367,20 @@ HOSTCACHE_RARE HC_PUBLIC uint64_t HC_FN(pool_use_count)(HC_CACHE *self, hostcach
   count = found ? found->use_count : 0;
   hostcache_unlock(&self->segments_lock);
   return count;
+}
+
+HOSTCACHE_RARE HC_PUBLIC size_t HC_FN(pool_reserved_bytes)(HC_CACHE *self,
+                                                           hostcache_pool_id pool) {
+  HC_SEGMENT *segment = NULL;
+  const HC_POOL *found;
+  size_t bytes = 0;
+  if (HC_I(enter)(self) != HOSTCACHE_OK) return 0;
+  hostcache_lock(&self->segments_lock);
+  found = HC_I(pool_find)(self, pool);
+  while (found && (segment = HC_I(pool_segment)(self, found, segment)) != NULL)
+    bytes += segment->size;
+  hostcache_unlock(&self->segments_lock);
+  return bytes;
 }
 
 /* A segment of a live pool that is idle, or NULL. *none: there is no such pool. segments_lock is
@@ -10514,6 +11108,243 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(attach_oom_observer)(HC_CACHE *s
 
 #endif /* HC_TRACE */
 
+#ifdef HC_DEVICE_ALLOCATOR
+
+HOSTCACHE_RARE HC_PUBLIC int HC_FN(initialized)(const HC_CACHE *self) {
+  return HC_I(enter)(self) == HOSTCACHE_OK;
+}
+
+/* What HC_MEM_INFO says. Both are 0 after an error. */
+HOSTCACHE_RARE static hostcache_result HC_I(ask_memory)(HC_CACHE *self, size_t *free_bytes,
+                                                        size_t *total_bytes) {
+#ifdef HC_MEM_INFO
+  hostcache_status status;
+  *free_bytes = *total_bytes = 0;
+  status = HC_I(call_mem_info)(self, free_bytes, total_bytes);
+  if (status.outcome == HOSTCACHE_DONE) return HOSTCACHE_OK;
+  *free_bytes = *total_bytes = 0;
+  HC_I(tell)(self, HOSTCACHE_ERR_HOOK, status.code, "HC_MEM_INFO failed", NULL);
+  return HOSTCACHE_ERR_HOOK;
+#else
+  (void)self;
+  *free_bytes = *total_bytes = 0;
+  return HOSTCACHE_ERR_UNSUPPORTED;
+#endif
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(memory_info)(HC_CACHE *self, size_t *free_bytes,
+                                                             size_t *total_bytes) {
+  hostcache_result result = HC_I(enter)(self);
+  if (free_bytes) *free_bytes = 0;
+  if (total_bytes) *total_bytes = 0;
+  if (result != HOSTCACHE_OK) return result;
+  if (!free_bytes || !total_bytes) return HOSTCACHE_ERR_ARGUMENT;
+  return HC_I(ask_memory)(self, free_bytes, total_bytes);
+}
+
+/* This part of a number of bytes, rounded down; `fraction` is from 0 to 1. As a double, the number
+   may be larger than it is, and than a size_t can be. */
+HOSTCACHE_RARE static size_t HC_I(part_of)(size_t total, double fraction) {
+  const double part = (double)total * fraction;
+  return part < (double)total ? (size_t)part : total;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(set_memory_fraction)(HC_CACHE *self,
+                                                                     double fraction) {
+  hostcache_result result = HC_I(enter)(self);
+  size_t free_bytes, total;
+  if (result != HOSTCACHE_OK) return result;
+  if (!(fraction >= 0 && fraction <= 1)) return HOSTCACHE_ERR_ARGUMENT; /* NaN is not, either */
+  result = HC_I(ask_memory)(self, &free_bytes, &total);
+  if (result != HOSTCACHE_OK) return result;
+  hostcache_lock(&self->segments_lock);
+  self->fraction = fraction;
+  self->cap_by_fraction = HC_I(part_of)(total, fraction);
+  return HC_I(bound_set)(self);
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(get_memory_fraction)(HC_CACHE *self,
+                                                                     double *fraction) {
+  hostcache_result result = HC_I(enter)(self);
+  if (fraction) *fraction = 0;
+  if (result != HOSTCACHE_OK) return result;
+  if (!fraction) return HOSTCACHE_ERR_ARGUMENT;
+#ifdef HC_MEM_INFO
+  hostcache_lock(&self->segments_lock);
+  *fraction = self->fraction;
+  hostcache_unlock(&self->segments_lock);
+  return HOSTCACHE_OK;
+#else
+  return HOSTCACHE_ERR_UNSUPPORTED;
+#endif
+}
+
+/* The largest range of a heap, or 0. segments_lock is held. */
+HOSTCACHE_RARE static size_t HC_I(heap_largest)(const HC_HEAP *heap) {
+  const HC_BLOCK *range = NULL;
+  size_t largest = 0;
+  unsigned at;
+  for (at = HOSTCACHE_HEAP_SIZES; at > 0 && !range; at--) range = heap->first[at - 1];
+  for (; range; range = range->ready_next)
+    if (range->size > largest) largest = range->size;
+  return largest;
+}
+
+/* The largest block in a stock or bin, or 0. All threads and segments_lock are held. */
+HOSTCACHE_RARE static size_t HC_I(stocked_largest)(const HC_CACHE *self) {
+  const HC_THREAD *thread;
+  size_t bin;
+  for (bin = HC_BINS; bin > 0; bin--) {
+    int is_there = self->batches[bin - 1] || self->common.bins[bin - 1].top;
+    for (thread = HC_I(threads)(self); thread; thread = thread->next)
+      is_there |= thread->bins[bin - 1].top != NULL;
+    if (is_there) return self->class_size[bin - 1];
+  }
+  return 0;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(cache_info)(HC_CACHE *self, size_t *largest) {
+  hostcache_result result = HC_I(enter)(self);
+  unsigned kind;
+  if (largest) *largest = 0;
+  if (result != HOSTCACHE_OK) return result;
+  if (!largest) return HOSTCACHE_ERR_ARGUMENT;
+  if (HC_I(stop)(self)) return HOSTCACHE_ERR_UNSUPPORTED;
+  hostcache_lock(&self->segments_lock);
+  *largest = HC_I(stocked_largest)(self);
+  for (kind = 0; kind < HOSTCACHE_KIND_COUNT; kind++) {
+    const size_t size = HC_I(heap_largest)(&self->heaps[kind]);
+    if (size > *largest) *largest = size;
+  }
+  hostcache_unlock(&self->segments_lock);
+  HC_I(go_on)(self);
+  return HOSTCACHE_OK;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(get_expandable_segment_sizes)(HC_CACHE *self,
+                                                                              size_t *sizes,
+                                                                              size_t room,
+                                                                              size_t *count) {
+  hostcache_result result = HC_I(enter)(self);
+  (void)sizes;
+  (void)room;
+  if (count) *count = 0;
+  if (result != HOSTCACHE_OK) return result;
+  return count ? HOSTCACHE_OK : HOSTCACHE_ERR_ARGUMENT;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(device_stats)(HC_CACHE *self,
+                                                              hostcache_device_stats *stats) {
+  hostcache_result result;
+  hostcache_stats all;
+  hostcache_stat *row;
+  unsigned i, pool;
+  int refused;
+  if (!stats) return HOSTCACHE_ERR_ARGUMENT;
+  result = HC_I(enter)(self);
+  if (result != HOSTCACHE_OK) return result;
+  refused = HC_I(stats_lock)(self);
+  HC_I(figures)(self, &all);
+  HC_I(aggregate)(&all, stats);
+  HC_I(sum_up_columns)(self, stats);
+  for (i = 0; (row = HC_I(row_by_number)(stats, i)) != NULL; i++)
+    for (pool = HOSTCACHE_STAT_SMALL_POOL; pool < HOSTCACHE_STAT_TYPES; pool++)
+      HC_I(since)(&row[pool], &HC_I(row_by_number)(&self->device_base, i)[pool]);
+  stats->num_oom_rejections = self->rejections;
+  HC_I(stats_unlock)(self, refused);
+  return HOSTCACHE_OK;
+}
+
+/* A set of caches. Set by devices_create, then never changed. */
+struct HC_DEVICES {
+  unsigned process; /* which one made it */
+  size_t count;
+  HC_CACHE **caches; /* they stand behind the struct itself */
+};
+
+HOSTCACHE_RARE static hostcache_result HC_I(enter_set)(const HC_DEVICES *set) {
+  if (!set) return HOSTCACHE_ERR_ARGUMENT;
+  return set->process == hostcache_process() ? HOSTCACHE_OK : HOSTCACHE_ERR_FORKED;
+}
+
+/* A set of no caches so far, with room for so many; or NULL. */
+HOSTCACHE_RARE static HC_DEVICES *HC_I(new_set)(size_t count) {
+  HC_DEVICES *set = NULL;
+  if (hostcache_watch_forks()) return NULL;
+  if (count <= (SIZE_MAX - sizeof *set) / sizeof *set->caches)
+    set = (HC_DEVICES *)HOSTCACHE_MALLOC(sizeof *set + count * sizeof *set->caches);
+  if (!set) return NULL;
+  set->process = hostcache_process();
+  set->count = 0;
+  set->caches = (HC_CACHE **)(void *)(set + 1);
+  return set;
+}
+
+/* Ends the caches of a set, which are not busy, and the set. */
+HOSTCACHE_RARE static hostcache_result HC_I(tear_down_set)(HC_DEVICES *set) {
+  hostcache_result result = HOSTCACHE_OK;
+  while (set->count > 0)
+    if (HC_I(tear_down)(set->caches[--set->count]) != HOSTCACHE_OK)
+      result = HOSTCACHE_ERR_LEAKED;
+  HOSTCACHE_FREE(set);
+  return result;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(devices_create)(HC_DEVICES **out, size_t count,
+                                                                const hostcache_config *config,
+                                                                const HC_CTX *ctxs) {
+  hostcache_result result = HOSTCACHE_OK;
+  HC_DEVICES *set;
+  if (!out) return HOSTCACHE_ERR_ARGUMENT;
+  *out = NULL;
+  if (count > 0 && !ctxs) return HOSTCACHE_ERR_ARGUMENT;
+  set = HC_I(new_set)(count);
+  if (!set) return HOSTCACHE_ERR_NO_METADATA;
+  while (set->count < count && result == HOSTCACHE_OK) {
+    result = HC_FN(create)(&set->caches[set->count], config, ctxs[set->count]);
+    if (result == HOSTCACHE_OK) set->count++;
+  }
+  if (result == HOSTCACHE_OK)
+    *out = set;
+  else
+    (void)HC_I(tear_down_set)(set); /* on_error hears of a leak */
+  return result;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(devices_destroy)(HC_DEVICES *set) {
+  hostcache_result result = HC_I(enter_set)(set);
+  size_t i;
+  if (result != HOSTCACHE_OK) return result;
+  for (i = 0; i < set->count; i++)
+    if (HC_I(is_busy)(set->caches[i])) return HOSTCACHE_ERR_BUSY;
+  return HC_I(tear_down_set)(set);
+}
+
+HOSTCACHE_RARE HC_PUBLIC void HC_FN(devices_abandon)(HC_DEVICES *set) {
+  if (HC_I(enter_set)(set) != HOSTCACHE_OK) return;
+  while (set->count > 0) HC_FN(abandon)(set->caches[--set->count]);
+  HOSTCACHE_FREE(set);
+}
+
+HOSTCACHE_RARE HC_PUBLIC size_t HC_FN(devices_count)(const HC_DEVICES *set) {
+  return set ? set->count : 0;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(devices_get)(const HC_DEVICES *set,
+                                                             int device_type, size_t index,
+                                                             HC_CACHE **cache) {
+  hostcache_result result = HC_I(enter_set)(set);
+  if (!cache) return HOSTCACHE_ERR_ARGUMENT;
+  *cache = NULL;
+  if (result != HOSTCACHE_OK) return result;
+  if (device_type <= HOSTCACHE_DEVICE_TYPE_CPU || index >= set->count)
+    return HOSTCACHE_ERR_ARGUMENT;
+  *cache = set->caches[index];
+  return HOSTCACHE_OK;
+}
+
+#endif /* HC_DEVICE_ALLOCATOR */
+
 #if defined HOSTCACHE_REGISTRY_IMPLEMENTATION && !defined HOSTCACHE_REGISTRY_INCLUDED
 #define HOSTCACHE_REGISTRY_INCLUDED
 
@@ -10886,6 +11717,58 @@ HOSTCACHE_RARE static void HC_I(add_up)(const HC_CACHE *self, const HC_BLOCK *bl
                   cached && (block->left || block->right), block->size);
 }
 
+#ifdef HC_DEVICE_ALLOCATOR
+
+/* The same by pool. */
+HOSTCACHE_RARE static void HC_I(add_up_column)(const HC_BLOCK *block,
+                                               hostcache_device_stats *sum) {
+  const HC_SEGMENT *segment = block->segment;
+  const unsigned state = HC_I(state_of)(block);
+  const int split = (state == HOSTCACHE_CACHED || state == HOSTCACHE_STOCKED) &&
+                    !HC_I(is_whole)(block);
+  unsigned at;
+  if (state == HOSTCACHE_SPARE) return;
+  at = HOSTCACHE_STAT_SMALL_POOL + HC_I(pool_of_kind)(segment->kind);
+  HC_I(stat_move)(&sum->segment[at], &sum->reserved_bytes[at], 0, segment->first == block,
+                  segment->size);
+  HC_I(stat_move)(&sum->allocation[at], &sum->allocated_bytes[at], 0,
+                  HC_I(is_handed_out)(state), block->size);
+  HC_I(stat_move)(&sum->active[at], &sum->active_bytes[at], 0, HC_I(is_in_use)(state),
+                  block->size);
+  HC_I(stat_step)(&sum->requested_bytes[at], 0, HC_I(is_in_use)(state), block->requested);
+  HC_I(stat_move)(&sum->inactive_split[at], &sum->inactive_split_bytes[at], 0, split,
+                  block->size);
+}
+
+/* The columns, among each other too. `all` are the figures of both pools. */
+HOSTCACHE_RARE static const char *HC_I(check_columns)(HC_CACHE *self, const hostcache_stats *all) {
+  hostcache_device_stats sum, stats;
+  const hostcache_stat *row;
+  HC_SLAB *slab = NULL;
+  HC_BLOCK *block;
+  unsigned i = 0, pool;
+  memset(&sum, 0, sizeof sum);
+  while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) HC_I(add_up_column)(block, &sum);
+  HC_I(aggregate)(all, &stats);
+  HC_I(sum_up_columns)(self, &stats);
+  for (i = 0; (row = HC_I(row_by_number)(&stats, i)) != NULL; i++) {
+    const hostcache_stat *both = &row[HOSTCACHE_STAT_AGGREGATE];
+    const hostcache_stat *small = &row[HOSTCACHE_STAT_SMALL_POOL], *large = small + 1;
+    for (pool = HOSTCACHE_STAT_SMALL_POOL; pool < HOSTCACHE_STAT_TYPES; pool++) {
+      if (row[pool].current != HC_I(row_by_number)(&sum, i)[pool].current)
+        return "the figures equal the sum over the blocks";
+      if (row[pool].peak < row[pool].current) return "a peak is not below its current";
+    }
+    if (both->current != HC_I(sum)(small->current, large->current) ||
+        both->allocated != HC_I(sum)(small->allocated, large->allocated) ||
+        both->freed != HC_I(sum)(small->freed, large->freed))
+      return "the figures of both pools add up to those of all";
+  }
+  return NULL;
+}
+
+#endif
+
 /* The structures among each other. */
 HOSTCACHE_RARE static const char *HC_I(check_together)(HC_CACHE *self, HC_FINDINGS *findings) {
   hostcache_stats sum, stats;
@@ -10911,7 +11794,11 @@ HOSTCACHE_RARE static const char *HC_I(check_together)(HC_CACHE *self, HC_FINDIN
       return "the figures equal the sum over the blocks";
     if (stat->peak < stat->current) return "a peak is not below its current";
   }
+#ifdef HC_DEVICE_ALLOCATOR
+  return HC_I(check_columns)(self, &stats);
+#else
   return NULL;
+#endif
 }
 
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(check)(HC_CACHE *self) {
@@ -11160,6 +12047,8 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_EVENTS_DO_NOT_CANCEL
 #undef HC_HOST_ALLOCATOR
 #undef HC_TRACE
+#undef HC_DEVICE_ALLOCATOR
+#undef HC_MEM_INFO
 #undef HC_COPY_DATA
 #undef HC_POOLS
 #undef HC_STREAM_CURRENT
@@ -11187,6 +12076,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_CACHE
 #undef HC_BLOCK
 #undef HC_CHECKPOINT
+#undef HC_DEVICES
 #undef HC_PUBLIC
 #undef HC_HAS_STREAMS
 #undef HC_STREAM
@@ -11219,6 +12109,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_UNKNOWN_SHIFT
 #undef HC_LINE
 #undef HC_BLOCK_STRIDE
+#undef HC_COLUMN
 #undef HC_COUNTS_HANDED
 #undef HC_COUNTS_PENDING
 #undef HC_COUNTS_QUARANTINED

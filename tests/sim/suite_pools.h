@@ -264,6 +264,8 @@ RIG_TEST(a_pool_can_be_told_to_give_its_idle_memory_back) {
   assert_ok(API(empty_cache_pool)(rig->cache, GRAPH));
   ON_RIG(is_well)(rig);
   assert_int_equal(ON_RIG(stats)(rig).segment.current, 2); /* `kept`, and what is outside */
+  assert_int_equal(API(pool_reserved_bytes)(rig->cache, GRAPH), 2 * MIB);
+  assert_int_equal(API(pool_reserved_bytes)(rig->cache, OTHER), 0);
   assert_ok(API(empty_cache_pool)(rig->cache, NO_POOL));
   assert_int_equal(ON_RIG(stats)(rig).segment.current, 1);
   assert_result(API(empty_cache_pool)(rig->cache, OTHER), HOSTCACHE_ERR_NOT_FOUND);
@@ -617,6 +619,51 @@ RIG_TEST(a_checkpoint_can_be_put_back_again_and_again) {
   assert_ok(API(release_pool)(rig->cache, GRAPH));
 }
 
+RIG_TEST(restores_leave_the_peaks_as_they_are) {
+  RIG_NOW *rig = *state;
+  API(checkpoint) * checkpoint;
+  hostcache_stats stats;
+  void *ptr[2];
+  int round;
+  ON_RIG(open_pool)(rig, GRAPH);
+  ptr[0] = ON_RIG(take)(rig, 64 * KIB);
+  ptr[1] = ON_RIG(take)(rig, 3 * MIB);
+  assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
+  for (round = 0; round < 20; round++)
+    assert_ok(API(restore_pool)(rig->cache, checkpoint, NULL, NULL));
+  stats = ON_RIG(stats)(rig);
+  assert_int_equal(stats.allocation.peak, 2);
+  assert_int_equal(stats.active_bytes.peak, stats.active_bytes.current);
+  assert_int_equal(stats.allocation.allocated, 42);
+  assert_int_equal(stats.allocation.freed, 40);
+  API(checkpoint_free)(checkpoint);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+RIG_TEST(what_was_got_for_a_capture_is_so_after_a_restore) {
+  RIG_NOW *rig = *state;
+  API(checkpoint) * checkpoint;
+  void *captured, *other;
+  ON_RIG(open_pool)(rig, GRAPH);
+  begin_capture(&rig->device);
+  captured = ON_RIG(take)(rig, 64 * KIB);
+  end_capture(&rig->device);
+  other = ON_RIG(take)(rig, 64 * KIB);
+  assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
+  assert_ok(API(restore_pool)(rig->cache, checkpoint, NULL, NULL));
+  API(checkpoint_free)(checkpoint);
+  ON_RIG(close_pool)(rig, GRAPH);
+  (void)ON_RIG(use)(rig, captured, 1);
+  (void)ON_RIG(use)(rig, other, 1);
+  ON_RIG(give)(rig, captured);
+  ON_RIG(give)(rig, other);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
+  sim_complete_all(&rig->device);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
 RIG_TEST(a_pool_in_use_is_neither_written_down_nor_put_back) {
   RIG_NOW *rig = *state;
   API(checkpoint) * checkpoint, *second = NULL;
@@ -647,13 +694,14 @@ RIG_TEST(a_checkpoint_whose_memory_has_gone_is_not_put_back) {
   RIG_NOW *rig = *state;
   API(checkpoint) * checkpoint;
   void *ptr;
+  rig->device.reuses_addresses = true;
   ON_RIG(open_pool)(rig, GRAPH);
   ptr = ON_RIG(take)(rig, 3 * MIB);
   assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
   ON_RIG(give)(rig, ptr);
   assert_ok(API(empty_cache_pool)(rig->cache, GRAPH));
   assert_result(API(restore_pool)(rig->cache, checkpoint, NULL, NULL), HOSTCACHE_ERR_NOT_FOUND);
-  (void)ON_RIG(take)(rig, 4 * MIB); /* perhaps at the same address */
+  assert_ptr_equal(ON_RIG(take)(rig, 5 * MIB / 2), ptr); /* another segment at that address */
   assert_result(API(restore_pool)(rig->cache, checkpoint, NULL, NULL), HOSTCACHE_ERR_NOT_FOUND);
   ON_RIG(close_pool)(rig, GRAPH);
   assert_ok(API(release_pool)(rig->cache, GRAPH));

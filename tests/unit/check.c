@@ -20,6 +20,7 @@ typedef struct device {
 
 #define HC_NAME insides
 #define HC_POOLS
+#define HC_DEVICE_ALLOCATOR
 #define HC_STREAM_T int
 #define HC_EVENT_T int
 #define HC_CTX_T device *
@@ -679,9 +680,47 @@ static void the_figures_equal_the_sum_over_the_blocks(void **state) {
   assert_int_equal(i, COUNT_OF(counted) + 1);
 }
 
+/* The columns: what is counted of one pool only. */
+static void the_columns_equal_the_sum_over_the_blocks(void **state) {
+  scene *s = *state;
+  struct insides_i_column *small = &s->cache->columns[0];
+  struct insides_i_thread_column *mine = &own(s)->columns[0];
+  struct insides_i_bin *bin = &own(s)->bins[s->stocked[0]->bin];
+  int64_t *counted[] = {&small->segment.current,
+                        &small->reserved_bytes.current,
+                        &small->split.in,
+                        &small->split.in_bytes,
+                        &small->direct.in,
+                        &small->direct.in_bytes,
+                        &small->direct_requested.in_bytes,
+                        &small->binned.now,
+                        &small->binned_bytes.now,
+                        &mine->handed.in,
+                        &mine->handed.in_bytes,
+                        &mine->used.in,
+                        &mine->used.in_bytes,
+                        &mine->requested.in_bytes,
+                        &bin->large_got,
+                        &bin->large_put,
+                        &bin->large_completed,
+                        &bin->large_traded};
+  size_t i;
+  for (i = 0; i < COUNT_OF(counted); i++)
+    BREAK(*counted[i], *counted[i] - 1, "the figures equal the sum over the blocks");
+}
+
+static void the_figures_of_both_pools_add_up_to_those_of_all(void **state) {
+  scene *s = *state;
+  const char *sentence = "the figures of both pools add up to those of all";
+  hostcache_stat *segment = &s->cache->columns[1].segment;
+  BREAK(segment->allocated, segment->allocated + 1, sentence);
+  BREAK(segment->freed, segment->freed + 1, sentence);
+}
+
 static void a_peak_is_not_below_its_current(void **state) {
   scene *s = *state;
   const char *sentence = "a peak is not below its current";
+  BREAK(s->cache->columns[1].segment.peak, 1, sentence);
   BREAK(s->cache->lent.peak, 7, sentence); /* the eight that are active or pending */
   BREAK(s->cache->stats.segment.peak, 1, sentence);
 }
@@ -831,6 +870,8 @@ int main(void) {
       ON_SCENE(the_live_lanes_are_those_in_the_table),
       ON_SCENE(a_stream_is_found_in_the_table_once),
       ON_SCENE(the_figures_equal_the_sum_over_the_blocks),
+      ON_SCENE(the_columns_equal_the_sum_over_the_blocks),
+      ON_SCENE(the_figures_of_both_pools_add_up_to_those_of_all),
       ON_SCENE(a_peak_is_not_below_its_current),
       ON_SCENE(walk_shows_every_segment_and_its_ranges_by_address),
       ON_SCENE(walk_stops_where_it_is_told_to),

@@ -307,6 +307,8 @@ int main(void) {
       IN_EACH_MODE(memory_is_not_got_where_a_capture_cannot_be_relaxed),
       IN_EACH_MODE(a_restore_ends_what_came_and_brings_back_what_was),
       IN_EACH_MODE(a_checkpoint_can_be_put_back_again_and_again),
+      IN_EACH_MODE(restores_leave_the_peaks_as_they_are),
+      IN_EACH_MODE(what_was_got_for_a_capture_is_so_after_a_restore),
       IN_EACH_MODE(a_pool_in_use_is_neither_written_down_nor_put_back),
       IN_EACH_MODE(a_checkpoint_whose_memory_has_gone_is_not_put_back),
       IN_EACH_MODE(a_restore_without_memory_changes_nothing),

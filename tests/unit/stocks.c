@@ -1145,6 +1145,21 @@ static void a_peak_of_what_is_split_outlives_the_stock(void **state) {
   assert_true(pinned_rig_stats(rig).inactive_split.peak >= ranges);
 }
 
+/* Bins may hold more blocks than were ever out of the shared lists at a time: some of each class,
+   one class after the other. */
+static void a_peak_of_what_is_split_outlives_the_bins(void **state) {
+  pinned_rig *rig = *state;
+  int64_t ranges;
+  size_t size;
+  stock(rig, 256 * KIB);
+  assert_ok(pinned_reserve(rig->cache, 64 * KIB, 128)); /* so that nothing is gathered */
+  for (size = KIB; size <= 16 * KIB; size += KIB) get_and_put(rig->cache, size, 32);
+  ranges = pinned_rig_stats(rig).inactive_split.current;
+  assert_true(ranges > 2 * rig->cache->lent.peak);
+  assert_ok(pinned_empty_cache(rig->cache));
+  assert_true(pinned_rig_stats(rig).inactive_split.peak >= ranges);
+}
+
 /* The home may take the last place at the same time; there is one more, for one mark of others. */
 static void only_the_first_mark_of_others_does_without_a_look_at_the_room(void **state) {
   pinned_rig *rig = *state;
@@ -1397,6 +1412,7 @@ int main(void) {
       TEST(a_peak_is_not_below_the_true_one_and_above_it_by_at_most_the_stocks),
       TEST(peaks_do_not_grow_while_one_thread_gets_and_another_frees),
       TEST(a_peak_of_what_is_split_outlives_the_stock),
+      TEST(a_peak_of_what_is_split_outlives_the_bins),
       TEST(a_thread_has_a_stock_in_each_of_many_caches),
       TEST(a_cache_made_anew_at_the_same_address_has_none_of_the_old_stock),
       TEST(a_cache_works_without_stocks_where_no_key_for_threads_is_left),
