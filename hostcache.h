@@ -111,7 +111,8 @@
    HC_POOLS               (*)  private pools, with captures: begin_allocate_to_pool and what is
                                around it
    HC_STREAM_CURRENT(ctx, stream_ptr)
-                               the stream that this thread works for, for a pool's filter
+                               the stream that this thread works for, for a pool's filter; must not
+                               allocate from the cache
    HC_STREAM_IS_CAPTURING(ctx, stream)
                                is it being captured into a graph: done is yes, pending is no. What
                                is got for a capture and used stays in its pool until that is
@@ -119,7 +120,8 @@
    HC_CAPTURE_RELAX_BEGIN(ctx, mode_ptr), HC_CAPTURE_RELAX_END(ctx, mode_ptr)
                                around the hooks that get memory and give it back: lets this thread
                                do what a capture forbids. What BEGIN writes to the uint64_t that
-                               mode_ptr points to, END reads
+                               mode_ptr points to, END reads. Where BEGIN fails, the hook counts as
+                               failed
    HC_DEVICE_ALLOCATOR    (*)  figures by pool, a cap that is a part of the memory, and a set of
                                caches, one for each device
    HC_MEM_INFO(ctx, free_ptr, total_ptr)
@@ -511,8 +513,8 @@ typedef struct hostcache_host_stats {
 } hostcache_host_stats;
 
 /* Is this stream (a const HC_STREAM_T *; NULL where the cache has none) one whose allocations
-   belong to the pool? Called with no lock held, by the thread that allocates; must not call the
-   cache. */
+   belong to the pool? Called with no lock held, by the thread that allocates; must neither call the
+   cache nor throw. */
 typedef int (*hostcache_stream_filter)(void *user, const void *stream);
 
 typedef struct hostcache_delta { /* what a restore of a pool has changed: one block */
@@ -1204,19 +1206,24 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *cache, hostcache_visit_fn visit
 /* Opens a private pool, which is made if there is none of that name, and retains it once. Until
    end_allocate_to_pool the allocations of those whom `filter` lets in (NULL: all; it is asked with
    what HC_STREAM_CURRENT gives) are served from segments of the pool alone; of several open pools
-   the one that was opened first counts. With HC_STREAM_IS_CAPTURING no event is recorded or asked
-   while any pool is open: frees that need one are pending until then, and this call waits until
-   the hooks that run have ended. While a pool is open, an allocation calls the hooks on streams
-   and the filter, and hits and frees take a lock. ARGUMENT: the pool is {0, 0}, or is open.
-   UNSUPPORTED: a filter without HC_STREAM_CURRENT; the system refuses the barrier that stops
-   threads. NO_METADATA. Not from a hook. Source: begin_allocate_to_pool. */
+   the one that was opened first counts. (reserve is not of a pool. Nor does a pool that is at the
+   cap give its idle memory back for another size.) While a pool is open, an allocation calls the
+   hooks on streams and the filter, and hits and frees take a lock.
+   With HC_STREAM_IS_CAPTURING no event is recorded or asked while any pool is open: frees that need
+   one are pending until then, synchronize and forget_stream are BUSY, and this call waits until the
+   hooks that run have ended, which is as long as a wait hook may take. A block that is got while
+   the stream is captured, and then used, waits after its free until the last release of its pool;
+   what was got before, the caller keeps until then. One that is captured outside of all pools waits
+   for release_quarantine. ARGUMENT: the pool is {0, 0}, or is open. UNSUPPORTED: a filter without
+   HC_STREAM_CURRENT; the system refuses the barrier that stops threads. NO_METADATA. Not from a
+   hook. Source: begin_allocate_to_pool. */
 HC_PUBLIC hostcache_result HC_FN(begin_allocate_to_pool)(HC_CACHE *cache, hostcache_pool_id pool,
                                                          hostcache_stream_filter filter,
                                                          void *user);
 
-/* Closes it: what is allocated from now on is not of the pool. It lives on until it is released.
-   NOT_FOUND: no such pool is open. UNSUPPORTED: the barrier, and it is open still. Calls no hook.
-   Source: end_allocate_to_pool. */
+/* Closes it: an allocation that begins from now on is not of the pool, which lives on until it is
+   released. Waits until no thread is in the filter. NOT_FOUND: no such pool is open. UNSUPPORTED:
+   the barrier, and it is open still. Calls no hook. Source: end_allocate_to_pool. */
 HC_PUBLIC hostcache_result HC_FN(end_allocate_to_pool)(HC_CACHE *cache, hostcache_pool_id pool);
 
 /* Retains a pool once more, which is made if there is none of that name. ARGUMENT, NO_METADATA,
@@ -1224,28 +1231,33 @@ HC_PUBLIC hostcache_result HC_FN(end_allocate_to_pool)(HC_CACHE *cache, hostcach
 HC_PUBLIC hostcache_result HC_FN(retain_pool)(HC_CACHE *cache, hostcache_pool_id pool);
 
 /* Releases a pool once. With the last release the caller says that nothing runs, or will run, that
-   was captured with it: what was used in a capture can be used again, and the pool is no more. Its
-   segments are everybody's, and go back as any others do (empty_cache); blocks of it that are
-   active stay so. NOT_FOUND: no such pool. BUSY: the last release of one that is open. LEAKED: a
-   free hook failed. UNSUPPORTED: the barrier. Source: release_pool. */
+   was captured with it: what was used in a capture and freed waits for its uses now, as after any
+   free, and the pool is no more. Its segments are everybody's, and go back as any others do
+   (empty_cache); blocks of it that are active stay so. NOT_FOUND: no such pool. BUSY: the last
+   release of one that is open. EVENT: a record hook failed; LEAKED: a free hook failed; both did
+   the rest. UNSUPPORTED: the barrier, and nothing has changed. O(segments and blocks), with all
+   threads stopped. Source: release_pool. */
 HC_PUBLIC hostcache_result HC_FN(release_pool)(HC_CACHE *cache, hostcache_pool_id pool);
 
-/* How often the pool was retained and not released; 0: there is none. Source: getPoolUseCount. */
+/* How often the pool was retained and not released; 0: there is none, or this is a child after
+   fork. Source: getPoolUseCount. */
 HC_PUBLIC uint64_t HC_FN(pool_use_count)(HC_CACHE *cache, hostcache_pool_id pool);
 
-/* Bytes of the segments of a pool; 0: there is none. O(segments). Source: DeviceStats's
+/* Bytes of the segments of a pool; 0: likewise. O(segments). Source: DeviceStats's
    reserved_bytes_by_private_pools. */
 HC_PUBLIC size_t HC_FN(pool_reserved_bytes)(HC_CACHE *cache, hostcache_pool_id pool);
 
 /* Polls, and then gives back the segments of a pool that are idle, although it lives: who has
    captured anything with it must know that its memory is not among them. {0, 0}: empty_cache.
-   NOT_FOUND: no such pool. EVENT, LEAKED: as empty_cache. Source: emptyCache(pool). */
+   NOT_FOUND: no such pool. EVENT, LEAKED: as empty_cache. One HC_MEM_FREE a segment; O(segments).
+   Source: emptyCache(pool). */
 HC_PUBLIC hostcache_result HC_FN(empty_cache_pool)(HC_CACHE *cache, hostcache_pool_id pool);
 
 /* Writes down which blocks of a pool are active. The caller owns *checkpoint, and ends it with
-   checkpoint_free; it may outlive the cache. BUSY: a block of the pool is pending or quarantined.
-   NOT_FOUND: no such pool. NO_METADATA. UNSUPPORTED: the barrier. O(segments and blocks). Source:
-   getCheckpointState. */
+   checkpoint_free; it may outlive the cache. BUSY: a block of the pool is pending or quarantined
+   (as is what was used in a capture and freed), or another thread is getting or freeing one.
+   NOT_FOUND: no such pool. ARGUMENT: no `checkpoint`. NO_METADATA. UNSUPPORTED: the barrier.
+   O(segments and blocks). Source: getCheckpointState. */
 HC_PUBLIC hostcache_result HC_FN(checkpoint_pool)(HC_CACHE *cache, hostcache_pool_id pool,
                                                   HC_CHECKPOINT **checkpoint);
 
@@ -1253,9 +1265,10 @@ HC_PUBLIC hostcache_result HC_FN(checkpoint_pool)(HC_CACHE *cache, hostcache_poo
    then, at the same addresses. All handles to its blocks are dead; `delta` (NULL is fine) hears of
    each block that has ended and then of each that is active, with its handle, and may call the
    cache. Segments that came later stay, as ready memory. This is the only call that ends a block
-   without a free. BUSY: a block of the pool is pending, quarantined or marked as used. NOT_FOUND:
-   no such pool, or a segment of it has gone back. NO_METADATA, UNSUPPORTED: as checkpoint_pool.
-   After an error nothing has changed. Source: setCheckpointPoolState. */
+   without a free. BUSY: as checkpoint_pool, or a block is marked as used. NOT_FOUND: the pool that
+   it was made of has ended, or is another cache's, or a segment has gone back. ARGUMENT: no
+   `checkpoint`. NO_METADATA, UNSUPPORTED: as checkpoint_pool. After an error nothing has changed.
+   O(segments and blocks), with all threads stopped. Source: setCheckpointPoolState. */
 HC_PUBLIC hostcache_result HC_FN(restore_pool)(HC_CACHE *cache, const HC_CHECKPOINT *checkpoint,
                                                hostcache_delta_fn delta, void *user);
 
@@ -2834,8 +2847,7 @@ enum {
 /* What a record of a private pool stands for. */
 enum {
   HOSTCACHE_POOL_NONE, /* no pool */
-  HOSTCACHE_POOL_LIVE, /* one that somebody has retained */
-  HOSTCACHE_POOL_ENDS  /* one that was released: its segments are about to be everybody's */
+  HOSTCACHE_POOL_LIVE  /* one that somebody has retained */
 };
 
 /* What a segment is for, and so in which heap its ready ranges are. */
@@ -3563,6 +3575,8 @@ HC_SEGMENT {
 #ifdef HC_POOLS
   HC_POOL *pool; /* LOCK: segments_lock and all threads' locks to write, once it is published; any
                     of these to read. NULL: it is shared by all */
+  hostcache_pool_id was_of; /* of who gives it back: the pool that it was of */
+  uint64_t born;            /* LOCK: segments_lock. No other segment of the cache ever has it */
 #endif
   HC_RUNTIME runtime; /* what HC_MEM_ALLOC gave with it */
 };
@@ -3703,10 +3717,12 @@ HC_POOL {
   uint8_t stage;        /* LOCK: segments_lock and all threads' locks to write; any of these to
                            read. What it is */
   uint64_t use_count;   /* LOCK: segments_lock, as the rest. Those who have retained it */
+  uint64_t born;        /* no other pool or segment of the cache ever has it */
   uint64_t opened;      /* which of all openings this was; 0: it is not open */
   hostcache_stream_filter filter; /* whose allocations belong to it; NULL: all */
   void *user;
   size_t takers; /* threads that have found it, and may take from it */
+  size_t asking; /* threads that ask its filter */
   HC_HEAP heaps[HOSTCACHE_KIND_COUNT];
 };
 #endif
@@ -3806,6 +3822,7 @@ HC_CACHE {
   uint32_t draining;    /* LOCK: common's. Threads that record for what was deferred */
   HC_POOL *pools;       /* LOCK: segments_lock. All records */
   uint64_t openings;    /* LOCK: segments_lock. How often a pool was opened */
+  uint64_t births;      /* LOCK: segments_lock. Pools, and segments, that there have been */
   size_t pooled_bytes;  /* LOCK: segments_lock. Of what is ready, that of pools */
 #endif
 #ifdef HC_TRACE
@@ -3858,10 +3875,12 @@ HC_TALLY {
 };
 
 #define HC_UNKNOWN_SHIFT 30     /* in block->extra_uses */
-#define HC_CAPTURED (1u << 29) /* likewise; the uses are counted below it */
+#define HC_CAPTURED (1u << 29)  /* likewise: it was got for a capture, */
+#define HC_WAS_USED (1u << 28)  /* ... and a use of it is not among the uses any more. These are
+                                   counted below */
 
 HOSTCACHE_INLINE uint32_t HC_I(use_count)(const HC_BLOCK *block) {
-  return hostcache_u32_load_relaxed(&block->extra_uses) & (HC_CAPTURED - 1);
+  return hostcache_u32_load_relaxed(&block->extra_uses) & (HC_WAS_USED - 1);
 }
 
 HOSTCACHE_INLINE uint32_t HC_I(unknown_uses)(const HC_BLOCK *block) {
@@ -3869,7 +3888,7 @@ HOSTCACHE_INLINE uint32_t HC_I(unknown_uses)(const HC_BLOCK *block) {
 }
 
 HOSTCACHE_UNUSED static void HC_I(set_use_count)(HC_BLOCK *block, uint32_t count) {
-  const uint32_t rest = hostcache_u32_load_relaxed(&block->extra_uses) & ~(HC_CAPTURED - 1);
+  const uint32_t rest = hostcache_u32_load_relaxed(&block->extra_uses) & ~(HC_WAS_USED - 1);
   hostcache_u32_store_relaxed(&block->extra_uses, rest | count);
 }
 
@@ -4218,14 +4237,30 @@ HOSTCACHE_INLINE HC_HEAP *HC_I(heaps_of)(HC_CACHE *self, HC_POOL *pool) {
   return HOSTCACHE_RARELY(pool != NULL) ? pool->heaps : self->heaps;
 }
 
-/* The pool, as long as it is one. segments_lock is held. */
+/* The pool, as long as it is one. segments_lock, or a thread, is held. */
 HOSTCACHE_UNUSED static HC_POOL *HC_I(pool_still)(HC_POOL *pool) {
   return pool && pool->stage == HOSTCACHE_POOL_LIVE ? pool : NULL;
 }
 
-/* A segment is of a pool from now on. Before it is published. segments_lock is held. */
-HOSTCACHE_UNUSED static void HC_I(pool_join)(HC_SEGMENT *segment, HC_POOL *pool) {
+HOSTCACHE_UNUSED static hostcache_pool_id HC_I(pool_id)(const HC_POOL *pool) {
+  const hostcache_pool_id none = {0, 0};
+  return pool ? pool->id : none;
+}
+
+/* A new segment is of a pool, if that is one still. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(pool_join)(HC_CACHE *self, HC_SEGMENT *segment, HC_POOL *pool) {
   segment->pool = HC_I(pool_still)(pool);
+  segment->born = ++self->births;
+}
+
+/* A segment is of no pool any more, as it goes back. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(pool_part)(HC_SEGMENT *segment) {
+  segment->was_of = HC_I(pool_id)(segment->pool);
+  segment->pool = NULL;
+}
+
+HOSTCACHE_UNUSED static hostcache_pool_id HC_I(was_of)(const HC_SEGMENT *segment) {
+  return segment->was_of;
 }
 
 /* Of what is ready. segments_lock is held. */
@@ -4236,11 +4271,6 @@ HOSTCACHE_INLINE void HC_I(count_pooled)(HC_CACHE *self, const HC_BLOCK *range, 
 
 HOSTCACHE_INLINE size_t HC_I(pooled_bytes)(const HC_CACHE *self) { return self->pooled_bytes; }
 
-HOSTCACHE_UNUSED static hostcache_pool_id HC_I(pool_id)(const HC_POOL *pool) {
-  const hostcache_pool_id none = {0, 0};
-  return pool ? pool->id : none;
-}
-
 HOSTCACHE_INLINE int HC_I(pool_is_open)(const HC_CACHE *self) {
   return HOSTCACHE_RARELY(hostcache_u32_load_relaxed(&self->open_pools)) != 0;
 }
@@ -4250,10 +4280,26 @@ HOSTCACHE_UNUSED static int HC_I(is_captured)(const HC_BLOCK *block) {
   return (hostcache_u32_load_relaxed(&block->extra_uses) & HC_CAPTURED) != 0;
 }
 
+/* The block is activated: notes whether that is for a capture. If the pool has ended meanwhile, it
+   is not. The thread is held. */
 HOSTCACHE_UNUSED static void HC_I(note_capture)(HC_BLOCK *block, const HC_WANT *want) {
-  if (want->captured)
+  if (want->captured && HC_I(pool_still)(want->pool) == want->pool)
     hostcache_u32_store_relaxed(&block->extra_uses,
                                 hostcache_u32_load_relaxed(&block->extra_uses) | HC_CAPTURED);
+}
+
+/* A use is taken off a block without its free: if that was got for a capture, it was used all the
+   same. All threads are held. */
+HOSTCACHE_UNUSED static void HC_I(note_used)(HC_BLOCK *block) {
+  const uint32_t uses = hostcache_u32_load_relaxed(&block->extra_uses);
+  if (uses & HC_CAPTURED) hostcache_u32_store_relaxed(&block->extra_uses, uses | HC_WAS_USED);
+}
+
+/* The capture is over. All threads are held. */
+HOSTCACHE_RARE static void HC_I(uncapture)(HC_BLOCK *block) {
+  hostcache_u32_store_relaxed(
+      &block->extra_uses,
+      hostcache_u32_load_relaxed(&block->extra_uses) & ~(HC_CAPTURED | HC_WAS_USED));
 }
 
 #else
@@ -4267,9 +4313,16 @@ HOSTCACHE_INLINE HC_HEAP *HC_I(heaps_of)(HC_CACHE *self, HC_POOL *pool) {
   return self->heaps;
 }
 HOSTCACHE_INLINE HC_POOL *HC_I(pool_still)(HC_POOL *pool) { return pool; }
-HOSTCACHE_INLINE void HC_I(pool_join)(HC_SEGMENT *segment, HC_POOL *pool) {
+HOSTCACHE_INLINE void HC_I(pool_join)(HC_CACHE *self, HC_SEGMENT *segment, HC_POOL *pool) {
+  (void)self;
   (void)segment;
   (void)pool;
+}
+HOSTCACHE_INLINE void HC_I(pool_part)(HC_SEGMENT *segment) { (void)segment; }
+HOSTCACHE_INLINE hostcache_pool_id HC_I(was_of)(const HC_SEGMENT *segment) {
+  const hostcache_pool_id none = {0, 0};
+  (void)segment;
+  return none;
 }
 HOSTCACHE_INLINE void HC_I(count_pooled)(HC_CACHE *self, const HC_BLOCK *range, int is) {
   (void)self;
@@ -4297,6 +4350,7 @@ HOSTCACHE_INLINE void HC_I(note_capture)(HC_BLOCK *block, const HC_WANT *want) {
   (void)block;
   (void)want;
 }
+HOSTCACHE_INLINE void HC_I(note_used)(HC_BLOCK *block) { (void)block; }
 
 #endif
 
@@ -5488,17 +5542,18 @@ HOSTCACHE_INLINE void HC_I(relax_end)(HC_CACHE *self, uint64_t *mode) {
 /* Gives memory to the runtime. 0, or -1 if the free hook failed: on_error was told, and the memory
    is to be counted as leaked. */
 HOSTCACHE_UNUSED static int HC_I(memory_give_back)(HC_CACHE *self, void *ptr, size_t size,
+                                                   hostcache_pool_id pool,
                                                    HC_RUNTIME *runtime) {
   uint64_t began, mode;
   hostcache_status status;
-  HC_I(trace_segment)(self, HOSTCACHE_TRACE_SEGMENT_FREE, ptr, size, HC_I(pool_id)(NULL));
+  HC_I(trace_segment)(self, HOSTCACHE_TRACE_SEGMENT_FREE, ptr, size, pool);
   began = hostcache_now_ns();
   status = HC_I(relax_begin)(self, &mode);
   if (status.outcome == HOSTCACHE_DONE) {
     status = HC_I(call_mem_free)(self, ptr, size, runtime);
     HC_I(relax_end)(self, &mode);
+    HC_I(count_call)(self, &self->stats.num_mem_free, &self->stats.mem_free_time, began);
   }
-  HC_I(count_call)(self, &self->stats.num_mem_free, &self->stats.mem_free_time, began);
   if (status.outcome == HOSTCACHE_DONE) return 0;
   HC_I(tell)(self, HOSTCACHE_ERR_LEAKED, status.code,
              "HC_MEM_FREE failed: the segment is counted as leaked and not tried again", ptr);
@@ -5517,7 +5572,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(segment_evict)(HC_CACHE *self, HC_SEGMENT
   range->is_indexed = 0;
   self->returning += segment->size;
   HC_I(set_state)(range, HOSTCACHE_LEAVING);
-  HC_I(pool_join)(segment, NULL); /* whatever comes of it */
+  HC_I(pool_part)(segment); /* whatever comes of it */
   return range;
 }
 
@@ -5530,8 +5585,8 @@ HOSTCACHE_UNUSED static void HC_I(leak)(HC_CACHE *self, HC_BLOCK *range) {
 /* Gives an evicted segment's memory to the runtime. 0, or -1 if the free hook failed. */
 HOSTCACHE_UNUSED static int HC_I(segment_give_back)(HC_CACHE *self, HC_BLOCK *range) {
   HC_SEGMENT *segment = range->segment;
-  const int failed =
-      HC_I(memory_give_back)(self, segment->ptr, segment->size, &segment->runtime);
+  const int failed = HC_I(memory_give_back)(self, segment->ptr, segment->size,
+                                            HC_I(was_of)(segment), &segment->runtime);
   hostcache_lock(&self->segments_lock);
   self->returning -= segment->size;
   if (failed) {
@@ -5597,8 +5652,8 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(memory_get)(HC_CACHE *self, size_t
   if (status->outcome == HOSTCACHE_DONE) {
     *status = HC_I(call_mem_alloc)(self, size, ptr, runtime);
     HC_I(relax_end)(self, &mode);
+    HC_I(count_call)(self, &self->stats.num_mem_alloc, &self->stats.mem_alloc_time, began);
   }
-  HC_I(count_call)(self, &self->stats.num_mem_alloc, &self->stats.mem_alloc_time, began);
   if (status->outcome != HOSTCACHE_DONE) return HOSTCACHE_ERR_OUT_OF_MEMORY;
   if (*ptr)
     HC_I(trace_segment)(self, HOSTCACHE_TRACE_SEGMENT_ALLOC, *ptr, size, HC_I(pool_id)(pool));
@@ -5608,7 +5663,8 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(memory_get)(HC_CACHE *self, size_t
   if (!fault) return HOSTCACHE_OK;
   hostcache_unlock(&self->segments_lock);
   HC_I(tell)(self, HOSTCACHE_ERR_CORRUPT, 0, fault, *ptr);
-  if (give_back) *left = HC_I(memory_give_back)(self, *ptr, size, runtime);
+  if (give_back)
+    *left = HC_I(memory_give_back)(self, *ptr, size, HC_I(pool_id)(pool), runtime);
   return HOSTCACHE_ERR_CORRUPT;
 }
 
@@ -5654,7 +5710,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_
   segment->ptr = ptr;
   segment->size = size;
   segment->kind = kind;
-  HC_I(pool_join)(segment, left ? NULL : pool);
+  HC_I(pool_join)(self, segment, left ? NULL : pool);
   segment->first = range;
   HC_I(count_segment)(self, size, 1);
   HC_COLUMN(segment, self, kind, size, 1);
@@ -7625,42 +7681,30 @@ HOSTCACHE_UNUSED static int HC_I(needs_call)(const HC_THREAD *thread, HC_BLOCK *
   return HC_I(all_marks)(block) != 0 || HC_I(unknown_uses)(block) != 0;
 }
 
-/* Frees an active block that was got for a capture and used. What was captured may run at any time,
-   and again, so its uses cannot be told: it stays where it is until its pool is released. The
-   thread is held, and is let go here. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(put_captured)(HC_CACHE *self, HC_THREAD *thread,
-                                                            HC_BLOCK *block) {
-  HC_USE *early = NULL, *next;
-  uint32_t i;
-  hostcache_size_store_relaxed(&block->marks, 0);
-  hostcache_size_store_relaxed(&block->marks_too, 0);
-  hostcache_ptr_store_release(&block->home, thread);
-  for (i = 0; i < HC_I(use_count)(block); i++) {
-    HC_USE *use = HC_I(use_at)(block, i);
-    use->fate = HOSTCACHE_FATE_UNTOLD;
-    if (use->early_event) use->early_event->next = early;
-    if (use->early_event) early = use->early_event;
-    use->early = HOSTCACHE_EARLY_NONE;
-    use->early_event = NULL;
-  }
-  HC_I(set_unknown_uses)(block, 0);
-  block->unknown_over = 0;
-  block->outstanding = 0;
-  HC_I(turn)(self, thread, block, HOSTCACHE_QUARANTINED);
-  HC_I(end)(thread);
-  for (; early; early = next) {
-    next = early->next;
-    HC_I(event_leave)(self, early);
-  }
-  return HOSTCACHE_OK;
+/* Does a block keep its marks: is it active, or quarantined with what was used in a capture? All
+   threads are held; else it is a peek. */
+HOSTCACHE_UNUSED static int HC_I(keeps_marks)(const HC_BLOCK *block) {
+  const unsigned state = HC_I(state_of)(block);
+  return state == HOSTCACHE_ACTIVE || (state == HOSTCACHE_QUARANTINED && HC_I(is_captured)(block));
+}
+
+/* Was this active block got for a capture, and used? Its home is held, or it is the caller's. */
+HOSTCACHE_UNUSED static int HC_I(is_capture_used)(HC_BLOCK *block) {
+  const uint32_t uses = hostcache_u32_load_relaxed(&block->extra_uses);
+  return HC_I(is_captured)(block) && (uses != HC_CAPTURED || HC_I(all_marks)(block) != 0);
 }
 
 /* Frees an active block. The thread is held, and is let go here. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_THREAD *thread,
                                                    HC_BLOCK *block, int deferred) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
-  if (HC_I(is_captured)(block) && (HC_I(use_count)(block) > 0 || HC_I(needs_call)(thread, block)))
-    return HC_I(put_captured)(self, thread, block);
+  if (HC_I(is_capture_used)(block)) { /* what was captured may run at any time, and again: its uses
+                                         wait, as they are, until the pool is released */
+    hostcache_ptr_store_release(&block->home, thread);
+    HC_I(turn)(self, thread, block, HOSTCACHE_QUARANTINED);
+    HC_I(end)(thread);
+    return HOSTCACHE_OK;
+  }
   if ((deferred || HC_I(is_capturing)(self)) && HC_I(needs_call)(thread, block)) {
     if (thread != &self->common) hostcache_lock(&self->common.lock);
     HC_I(turn)(self, &self->common, block, HOSTCACHE_DEFERRED);
@@ -7874,7 +7918,7 @@ HOSTCACHE_UNUSED static int HC_I(wait_use)(HC_CACHE *self, HC_USE *use, HC_TALLY
 /* Did a use of the stream find no room on an active block? All threads are
    held. */
 HOSTCACHE_UNUSED static int HC_I(is_unknown_of)(HC_BLOCK *block, HC_STREAM stream) {
-  return HC_I(state_of)(block) == HOSTCACHE_ACTIVE && HC_I(unknown_uses)(block) == 1 &&
+  return HC_I(keeps_marks)(block) && HC_I(unknown_uses)(block) == 1 &&
          HC_I(same_stream)(block->unknown_stream, stream);
 }
 
@@ -7882,7 +7926,7 @@ HOSTCACHE_UNUSED static int HC_I(is_unknown_of)(HC_BLOCK *block, HC_STREAM strea
    stream is forgotten is seen. */
 HOSTCACHE_UNUSED static int HC_I(may_be_marked)(const HC_BLOCK *block,
                                                 const struct HC_I(forgetting) *job) {
-  return HC_I(state_of)(block) == HOSTCACHE_ACTIVE &&
+  return HC_I(keeps_marks)(block) &&
          ((HC_I(all_marks)(block) & job->bit) != 0 ||
           HC_I(use_count)(block) > 0 ||
           HC_I(unknown_uses)(block) > 0);
@@ -7916,7 +7960,7 @@ HOSTCACHE_UNUSED static int HC_I(see)(HC_CACHE *self, HC_BLOCK *block,
   HC_USE *found = NULL;
   if (!HC_I(may_be_marked)(block, job)) return 0;
   if (HC_I(stop)(self)) return -1;
-  if (HC_I(state_of)(block) == HOSTCACHE_ACTIVE) {
+  if (HC_I(keeps_marks)(block)) {
     HC_I(mark_to_use)(block, job);
     found = HC_I(mark_of)(block, job->stream);
   }
@@ -7943,7 +7987,7 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(prepare)(HC_CACHE *self, HC_BLOCK *block,
   HC_USE *found = NULL, *before;
   *refused = HC_I(stop)(self);
   if (*refused) return alone;
-  if (HC_I(state_of)(block) == HOSTCACHE_ACTIVE && block->life == sight->life) {
+  if (HC_I(keeps_marks)(block) && block->life == sight->life) {
     if (sight->marked && !(HC_I(all_marks)(block) & job->bit))
       found = HC_I(mark_of)(block, job->stream);
     if (found && found->early == HOSTCACHE_EARLY_SEEN) {
@@ -8045,7 +8089,7 @@ HOSTCACHE_UNUSED static void HC_I(forget_undo)(HC_CACHE *self, struct HC_I(forge
   unsigned i = 0;
   if (HC_I(stop)(self)) return; /* nothing was prepared then, or the next free drops it */
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
-    if (HC_I(state_of)(block) != HOSTCACHE_ACTIVE) continue;
+    if (!HC_I(keeps_marks)(block)) continue;
     found = HC_I(mark_of)(block, job->stream);
     if (found) {
       if (found->early_event) {
@@ -8071,7 +8115,7 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(forget_block)(HC_BLOCK *block,
                                                    struct HC_I(forgetting) *job) {
   HC_USE *found, *last, *alone = NULL;
   int early;
-  if (HC_I(state_of)(block) != HOSTCACHE_ACTIVE) return NULL;
+  if (!HC_I(keeps_marks)(block)) return NULL;
   found = HC_I(mark_of)(block, job->stream);
   if (found) {
     alone = found->early_event;
@@ -8086,13 +8130,16 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(forget_block)(HC_BLOCK *block,
       alone->has_event = 0;
     } else if (found->value <= job->target &&
                (early == HOSTCACHE_EARLY_OVER || found->kind == HOSTCACHE_USE_VALUE)) {
+      HC_I(note_used)(block);
       HC_I(set_use_count)(block, HC_I(use_count)(block) - 1);
       last = HC_I(use_at)(block, HC_I(use_count)(block));
       if (found != last) *found = *last;
     }
   }
-  if (HC_I(is_unknown_of)(block, job->stream) && block->unknown_over == HOSTCACHE_EARLY_OVER)
+  if (HC_I(is_unknown_of)(block, job->stream) && block->unknown_over == HOSTCACHE_EARLY_OVER) {
+    HC_I(note_used)(block);
     HC_I(set_unknown_uses)(block, 0);
+  }
   block->unknown_over = HOSTCACHE_EARLY_NONE;
   return alone;
 }
@@ -8213,7 +8260,7 @@ HOSTCACHE_UNUSED static int HC_I(lane_is_marked)(HC_CACHE *self, const HC_LANE *
   HC_BLOCK *block;
   unsigned i = 0;
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
-    if (HC_I(state_of)(block) != HOSTCACHE_ACTIVE) continue;
+    if (!HC_I(keeps_marks)(block)) continue;
     if ((HC_I(all_marks)(block) & lane->bit) || HC_I(mark_of)(block, lane->stream)) return 1;
   }
   return 0;
@@ -8357,17 +8404,10 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
 
 /* Quarantine. */
 
-/* May a quarantined block go on: for the caller who says that the device is idle (`pool` is NULL),
-   or that nothing runs any more that was captured with that pool? Its home is held. */
-HOSTCACHE_RARE static int HC_I(is_released)(const HC_BLOCK *block, const HC_POOL *pool) {
-  if (HC_I(is_captured)(block)) return HC_I(pool_of)(block->segment) == pool;
-  return pool == NULL;
-}
-
-/* Lets a quarantined block go on if it may: a step at a time, as the events of its untold uses are
-   ended without a lock. Non-zero: there is more to do. */
-HOSTCACHE_RARE static int HC_I(release_step)(HC_CACHE *self, HC_BLOCK *block,
-                                             const HC_POOL *pool) {
+/* Lets a quarantined block go on, now that the device is idle, unless it was used in a capture: a
+   step at a time, as the events of its untold uses are ended without a lock. Non-zero: there is
+   more to do. */
+HOSTCACHE_RARE static int HC_I(release_step)(HC_CACHE *self, HC_BLOCK *block) {
   HC_THREAD *own = HC_I(here_already)(self), *home;
   HOSTCACHE_LOCAL(HC_EVENT, event);
   int has_event = 0;
@@ -8376,7 +8416,7 @@ HOSTCACHE_RARE static int HC_I(release_step)(HC_CACHE *self, HC_BLOCK *block,
   if (HC_I(state_of)(block) != HOSTCACHE_QUARANTINED) return 0;
   home = HC_I(hold_home)(self, block, own);
   if (!home) return 0;
-  if (HC_I(state_of)(block) == HOSTCACHE_QUARANTINED && HC_I(is_released)(block, pool)) {
+  if (HC_I(state_of)(block) == HOSTCACHE_QUARANTINED && !HC_I(is_captured)(block)) {
     for (i = 0; i < HC_I(use_count)(block) && !has_event; i++) {
       HC_USE *use = HC_I(use_at)(block, i);
       if (use->fate != HOSTCACHE_FATE_UNTOLD || !use->has_event) continue;
@@ -8824,7 +8864,8 @@ HOSTCACHE_RARE static void HC_I(sum_up)(HC_CACHE *self, hostcache_stats *stats) 
 
 #ifdef HC_POOLS
 
-/* The segment after this one (the first: NULL) that is of a pool. segments_lock is held. */
+/* The segment after this one (the first: NULL) that is of a pool. segments_lock is held. O(log n),
+   and the segments between that are of others. */
 HOSTCACHE_RARE static HC_SEGMENT *HC_I(pool_segment)(const HC_CACHE *self, const HC_POOL *pool,
                                                      const HC_SEGMENT *before) {
   const size_t from = before ? (size_t)before->ptr + 1 : 0;
@@ -8836,7 +8877,7 @@ HOSTCACHE_RARE static HC_SEGMENT *HC_I(pool_segment)(const HC_CACHE *self, const
 
 /* A segment is everybody's from now on. All threads and segments_lock are held, or nobody else uses
    the cache. */
-HOSTCACHE_RARE static void HC_I(pool_leaves)(HC_CACHE *self, HC_SEGMENT *segment) {
+HOSTCACHE_RARE static void HC_I(segment_share)(HC_CACHE *self, HC_SEGMENT *segment) {
   HC_BLOCK *range, *ready = NULL;
   for (range = segment->first; range; range = range->right) {
     if (!range->is_ready) continue;
@@ -8853,15 +8894,45 @@ HOSTCACHE_RARE static void HC_I(pool_leaves)(HC_CACHE *self, HC_SEGMENT *segment
   }
 }
 
-/* All segments of a pool. Likewise. */
+/* What was got for a capture, with this pool or (NULL) with none, is like any other block from now
+   on; what was used in it and freed waits for its uses. All threads and segments_lock are held. */
+HOSTCACHE_RARE static void HC_I(end_captures)(HC_CACHE *self, const HC_POOL *pool) {
+  HC_SLAB *slab = NULL;
+  HC_BLOCK *block;
+  unsigned i = 0;
+  while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
+    if (!HC_I(keeps_marks)(block) || !HC_I(is_captured)(block)) continue;
+    if (HC_I(pool_of)(block->segment) != pool) continue;
+    if (HC_I(state_of)(block) == HOSTCACHE_QUARANTINED) {
+      HC_I(turn)(self, &self->common, block, HOSTCACHE_DEFERRED);
+      HC_I(push_deferred)(self, block);
+    } else if (!pool) {
+      continue; /* active, and in the user's hands */
+    }
+    HC_I(uncapture)(block);
+  }
+}
+
+/* Lets go on what was used in a capture outside of all pools. */
+HOSTCACHE_RARE static void HC_I(release_captured)(HC_CACHE *self) {
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  if (HC_I(stop)(self)) return;
+  hostcache_lock(&self->segments_lock);
+  HC_I(end_captures)(self, NULL);
+  hostcache_unlock(&self->segments_lock);
+  HC_I(go_on)(self);
+  HC_I(drain_deferred)(self, &tally); /* on_error hears what fails */
+}
+
+/* All segments of a pool. All threads and segments_lock are held, or nobody else uses the cache. */
 HOSTCACHE_RARE static void HC_I(pool_dissolve)(HC_CACHE *self, HC_POOL *pool) {
-  HC_SEGMENT *segment;
-  while ((segment = HC_I(pool_segment)(self, pool, NULL)) != NULL)
-    HC_I(pool_leaves)(self, segment);
+  HC_SEGMENT *segment = NULL;
+  while ((segment = HC_I(pool_segment)(self, pool, segment)) != NULL)
+    HC_I(segment_share)(self, segment);
   pool->stage = HOSTCACHE_POOL_NONE;
 }
 
-/* Of all pools. Likewise. */
+/* Those of all pools. Likewise. */
 HOSTCACHE_RARE static void HC_I(pools_dissolve)(HC_CACHE *self) {
   HC_POOL *pool;
   for (pool = self->pools; pool; pool = pool->next) HC_I(pool_dissolve)(self, pool);
@@ -8870,6 +8941,7 @@ HOSTCACHE_RARE static void HC_I(pools_dissolve)(HC_CACHE *self) {
 #else
 
 HOSTCACHE_INLINE void HC_I(pools_dissolve)(HC_CACHE *self) { (void)self; }
+HOSTCACHE_INLINE void HC_I(release_captured)(HC_CACHE *self) { (void)self; }
 
 #endif
 
@@ -9265,6 +9337,7 @@ HOSTCACHE_RARE static hostcache_result HC_I(pool_choose)(HC_CACHE *self, HC_WANT
   uint64_t opened = 0;
   void *user = NULL;
   HC_POOL *pool;
+  int wants;
   memset((void *)stream, 0, sizeof *stream);
   result = HC_I(stream_here)(self, stream, &want->captured);
   if (result != HOSTCACHE_OK) return result;
@@ -9273,25 +9346,29 @@ HOSTCACHE_RARE static hostcache_result HC_I(pool_choose)(HC_CACHE *self, HC_WANT
     pool = HC_I(pool_opened_after)(self, opened);
     if (pool) {
       pool->takers++;
+      pool->asking++;
       opened = pool->opened;
       filter = pool->filter;
       user = pool->user;
     }
     hostcache_unlock(&self->segments_lock);
-    if (!pool || HC_I(pool_wants)(filter, user, stream)) break;
+    if (!pool) return HOSTCACHE_OK;
+    wants = HC_I(pool_wants)(filter, user, stream);
     hostcache_lock(&self->segments_lock);
-    pool->takers--;
+    pool->asking--;
+    if (!wants) pool->takers--;
     hostcache_unlock(&self->segments_lock);
+    if (!wants) continue;
+    want->pool = pool;
+    return HOSTCACHE_OK;
   }
-  want->pool = pool;
-  return HOSTCACHE_OK;
 }
 
 HOSTCACHE_INLINE hostcache_result HC_I(pool_enter)(HC_CACHE *self, HC_WANT *want) {
   return HC_I(pool_is_open)(self) ? HC_I(pool_choose)(self, want) : HOSTCACHE_OK;
 }
 
-HOSTCACHE_UNUSED static void HC_I(pool_leave)(HC_CACHE *self, const HC_WANT *want) {
+HOSTCACHE_UNUSED static void HC_I(taker_leave)(HC_CACHE *self, const HC_WANT *want) {
   if (!want->pool) return;
   hostcache_lock(&self->segments_lock);
   want->pool->takers--;
@@ -9305,7 +9382,7 @@ HOSTCACHE_INLINE hostcache_result HC_I(pool_enter)(HC_CACHE *self, HC_WANT *want
   (void)want;
   return HOSTCACHE_OK;
 }
-HOSTCACHE_INLINE void HC_I(pool_leave)(HC_CACHE *self, const HC_WANT *want) {
+HOSTCACHE_INLINE void HC_I(taker_leave)(HC_CACHE *self, const HC_WANT *want) {
   (void)self;
   (void)want;
 }
@@ -9361,7 +9438,7 @@ HOSTCACHE_APART hostcache_result HC_I(get_active)(HC_CACHE *self, size_t request
     HC_I(trace_now)(self, HOSTCACHE_TRACE_ALLOC, *out, (*out)->ptr, (*out)->size, requested,
                     HC_I(pool_id)(want.pool), context);
 #endif
-  HC_I(pool_leave)(self, &want);
+  HC_I(taker_leave)(self, &want);
   return result;
 }
 
@@ -9957,7 +10034,8 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *se
   unsigned i = 0;
   if (result != HOSTCACHE_OK) return result;
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL)
-    while (HC_I(release_step)(self, block, NULL)) continue;
+    while (HC_I(release_step)(self, block)) continue;
+  HC_I(release_captured)(self);
   hostcache_lock(&self->common.lock);
   alone = self->untold;
   self->untold = NULL;
@@ -10159,6 +10237,7 @@ HOSTCACHE_RARE static HC_POOL *HC_I(pool_retain)(HC_CACHE *self, hostcache_pool_
       self->pools = pool;
     }
     pool->id = id;
+    pool->born = ++self->births;
     pool->stage = HOSTCACHE_POOL_LIVE;
   }
   pool->use_count++;
@@ -10262,6 +10341,22 @@ HOSTCACHE_INLINE int HC_I(wait_for_event_hooks)(HC_CACHE *self) {
 
 #endif
 
+/* Undoes an opening, where the threads cannot be held any more: they go on the long way, which is
+   harmless. What was allocated meanwhile keeps the pool: then it stays retained. */
+HOSTCACHE_RARE static void HC_I(pool_unopen)(HC_CACHE *self, hostcache_pool_id id) {
+  HC_POOL *pool;
+  hostcache_lock(&self->segments_lock);
+  pool = HC_I(pool_find)(self, id);
+  if (pool && pool->opened) {
+    pool->opened = 0;
+    hostcache_u32_store_relaxed(&self->open_pools, self->open_pools - 1);
+    if (pool->use_count > 1 || (!HC_I(pool_segment)(self, pool, NULL) && pool->takers == 0))
+      pool->use_count--;
+    if (pool->use_count == 0) pool->stage = HOSTCACHE_POOL_NONE;
+  }
+  hostcache_unlock(&self->segments_lock);
+}
+
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(begin_allocate_to_pool)(
     HC_CACHE *self, hostcache_pool_id pool, hostcache_stream_filter filter, void *user) {
   hostcache_result result = HC_I(enter)(self);
@@ -10272,8 +10367,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(begin_allocate_to_pool)(
 #endif
   result = HC_I(pool_start)(self, pool, 1, filter, user);
   if (result != HOSTCACHE_OK || HC_I(wait_for_event_hooks)(self) == 0) return result;
-  (void)HC_FN(end_allocate_to_pool)(self, pool);
-  (void)HC_FN(release_pool)(self, pool);
+  HC_I(pool_unopen)(self, pool);
   return HOSTCACHE_ERR_UNSUPPORTED;
 }
 
@@ -10283,6 +10377,19 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(retain_pool)(HC_CACHE *self,
   if (result != HOSTCACHE_OK) return result;
   if (HC_I(is_no_pool)(pool)) return HOSTCACHE_ERR_ARGUMENT;
   return HC_I(pool_start)(self, pool, 0, NULL, NULL);
+}
+
+/* Waits until no thread asks the filter of a pool that was closed. */
+HOSTCACHE_RARE static void HC_I(wait_for_filter)(HC_CACHE *self, const HC_POOL *pool) {
+  unsigned attempt;
+  size_t asking;
+  for (attempt = 0;; attempt++) {
+    hostcache_lock(&self->segments_lock);
+    asking = pool->asking;
+    hostcache_unlock(&self->segments_lock);
+    if (asking == 0) return;
+    hostcache_pause(attempt);
+  }
 }
 
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(end_allocate_to_pool)(HC_CACHE *self,
@@ -10299,63 +10406,37 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(end_allocate_to_pool)(HC_CACHE *
     result = HOSTCACHE_ERR_NOT_FOUND;
   hostcache_unlock(&self->segments_lock);
   HC_I(go_on)(self);
+  if (result == HOSTCACHE_OK) HC_I(wait_for_filter)(self, found);
   return result;
 }
 
-/* What was got for a capture with this pool is like any other block from now on. All threads and
-   segments_lock are held. */
-HOSTCACHE_RARE static void HC_I(pool_uncapture)(HC_CACHE *self, const HC_POOL *pool) {
-  HC_SEGMENT *segment = NULL;
-  HC_BLOCK *block;
-  while ((segment = HC_I(pool_segment)(self, pool, segment)) != NULL)
-    for (block = segment->first; block; block = block->right)
-      if (HC_I(state_of)(block) == HOSTCACHE_ACTIVE)
-        hostcache_u32_store_relaxed(
-            &block->extra_uses, hostcache_u32_load_relaxed(&block->extra_uses) & ~HC_CAPTURED);
-}
-
-/* Releases a pool once. *last, if that was the last time: then it ends. BUSY: it would, but is
-   open. All threads and segments_lock are held. */
-HOSTCACHE_RARE static hostcache_result HC_I(pool_drop)(HC_CACHE *self, hostcache_pool_id id,
-                                                       HC_POOL **last) {
+/* Releases a pool once. At the last time it ends, and its segments are everybody's. BUSY: it would,
+   but is open. All threads and segments_lock are held. */
+HOSTCACHE_RARE static hostcache_result HC_I(pool_drop)(HC_CACHE *self, hostcache_pool_id id) {
   HC_POOL *pool = HC_I(pool_find)(self, id);
   if (!pool) return HOSTCACHE_ERR_NOT_FOUND;
   if (pool->use_count == 1 && pool->opened) return HOSTCACHE_ERR_BUSY;
   if (--pool->use_count > 0) return HOSTCACHE_OK;
-  pool->stage = HOSTCACHE_POOL_ENDS;
-  HC_I(pool_uncapture)(self, pool);
-  *last = pool;
-  return HOSTCACHE_OK;
-}
-
-/* Ends a pool: what was captured with it may be used again, and its segments are everybody's. Where
-   the threads cannot be held these stay with the record until the cache ends. */
-HOSTCACHE_RARE static hostcache_result HC_I(pool_end_now)(HC_CACHE *self, HC_POOL *pool) {
-  HC_SLAB *slab = NULL;
-  HC_BLOCK *block;
-  unsigned i = 0;
-  while ((block = HC_I(next_block)(self, &slab, &i)) != NULL)
-    while (HC_I(release_step)(self, block, pool)) continue;
-  if (HC_I(stop)(self)) return HOSTCACHE_ERR_UNSUPPORTED;
-  hostcache_lock(&self->segments_lock);
+  HC_I(end_captures)(self, pool);
   HC_I(pool_dissolve)(self, pool);
   hostcache_u32_store_relaxed(&self->excess, 1); /* there is more that can go back */
-  hostcache_unlock(&self->segments_lock);
-  HC_I(go_on)(self);
-  return HC_I(bins_shed)(self) ? HOSTCACHE_ERR_LEAKED : HOSTCACHE_OK;
+  return HOSTCACHE_OK;
 }
 
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(release_pool)(HC_CACHE *self,
                                                               hostcache_pool_id pool) {
   hostcache_result result = HC_I(enter)(self);
-  HC_POOL *last = NULL;
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
   if (result != HOSTCACHE_OK) return result;
   if (HC_I(stop)(self)) return HOSTCACHE_ERR_UNSUPPORTED;
   hostcache_lock(&self->segments_lock);
-  result = HC_I(pool_drop)(self, pool, &last);
+  result = HC_I(pool_drop)(self, pool);
   hostcache_unlock(&self->segments_lock);
   HC_I(go_on)(self);
-  return last ? HC_I(pool_end_now)(self, last) : result;
+  if (result != HOSTCACHE_OK) return result;
+  HC_I(drain_deferred)(self, &tally); /* what was used in a capture */
+  if (HC_I(bins_shed)(self)) return HOSTCACHE_ERR_LEAKED;
+  return tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
 }
 
 HOSTCACHE_RARE HC_PUBLIC uint64_t HC_FN(pool_use_count)(HC_CACHE *self, hostcache_pool_id pool) {
@@ -10383,37 +10464,40 @@ HOSTCACHE_RARE HC_PUBLIC size_t HC_FN(pool_reserved_bytes)(HC_CACHE *self,
   return bytes;
 }
 
-/* A segment of a live pool that is idle, or NULL. *none: there is no such pool. segments_lock is
-   held. */
-HOSTCACHE_RARE static HC_SEGMENT *HC_I(pool_idle)(const HC_CACHE *self, hostcache_pool_id id,
-                                                  int *none) {
+/* Takes the idle segments of a live pool out of everything: a chain of their ranges, LEAVING.
+   *none: there is no such pool. segments_lock is held. */
+HOSTCACHE_RARE static HC_BLOCK *HC_I(pool_evict)(HC_CACHE *self, hostcache_pool_id id, int *none) {
   const HC_POOL *pool = HC_I(pool_find)(self, id);
-  HC_SEGMENT *segment = NULL;
+  HC_SEGMENT *segment, *next;
+  HC_BLOCK *chain = NULL, *range;
   *none = pool == NULL;
-  if (!pool) return NULL;
-  do {
-    segment = HC_I(pool_segment)(self, pool, segment);
-  } while (segment && !(segment->first->is_ready && HC_I(is_whole)(segment->first)));
-  return segment;
+  segment = pool ? HC_I(pool_segment)(self, pool, NULL) : NULL;
+  for (; segment; segment = next) {
+    next = HC_I(pool_segment)(self, pool, segment);
+    if (!segment->first->is_ready || !HC_I(is_whole)(segment->first)) continue;
+    range = HC_I(segment_evict)(self, segment);
+    range->next = chain;
+    chain = range;
+  }
+  return chain;
 }
 
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(empty_cache_pool)(HC_CACHE *self,
                                                                   hostcache_pool_id pool) {
   hostcache_result result = HC_I(enter)(self);
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
-  HC_SEGMENT *segment;
-  HC_BLOCK *range;
+  HC_BLOCK *range, *next;
   int leaked = 0, none;
   if (result != HOSTCACHE_OK) return result;
   if (HC_I(is_no_pool)(pool)) return HC_FN(empty_cache)(self);
   HC_I(drain_deferred)(self, &tally);
   HC_I(poll)(self, SIZE_MAX, &tally);
-  for (;;) {
-    hostcache_lock(&self->segments_lock);
-    segment = HC_I(pool_idle)(self, pool, &none);
-    range = segment ? HC_I(segment_evict)(self, segment) : NULL;
-    hostcache_unlock(&self->segments_lock);
-    if (!range) break;
+  hostcache_lock(&self->segments_lock);
+  range = HC_I(pool_evict)(self, pool, &none);
+  hostcache_unlock(&self->segments_lock);
+  for (; range; range = next) {
+    next = range->next;
+    range->next = NULL;
     if (HC_I(segment_give_back)(self, range)) leaked = 1;
   }
   if (none) return HOSTCACHE_ERR_NOT_FOUND;
@@ -10425,6 +10509,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(empty_cache_pool)(HC_CACHE *self
 
 /* A range of a pool, as it was. */
 struct HC_I(remembered) {
+  uint64_t born;       /* the segment's */
   void *segment, *ptr; /* first bytes */
   size_t size, requested;
   int active, captured;
@@ -10432,6 +10517,7 @@ struct HC_I(remembered) {
 
 struct HC_CHECKPOINT {
   hostcache_pool_id pool;
+  uint64_t cache, born; /* its number, and that of the pool */
   size_t count; /* of its ranges, by address */
   struct HC_I(remembered) ranges[1]; /* as many as were asked for */
 };
@@ -10461,6 +10547,7 @@ HOSTCACHE_RARE static size_t HC_I(pool_write)(HC_CACHE *self, const HC_POOL *poo
       struct HC_I(remembered) *at;
       if (count >= room) continue;
       at = &to->ranges[count];
+      at->born = segment->born;
       at->segment = segment->ptr;
       at->ptr = range->ptr;
       at->size = range->size;
@@ -10504,12 +10591,14 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(checkpoint_pool)(HC_CACHE *self,
       result = HOSTCACHE_ERR_BUSY;
     else
       count = HC_I(pool_write)(self, pool, made, room);
+    made->born = pool ? pool->born : 0;
     hostcache_unlock(&self->segments_lock);
     HC_I(go_on)(self);
     if (result != HOSTCACHE_OK || count <= room) break;
   }
   if (result == HOSTCACHE_OK) {
     made->pool = id;
+    made->cache = self->number;
     made->count = count;
     *checkpoint = made;
   } else {
@@ -10540,6 +10629,13 @@ HOSTCACHE_RARE static void HC_I(note_delta)(struct HC_I(restoring) *job, HC_BLOC
   delta->size = block->size;
   delta->requested = block->requested;
   delta->block = created ? block : NULL;
+}
+
+/* The pool that a checkpoint is of, if that lives, or NULL. segments_lock is held. */
+HOSTCACHE_RARE static HC_POOL *HC_I(restore_pool_of)(const HC_CACHE *self,
+                                                     const HC_CHECKPOINT *from) {
+  HC_POOL *pool = HC_I(pool_find)(self, from->pool);
+  return pool && pool->born == from->born && from->cache == self->number ? pool : NULL;
 }
 
 /* How many records and shelves, and how much room for deltas, it takes at most. segments_lock is
@@ -10583,7 +10679,7 @@ HOSTCACHE_RARE static hostcache_result HC_I(restore_prepare)(HC_CACHE *self,
   HC_I(spares_return)(self, &job->spares);
   memset((void *)&job->spares, 0, sizeof job->spares);
   do {
-    job->pool = HC_I(pool_find)(self, job->from->pool);
+    job->pool = HC_I(restore_pool_of)(self, job->from);
     if (!job->pool) {
       hostcache_unlock(&self->segments_lock);
       return HOSTCACHE_ERR_NOT_FOUND;
@@ -10610,17 +10706,15 @@ HOSTCACHE_RARE static hostcache_result HC_I(restore_check)(HC_CACHE *self,
   while ((segment = HC_I(pool_segment)(self, job->pool, segment)) != NULL)
     for (range = segment->first; range; range = range->right)
       if (!range->is_ready &&
-          (HC_I(all_marks)(range) || HC_I(use_count)(range) || HC_I(unknown_uses)(range)))
+          (HC_I(all_marks)(range) ||
+           (hostcache_u32_load_relaxed(&range->extra_uses) & ~HC_CAPTURED) != 0))
         return HOSTCACHE_ERR_BUSY; /* its free would wait for these */
   for (i = 0; i < job->from->count; i++) {
     const struct HC_I(remembered) *at = &job->from->ranges[i];
     const hostcache_node *node = hostcache_tree_ceiling(self->by_address, (size_t)at->segment, 0);
-    const size_t end = (size_t)at->ptr + at->size;
     segment = node ? (HC_SEGMENT *)node->owner : NULL;
-    if (!segment || segment->ptr != at->segment || segment->pool != job->pool)
+    if (!segment || segment->born != at->born || segment->pool != job->pool)
       return HOSTCACHE_ERR_NOT_FOUND;
-    if (i + 1 == job->from->count || job->from->ranges[i + 1].segment != at->segment)
-      if (end != (size_t)segment->ptr + segment->size) return HOSTCACHE_ERR_NOT_FOUND;
   }
   return HOSTCACHE_OK;
 }
@@ -10728,7 +10822,7 @@ HOSTCACHE_RARE static hostcache_result HC_I(restore_try)(HC_CACHE *self, HC_THRE
   if (result != HOSTCACHE_OK) return result;
   if (HC_I(stop)(self)) return HOSTCACHE_ERR_UNSUPPORTED;
   hostcache_lock(&self->segments_lock);
-  job->pool = HC_I(pool_find)(self, job->from->pool);
+  job->pool = HC_I(restore_pool_of)(self, job->from);
   if (!job->pool)
     result = HOSTCACHE_ERR_NOT_FOUND;
   else if (!HC_I(restore_has)(self, job))
@@ -11415,7 +11509,7 @@ HOSTCACHE_RARE static const char *HC_I(check_block)(HC_CACHE *self, HC_BLOCK *bl
   if ((block->more_room > 0) != (block->more != NULL)) return "a block has room for its uses";
   if (block->outstanding > 0 && !waiting) return "only a block that waits has uses outstanding";
   if (state == HOSTCACHE_WAITING && block->outstanding == 0) return "a block waits for something";
-  if (state != HOSTCACHE_ACTIVE && state != HOSTCACHE_DEFERRED)
+  if (!HC_I(keeps_marks)(block) && state != HOSTCACHE_DEFERRED)
     return HC_I(all_marks)(block) ? "only an active block is marked" : NULL;
   for (i = 0; i < HC_I(use_count)(block); i++) {
     HC_USE *use = HC_I(use_at)(block, i);
@@ -12118,6 +12212,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_STOP_FENCE
 #undef HC_STOP_DETOUR
 #undef HC_CAPTURED
+#undef HC_WAS_USED
 #undef HC_POOL
 #undef HC_WANT
 #undef HC_HAS_CAPTURES

@@ -6,6 +6,9 @@
    memory is got only inside of HC_CAPTURE_RELAX_BEGIN and END; a restore makes a pool what it was,
    or changes nothing. */
 
+#include <pthread.h>
+#include <sched.h>
+
 #include "sim/below.h"
 
 #define HC_NAME pooled
@@ -301,9 +304,13 @@ int main(void) {
       IN_EACH_MODE(what_is_got_for_a_capture_and_not_used_is_ready_at_once),
       IN_EACH_MODE(what_is_used_in_a_capture_stays_until_its_pool_is_released),
       IN_EACH_MODE(a_pool_that_was_released_does_not_hold_what_is_freed_later),
+      IN_EACH_MODE(what_was_used_beside_the_capture_is_waited_for_at_the_release),
+      IN_EACH_MODE(a_stream_may_be_forgotten_that_was_captured),
+      IN_EACH_MODE(what_is_got_while_its_pool_ends_is_of_no_pool),
       IN_EACH_MODE(what_is_captured_outside_of_all_pools_is_quarantined),
       IN_EACH_MODE(no_event_is_recorded_or_asked_during_a_capture),
       IN_EACH_MODE(what_is_freed_during_a_capture_covers_the_work_up_to_its_end),
+      IN_EACH_MODE(the_end_waits_until_the_filter_is_not_asked),
       IN_EACH_MODE(memory_is_not_got_where_a_capture_cannot_be_relaxed),
       IN_EACH_MODE(a_restore_ends_what_came_and_brings_back_what_was),
       IN_EACH_MODE(a_checkpoint_can_be_put_back_again_and_again),
@@ -311,6 +318,7 @@ int main(void) {
       IN_EACH_MODE(what_was_got_for_a_capture_is_so_after_a_restore),
       IN_EACH_MODE(a_pool_in_use_is_neither_written_down_nor_put_back),
       IN_EACH_MODE(a_checkpoint_whose_memory_has_gone_is_not_put_back),
+      IN_EACH_MODE(a_checkpoint_is_of_one_pool_and_of_its_very_segments),
       IN_EACH_MODE(a_restore_without_memory_changes_nothing),
       IN_EACH_MODE(whatever_happened_since_a_restore_is_exact),
       ON(pooled, an_event_handed_over_for_a_captured_block_is_ended_with_the_pool),
