@@ -222,20 +222,20 @@ static void a_segment_is_a_multiple_of_the_page(void **state) {
 
 static void a_block_is_a_segment_of_its_own(void **state) {
   device d = {.next = 65536};
-  heard heard = {0};
+  heard ear = {0};
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
   tensors *of;
   tensors_block *blocks[2];
   (void)state;
   config.on_error = hear;
-  config.on_error_user = &heard;
+  config.on_error_user = &ear;
   assert_ok(tensors_create(&of, &config, &d));
   assert_ok(tensors_block_alloc(of, 100, &blocks[0]));
   assert_ok(tensors_block_alloc(of, 100, &blocks[1]));
   assert_ok(tensors_check(of));
   blocks[0]->right = blocks[1];
   assert_result(tensors_check(of), HOSTCACHE_ERR_CORRUPT);
-  assert_string_equal(heard.what, "a block is a segment of its own");
+  assert_string_equal(ear.what, "a block is a segment of its own");
   blocks[0]->right = NULL;
   assert_ok(tensors_check(of));
   assert_ok(tensors_block_free(of, blocks[0]));
