@@ -4435,7 +4435,7 @@ HOSTCACHE_UNUSED static size_t HC_I(block_size_for)(const HC_CACHE *self, size_t
 /* Are blocks of this size small? These live in segments of their own, as one that stays in a large
    segment keeps the whole of it from being used for large blocks or given back. */
 HOSTCACHE_UNUSED static int HC_I(is_small)(const HC_CACHE *self, size_t block_size) {
-  return !HC_ALONE && block_size <= HC_SMALL_MAX && block_size <= self->config.segment_bytes / 2;
+  return block_size <= HC_SMALL_MAX && block_size <= self->config.segment_bytes / 2;
 }
 
 /* Is this above what max_split_size lets be split? */
@@ -8709,17 +8709,16 @@ HOSTCACHE_INLINE hostcache_result HC_I(free_now)(HC_CACHE *self, HC_BLOCK *block
 
 #ifdef HC_OWN_SEGMENTS
 
-/* Frees what this cache does not know, if it is in the memory of another one. NOT_FOUND, and
-   *foreign: it is in that of none. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(free_elsewhere)(HC_CACHE *self, const void *ptr,
-                                                              int deferred, int *foreign) {
+/* Frees what the cache that was asked does not know into the one in whose memory it lies. NOT_FOUND:
+   no block begins there, or, and that is *foreign, it lies in that of none. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(free_elsewhere)(const void *ptr, int deferred,
+                                                              int *foreign) {
   HC_CACHE *owner;
   hostcache_result result = HC_I(owner_borrow)(ptr, &owner);
   *foreign = result == HOSTCACHE_OK && !owner;
   if (result != HOSTCACHE_OK) return result;
   if (!owner) return HOSTCACHE_ERR_NOT_FOUND;
-  result = owner == self ? HOSTCACHE_ERR_NOT_FOUND /* interior */
-                         : HC_I(free_any)(owner, NULL, ptr, deferred);
+  result = HC_I(free_any)(owner, NULL, ptr, deferred);
   HC_I(owner_return)(owner);
   return result;
 }
@@ -8742,14 +8741,14 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(free_foreign)(HC_CACHE *self, void
 HC_PUBLIC hostcache_result HC_FN(free)(HC_CACHE *self, void *ptr) {
   hostcache_result result = HC_I(free_any)(self, NULL, ptr, 0);
   int foreign = 0;
-  if (result == HOSTCACHE_ERR_NOT_FOUND) result = HC_I(free_elsewhere)(self, ptr, 0, &foreign);
+  if (result == HOSTCACHE_ERR_NOT_FOUND) result = HC_I(free_elsewhere)(ptr, 0, &foreign);
   return foreign ? HC_I(free_foreign)(self, ptr) : result;
 }
 
 HC_PUBLIC hostcache_result HC_FN(free_deferred)(HC_CACHE *self, void *ptr) {
   hostcache_result result = HC_I(free_any)(self, NULL, ptr, 1);
   int foreign;
-  if (result == HOSTCACHE_ERR_NOT_FOUND) result = HC_I(free_elsewhere)(self, ptr, 1, &foreign);
+  if (result == HOSTCACHE_ERR_NOT_FOUND) result = HC_I(free_elsewhere)(ptr, 1, &foreign);
   return result;
 }
 

@@ -493,6 +493,19 @@ static void a_free_in_a_callback_passes_nothing_on(void **state) {
   assert_int_equal(passed_on, 0);
 }
 
+static void a_free_in_a_callback_calls_no_hook_of_the_owner(void **state) {
+  tensors_rig *rig = *state;
+  tensors *other = another(rig);
+  void *ptr;
+  assert_ok(tensors_set_max_cached_bytes(other, HOSTCACHE_NONE));
+  assert_ok(tensors_alloc(other, 1000, &ptr));
+  assert_ok(tensors_free_deferred(rig->cache, ptr));
+  assert_int_equal(gave_back(rig), 0);
+  assert_ok(tensors_process_events(other, NULL));
+  assert_int_equal(gave_back(rig), 1);
+  assert_ok(tensors_destroy(other));
+}
+
 static void without_the_hook_it_is_not_found(void **state) {
   strict_rig *rig = *state;
   int local;
@@ -832,6 +845,7 @@ int main(void) {
       TEST(what_is_not_ours_is_passed_on),
       TEST(a_hook_that_cannot_free_it_is_told),
       TEST(a_free_in_a_callback_passes_nothing_on),
+      TEST(a_free_in_a_callback_calls_no_hook_of_the_owner),
       STRICT(without_the_hook_it_is_not_found),
       STRICT(the_deleter_frees_a_block_of_any_size),
       STRICT(trackers_hear_that_a_block_leaves),
