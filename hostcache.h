@@ -109,8 +109,8 @@
                                of its own, of the request's size, rounded up to the alignment (64
                                by default) and to nothing else, and serves requests of exactly that
                                size; so it may leave the cache, by record_free. A pointer is freed
-                               where it belongs, through whichever cache of this HC_NAME. There is
-                               a current cache of each thread
+                               where it belongs, through whichever cache of this HC_NAME: these
+                               share a list of themselves. Each thread has a current cache
    HC_FREE_FOREIGN(ctx, ptr)   with HC_OWN_SEGMENTS: frees what is in no cache of this HC_NAME, and
                                was given to free
 
@@ -927,8 +927,9 @@ HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **cache, const hostcache_confi
    bookkeeping. Must be the last call. BUSY: blocks are active or still pending; nothing was torn
    down and the cache goes on. LEAKED: torn down, but quarantined blocks, segments whose free hook
    failed, or events that forget_stream recorded in vain and that have not completed, were left to
-   the runtime. Otherwise OK, and the pointer is dead. Blocks as long as the hooks do. One
-   HC_MEM_FREE a segment; O(n log n) of segments. */
+   the runtime. Otherwise OK, and the pointer is dead. Blocks as long as the hooks do; also while a
+   thread frees a block of it through another cache (HC_OWN_SEGMENTS), so it must not be called from
+   a hook of that. One HC_MEM_FREE a segment; O(n log n) of segments. */
 HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *cache);
 
 /* The runtime is gone (a lost device, the end of the process): frees the bookkeeping and calls no
@@ -8709,8 +8710,8 @@ HOSTCACHE_INLINE hostcache_result HC_I(free_now)(HC_CACHE *self, HC_BLOCK *block
 
 #ifdef HC_OWN_SEGMENTS
 
-/* Frees what the cache that was asked does not know into the one in whose memory it lies. NOT_FOUND:
-   no block begins there, or, and that is *foreign, it lies in that of none. */
+/* Frees what the cache that was asked does not know into the one in whose memory it lies.
+   NOT_FOUND: no block begins there, or, and that is *foreign, it lies in that of none. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(free_elsewhere)(const void *ptr, int deferred,
                                                               int *foreign) {
   HC_CACHE *owner;
@@ -9634,7 +9635,7 @@ HOSTCACHE_RARE static const char *HC_I(check_segment)(HC_CACHE *self, const HC_S
                                                         HC_FINDINGS *findings) {
   const HC_BLOCK *range, *left = NULL;
   size_t size = 0;
-  if (segment->size == 0 || segment->size % HC_I(page_unit)(&self->config))
+  if (segment->size == 0 || segment->size % (HC_ALONE ? self->config.alignment : HC_PAGE))
     return "a segment is a multiple of the page";
   if (HC_ALONE && segment->first->right) return "a block is a segment of its own";
   for (range = segment->first; range; left = range, range = range->right) {

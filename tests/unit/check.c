@@ -237,6 +237,10 @@ static void a_block_is_a_segment_of_its_own(void **state) {
   assert_result(tensors_check(of), HOSTCACHE_ERR_CORRUPT);
   assert_string_equal(ear.what, "a block is a segment of its own");
   blocks[0]->right = NULL;
+  blocks[0]->segment->size = 100; /* where there are no pages, of the alignment */
+  assert_result(tensors_check(of), HOSTCACHE_ERR_CORRUPT);
+  assert_string_equal(ear.what, "a segment is a multiple of the page");
+  blocks[0]->segment->size = 128;
   assert_ok(tensors_check(of));
   assert_ok(tensors_block_free(of, blocks[0]));
   assert_ok(tensors_block_free(of, blocks[1]));
