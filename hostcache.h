@@ -62,8 +62,9 @@
    HC_SEGMENT_T                what the runtime gives with a segment (a registration handle, an
                                lkey): kept per segment, zeroed first
    HC_MEM_ALLOC(ctx, size, align, ptr_out)
-                          (+)  gets memory; size is a multiple of align and of 4 KiB. With
-                               HC_SEGMENT_T a last argument segment_ptr
+                          (+)  gets memory; size is a multiple of align and of 4 KiB (with
+                               HC_OWN_SEGMENTS of align alone). With HC_SEGMENT_T a last argument
+                               segment_ptr
    HC_MEM_FREE(ctx, ptr, size)
                           (+)  gives it back; with HC_SEGMENT_T likewise
 
@@ -104,6 +105,14 @@
    HC_NO_STREAMS               instead of HC_STREAM_T: a plain CPU caching allocator; with
                                HC_EVENT_T and HC_EVENT_QUERY events without streams (requests of
                                MPI or UCX, completions of io_uring)
+   HC_OWN_SEGMENTS        (*)  with HC_NO_STREAMS and without HC_EVENT_T: every block is a segment
+                               of its own, of the request's size, rounded up to the alignment (64
+                               by default) and to nothing else, and serves requests of exactly that
+                               size; so it may leave the cache, by record_free. A pointer is freed
+                               where it belongs, through whichever cache of this HC_NAME: these
+                               share a list of themselves. Each thread has a current cache
+   HC_FREE_FOREIGN(ctx, ptr)   with HC_OWN_SEGMENTS: frees what is in no cache of this HC_NAME, and
+                               was given to free
 
    Interfaces, which cost nothing where they are not asked for:
    HC_HOST_ALLOCATOR      (*)  as_allocator, and a loop for a thread of the user's own
@@ -189,6 +198,8 @@
                                      change the bounds of the config
      forget_stream                   before a stream is destroyed
      release_quarantine              the caller says that the device is idle
+     record_free, free_cached        a block leaves for good; all that is cached goes back
+     guard_push, guard_pop, current  a thread's current cache
      stats, reset_accumulated_stats, reset_peak_stats
                                      figures
      check, walk                     every invariant; every segment and block
@@ -324,7 +335,7 @@ typedef void (*hostcache_error_fn)(void *user, hostcache_result result, int64_t 
 typedef struct hostcache_config { /* start from HOSTCACHE_CONFIG_INIT; 0 means the default */
   uint32_t version;               /* stamped by HOSTCACHE_CONFIG_INIT */
   uint32_t query_error_limit;     /* failed queries in a row before quarantine; 3 */
-  size_t alignment;               /* of every block, a power of two; 512 */
+  size_t alignment;               /* of every block, a power of two; 512; with HC_OWN_SEGMENTS 64 */
   size_t segment_bytes;           /* of the segments that blocks of up to it share; 2 MiB. Refused
                                      by a bound or the runtime, the request's own size is tried */
   size_t max_segment_bytes;       /* the most that one call of HC_MEM_ALLOC may ask, at least a
@@ -491,6 +502,13 @@ typedef struct hostcache_device_stats {
 } hostcache_device_stats;
 
 #define HOSTCACHE_DEVICE_TYPE_CPU 0 /* no device. Source: c10::DeviceType::CPU */
+
+/* What makes a cache the current one of a thread (HC_OWN_SEGMENTS): the caller's, which it links.
+   The fields are the header's own. Source: c10::WithCPUCachingAllocatorGuard. */
+typedef struct hostcache_guard {
+  void *cache;
+  struct hostcache_guard *outer; /* what was current before */
+} hostcache_guard;
 
 /* The identity of a private pool; {0, 0} is none. Source: c10::MempoolId_t. */
 typedef struct hostcache_pool_id {
@@ -790,6 +808,11 @@ static inline hostcache_status hostcache_map_memory(int64_t code, int64_t done_c
 #define HC_BAD_DECLARE
 #endif
 
+#if defined HC_OWN_SEGMENTS && (!defined HC_NO_STREAMS || defined HC_EVENT_T)
+#error "hostcache: HC_OWN_SEGMENTS needs HC_NO_STREAMS and no HC_EVENT_T: what leaves can't wait"
+#define HC_BAD_DECLARE
+#endif
+
 #if defined HC_IMPLEMENT && defined HC_DECLARE
 #error "hostcache: HC_IMPLEMENT and HC_DECLARE exclude each other"
 #define HC_BAD_DECLARE
@@ -921,6 +944,11 @@ static inline hostcache_status hostcache_map_memory(int64_t code, int64_t done_c
 #define HC_BAD_EMIT
 #endif
 
+#if defined HC_FREE_FOREIGN && !defined HC_OWN_SEGMENTS
+#error "hostcache: define HC_OWN_SEGMENTS, which HC_FREE_FOREIGN(ctx, ptr) belongs to"
+#define HC_BAD_EMIT
+#endif
+
 #if defined HOSTCACHE_MALLOC && !defined HOSTCACHE_FREE
 #error "hostcache: define HOSTCACHE_FREE(ptr), which HOSTCACHE_MALLOC needs"
 #define HC_BAD_EMIT
@@ -992,9 +1020,11 @@ typedef HC_SEGMENT_T HC_RUNTIME;
    The caller owns *cache and ends it with destroy or abandon. ARGUMENT: `cache` is NULL, the config
    is of another version, or contradicts itself (an alignment that is no power of two, or
    class_steps; a max_segment_bytes below a page or below the alignment; a segment above it or above
-   the cap). UNSUPPORTED: the config asks for what is not built yet. NO_METADATA: no memory for the
-   bookkeeping. O(1). With max_reserved_percent it also does what budget does; UNSUPPORTED: the
-   budget is unknown; LIMIT: reserve_segment_bytes is above that part of it. */
+   the cap), or, with HC_OWN_SEGMENTS, says how blocks share segments (segment_bytes, class_steps,
+   class_max_bytes, reserve_segment_bytes). UNSUPPORTED: the config asks for what is not built yet.
+   NO_METADATA: no memory for the bookkeeping. O(1). With max_reserved_percent it also does what
+   budget does; UNSUPPORTED: the budget is unknown; LIMIT: reserve_segment_bytes is above that part
+   of it. */
 HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **cache, const hostcache_config *config,
                                          HC_CTX ctx);
 
@@ -1002,8 +1032,9 @@ HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **cache, const hostcache_confi
    bookkeeping. Must be the last call. BUSY: blocks are active or still pending; nothing was torn
    down and the cache goes on. LEAKED: torn down, but quarantined blocks, segments whose free hook
    failed, or events that forget_stream recorded in vain and that have not completed, were left to
-   the runtime. Otherwise OK, and the pointer is dead. Blocks as long as the hooks do. One
-   HC_MEM_FREE a segment; O(n log n) of segments. */
+   the runtime. Otherwise OK, and the pointer is dead. Blocks as long as the hooks do; also while a
+   thread frees a block of it through another cache (HC_OWN_SEGMENTS), so it must not be called from
+   a hook of that. One HC_MEM_FREE a segment; O(n log n) of segments. */
 HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *cache);
 
 /* The runtime is gone (a lost device, the end of the process): frees the bookkeeping and calls no
@@ -1056,13 +1087,19 @@ HC_PUBLIC hostcache_result HC_FN(record_event)(HC_CACHE *cache, void *ptr, HC_EV
    ready when all have completed. NOT_FOUND: foreign, stale or interior. DOUBLE_FREE: the block
    begins there and is not active. EVENT: a hook failed; the cache owns the block all the same, and
    either waited for the stream (HC_STREAM_WAIT) or quarantined it. One create and record hook per
-   stream; every 16th free on a stream also polls it. Source: the deleter of HostAllocator. */
+   stream; every 16th free on a stream also polls it. Source: the deleter of HostAllocator.
+
+   With HC_OWN_SEGMENTS a block of another cache of this HC_NAME is freed into that one, with its
+   results. What lies in none of them goes to HC_FREE_FOREIGN, if there is one (HOOK: it failed);
+   so then does a pointer that is stale, as its memory went back. O(log n) of blocks of each cache.
+   Source: CPUCachingAllocator::free. */
 HC_PUBLIC hostcache_result HC_FN(free)(HC_CACHE *cache, void *ptr);
 
 /* Like free, for use inside a callback of the runtime: calls no hook, allocates nothing, and takes
    only locks that are never held across either. Events that must be recorded for it are recorded by
    the next call that polls or frees, which waits for the stream where that fails (process_events
-   does not: it quarantines the block); until then the block is pending. NOT_FOUND, DOUBLE_FREE. */
+   does not: it quarantines the block); until then the block is pending. NOT_FOUND, DOUBLE_FREE.
+   With HC_OWN_SEGMENTS as free, but that HC_FREE_FOREIGN is not called. */
 HC_PUBLIC hostcache_result HC_FN(free_deferred)(HC_CACHE *cache, void *ptr);
 
 /* By handle: the same without looking the pointer up. The handle must be one that this library
@@ -1160,6 +1197,39 @@ HC_PUBLIC hostcache_result HC_FN(forget_stream)(HC_CACHE *cache, HC_STREAM strea
    complete, and its event is destroyed; the block becomes ready, or, where it has other uses,
    pending until they are complete. OK. O(blocks), and an HC_EVENT_DESTROY for each such event. */
 HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *cache);
+
+#ifdef HC_OWN_SEGMENTS
+
+/* Blocks that leave, and the current cache. */
+
+/* The block leaves: its memory is the caller's from now on, who frees it as HC_MEM_FREE would have,
+   and the cache is not asked again. To be called before that: once it is freed, another thread may
+   have the same address. It counts as freed, and is not held any more. A block of another cache of
+   this HC_NAME leaves that one; `cache` may be NULL, for those who have none at hand. NULL is fine.
+   NOT_FOUND: in no cache, or interior; DOUBLE_FREE: cached, as it was freed before. Calls no hook;
+   trackers hear that it is free, and that its segment goes back. O(log n) of blocks, and where it
+   is not of `cache` of each other one. Source: CPUCachingAllocator::record_free. */
+HC_PUBLIC hostcache_result HC_FN(record_free)(HC_CACHE *cache, void *ptr);
+
+/* As empty_cache. Source: CPUCachingAllocator::free_cached. */
+HC_PUBLIC hostcache_result HC_FN(free_cached)(HC_CACHE *cache);
+
+/* Makes a cache (or none: NULL) the current one of this thread, until the guard is popped. `guard`
+   is the caller's, on the stack as a rule, and must stay where it is until then; any number may be
+   nested, each cache any number of times. That a cache is not destroyed while it is current is the
+   caller's business. ARGUMENT: no `guard`, or it is pushed already. A step for each that is
+   pushed. Source: WithCPUCachingAllocatorGuard. */
+HC_PUBLIC hostcache_result HC_FN(guard_push)(HC_CACHE *cache, hostcache_guard *guard);
+
+/* Ends that: what was current before is so again. Works in a child after fork, too. ARGUMENT: it is
+   not the innermost of this thread's, and nothing has changed. O(1). */
+HC_PUBLIC hostcache_result HC_FN(guard_pop)(hostcache_guard *guard);
+
+/* This thread's current cache, or NULL. In a child after fork still that of the thread that forked,
+   which says FORKED to everything. O(1). Source: GetThreadLocalCachingAllocator. */
+HC_PUBLIC HC_CACHE *HC_FN(current)(void);
+
+#endif
 
 /* Figures and self-check. */
 
@@ -1542,7 +1612,8 @@ HOSTCACHE_UNUSED static void hostcache_prefetch(const void *at) {
    one of each; but who holds a cache's threads_lock may hold those of all its threads. This is the
    lock order of the whole header. */
 enum {
-  HOSTCACHE_RANK_GUESTS = 1, /* hostcache_guests_lock: what is told when a thread ends */
+  HOSTCACHE_RANK_OWNERS = 1, /* hostcache_owners_lock: which caches share who owns what */
+  HOSTCACHE_RANK_GUESTS,     /* hostcache_guests_lock: what is told when a thread ends */
   HOSTCACHE_RANK_THREADS,    /* cache->threads_lock: the list of threads; who stops them all */
   HOSTCACHE_RANK_THREAD,     /* thread->lock, or being inside: what one thread has */
   HOSTCACHE_RANK_COMMON,     /* the lock of cache->common, which is no thread's own */
@@ -1603,6 +1674,17 @@ typedef struct hostcache_mutex {
   SRWLOCK native;
 #endif
 } hostcache_mutex;
+
+/* What a mutex begins with that is there from the start. */
+#if defined HOSTCACHE_FUTEX
+#define HOSTCACHE_MUTEX_INIT(rank) {rank, 0}
+#elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+#define HOSTCACHE_MUTEX_INIT(rank) {rank, PTHREAD_MUTEX_INITIALIZER}
+#elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_WIN32
+#define HOSTCACHE_MUTEX_INIT(rank) {rank, SRWLOCK_INIT}
+#else
+#define HOSTCACHE_MUTEX_INIT(rank) {rank}
+#endif
 
 /* 0, or non-zero where the system has no more mutexes. */
 HOSTCACHE_UNUSED static int hostcache_mutex_init(hostcache_mutex *mutex, unsigned rank) {
@@ -2124,13 +2206,7 @@ static size_t hostcache_guests_caches; /* likewise: how many there are; the key 
                                           */
 static int hostcache_guests_told;      /* likewise: there is a key */
 
-#if defined HOSTCACHE_FUTEX
-static hostcache_mutex hostcache_guests_lock = {HOSTCACHE_RANK_GUESTS, 0};
-#elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
-static hostcache_mutex hostcache_guests_lock = {HOSTCACHE_RANK_GUESTS, PTHREAD_MUTEX_INITIALIZER};
-#else
-static hostcache_mutex hostcache_guests_lock = {HOSTCACHE_RANK_GUESTS, SRWLOCK_INIT};
-#endif
+static hostcache_mutex hostcache_guests_lock = HOSTCACHE_MUTEX_INIT(HOSTCACHE_RANK_GUESTS);
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
 static pthread_key_t hostcache_guests_key; /* likewise */
 #else
@@ -2246,6 +2322,11 @@ HOSTCACHE_UNUSED static void hostcache_guest_remove(hostcache_guest *guest) {
 
 #endif
 
+/* Guards the lists of the caches that share who owns what (HC_OWN_SEGMENTS), one for each HC_NAME
+   of the file. Held for a look, and never across a hook. */
+HOSTCACHE_UNUSED static hostcache_mutex hostcache_owners_lock =
+    HOSTCACHE_MUTEX_INIT(HOSTCACHE_RANK_OWNERS);
+
 /* How many forks lie between this process and the one that loaded the code. Written in a child
    before it has a second thread, so a plain variable is enough. Not a state that caches share: they
    only compare it with what it was when they were made. */
@@ -2257,8 +2338,9 @@ HOSTCACHE_UNUSED static void hostcache_after_fork_in_child(void) {
 #ifdef HOSTCACHE_DEBUG
   hostcache_locks_held = 0;
 #endif
+  /* Another thread may have held the locks, and what this one has is of caches of the parent. */
+  (void)hostcache_mutex_init(&hostcache_owners_lock, HOSTCACHE_RANK_OWNERS);
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
-  /* Another thread may have held the lock, and what this one has is of caches of the parent. */
   (void)hostcache_mutex_init(&hostcache_guests_lock, HOSTCACHE_RANK_GUESTS);
   hostcache_guests = NULL;
 #endif
@@ -3396,6 +3478,12 @@ typedef char HC_EVENT;
 #define HC_HAS_CAPTURES 0
 #endif
 
+#ifdef HC_OWN_SEGMENTS
+#define HC_ALONE 1 /* each block in its segment */
+#else
+#define HC_ALONE 0
+#endif
+
 #ifdef HC_EVENT_CREATE
 #define HC_POOLS_EVENTS 1
 #else
@@ -3409,7 +3497,8 @@ typedef char HC_RUNTIME;
 #define HC_MOST_USES 32768u     /* of a block: so that 16 bits count them */
 #define HC_INLINE_USES 4        /* uses of a block that need no memory of their own */
 #define HC_SMALL_MAX (1u << 20) /* bytes; larger blocks do not share segments with smaller ones */
-#define HC_PAGE 4096u           /* bytes; what a memory hook gets is a multiple of it */
+#define HC_PAGE 4096u           /* bytes; what a memory hook gets is a multiple of it, unless blocks
+                                   are segments of their own */
 #define HC_STREAM_BUCKETS 256   /* of the table of streams: a few in each, also with thousands */
 #define HC_LINE 64u             /* bytes of a line of a processor's cache */
 #define HC_BLOCK_STRIDE ((sizeof(HC_BLOCK) + (HC_LINE - 1)) & ~(size_t)(HC_LINE - 1))
@@ -3701,7 +3790,7 @@ HC_THREAD {
 
 /* A heap. All zero it is empty. LOCK: segments_lock. */
 HC_HEAP {
-  HC_BLOCK *first[HOSTCACHE_HEAP_SIZES];        /* of each class */
+  HC_BLOCK *first[HOSTCACHE_HEAP_SIZES];        /* of each class, as HC_I(heap_class) says */
   size_t filled[HOSTCACHE_HEAP_SIZES / 32 + 1]; /* a bit for each class that is not empty */
   size_t words;                                 /* a bit for each word of these that is not 0 */
   HC_BLOCK **nobody; /* written where there is no next range to be told, which saves asking */
@@ -3780,6 +3869,11 @@ HC_CACHE {
                       waits for what is pending by then */
   HC_USE *untold;  /* LOCK: common's. Events alone that cannot be told, as in quarantine */
   hostcache_stats base; /* LOCK: all threads' locks. What was counted when it was last reset */
+
+#ifdef HC_OWN_SEGMENTS
+  HC_CACHE *next_instance; /* LOCK: hostcache_owners_lock, as the next line. Of this name */
+  size_t borrowers;        /* threads that free its blocks for another one */
+#endif
 
 #ifdef HC_HOST_ALLOCATOR
   uint32_t loops_stop; /* whoever is in background_run is to leave; stored with release, read with
@@ -4219,7 +4313,7 @@ HOSTCACHE_UNUSED static void HC_I(count_segment)(HC_CACHE *self, size_t size, in
   if (self->stats.reserved_bytes.current > self->peak_held)
     self->peak_held = self->stats.reserved_bytes.current;
 #ifdef HC_HOST_ALLOCATOR
-  if (got) self->segments_got[hostcache_log2(size - 1) + 1]++; /* of at least a page */
+  if (got) self->segments_got[size > 1 ? hostcache_log2(size - 1) + 1 : 0]++;
 #endif
   if (size > self->config.max_split_size)
     HC_I(stat_step)(&self->stats.oversize_segments, !got, got, 1);
@@ -5010,6 +5104,23 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_mem_info)(HC_CACHE *hc_cache,
 }
 #endif
 
+#ifdef HC_FREE_FOREIGN
+HOSTCACHE_UNUSED static hostcache_status HC_I(call_free_foreign)(HC_CACHE *hc_cache,
+                                                                 void *hc_ptr) {
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  (void)hc_ptr;
+  HC_TRY {
+    hc_status = HC_FREE_FOREIGN(hc_ctx, hc_ptr);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
+}
+#endif
+
 #if HC_HAS_STREAMS
 
 /* Not hooks, but expanded once like them: they are called under locks, and must not call the
@@ -5053,15 +5164,17 @@ HOSTCACHE_UNUSED static size_t HC_I(stream_bucket)(HC_STREAM hc_stream) {
    Up to a border (1 MiB) sizes are rounded up to a class: multiples of the alignment, and, beyond
    as many of them as there are steps (8), so many steps to each doubling. So a block is larger than
    the request by at most one unit or 12.5%. Larger requests are rounded up to the page (or the
-   alignment, where that is more) and to nothing else. */
+   alignment, where that is more) and to nothing else. Where blocks are segments of their own there
+   are no classes and no pages: all are rounded up to the alignment. */
 
 /* `size` rounded up to a multiple of `unit`, a power of two. The caller has ruled out overflow. */
 HOSTCACHE_UNUSED static size_t HC_I(round_up)(size_t size, size_t unit) {
   return (size + (unit - 1)) & ~(unit - 1);
 }
 
+/* What sizes of segments are multiples of. */
 HOSTCACHE_UNUSED static size_t HC_I(page_unit)(const hostcache_config *config) {
-  return config->alignment > HC_PAGE ? config->alignment : HC_PAGE;
+  return HC_ALONE || config->alignment > HC_PAGE ? config->alignment : HC_PAGE;
 }
 
 /* The size of a segment that is for one block alone. */
@@ -5362,10 +5475,17 @@ HOSTCACHE_INLINE HC_HEAP *HC_I(heap_of)(HC_CACHE *self, const HC_BLOCK *range) {
   return &HC_I(heaps_of)(self, HC_I(pool_of)(range->segment))[range->kind];
 }
 
+/* The list of a heap that ranges of this size are in. Where only the very size will do, by chance:
+   so nearly each size has one for itself. */
+HOSTCACHE_INLINE unsigned HC_I(heap_class)(size_t size) {
+  if (HC_ALONE) return (unsigned)(hostcache_scramble(size) % HOSTCACHE_HEAP_SIZES);
+  return hostcache_heap_class(size);
+}
+
 /* A range is ready, and no neighbour of it is. The caller counts its bytes. segments_lock is held.
    */
 HOSTCACHE_APART void HC_I(heap_add)(HC_CACHE *self, HC_HEAP *heap, HC_BLOCK *range) {
-  const unsigned at = hostcache_heap_class(range->size), word = at / HOSTCACHE_WORD_BITS;
+  const unsigned at = HC_I(heap_class)(range->size), word = at / HOSTCACHE_WORD_BITS;
   HC_BLOCK *next = heap->first[at];
   range->is_ready = 1;
   range->ready_class = at;
@@ -5410,13 +5530,21 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(list_best)(HC_BLOCK *range, size_t size) {
   return best;
 }
 
+/* The range of exactly this size in a list that became ready last, or NULL. segments_lock is
+   held. */
+HOSTCACHE_INLINE HC_BLOCK *HC_I(list_exact)(HC_BLOCK *range, size_t size) {
+  while (range && range->size != size) range = range->ready_next;
+  return range;
+}
+
 /* The best fit of a heap, or NULL. segments_lock is held. */
 HOSTCACHE_APART HC_BLOCK *HC_I(heap_first)(const HC_HEAP *heap, size_t size) {
-  const unsigned own = hostcache_heap_class(size), at = own + 1;
+  const unsigned own = HC_I(heap_class)(size), at = own + 1;
   unsigned word = at / HOSTCACHE_WORD_BITS;
-  HC_BLOCK *range = HC_I(list_best)(heap->first[own], size);
+  HC_BLOCK *range = HC_ALONE ? HC_I(list_exact)(heap->first[own], size)
+                             : HC_I(list_best)(heap->first[own], size);
   size_t bits;
-  if (range) return range;
+  if (range || HC_ALONE) return range;
   /* any of a later class will do: of the first that holds something, the best */
   bits = heap->filled[word] >> (at % HOSTCACHE_WORD_BITS) << (at % HOSTCACHE_WORD_BITS);
   if (!bits) {
@@ -5560,6 +5688,28 @@ HOSTCACHE_UNUSED static int HC_I(memory_give_back)(HC_CACHE *self, void *ptr, si
   return -1;
 }
 
+/* Takes a segment that is one range out of both indexes. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(segment_unlist)(HC_CACHE *self, HC_SEGMENT *segment) {
+  HC_BLOCK *range = segment->first;
+  hostcache_tree_remove(&self->by_address, &segment->by_address);
+  if (range->is_indexed) hostcache_index_remove(&self->index, (size_t)range->ptr);
+  range->is_indexed = 0;
+}
+
+/* A segment's memory is not held any more: the records of it and its one range are spare.
+   segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(segment_retire)(HC_CACHE *self, HC_BLOCK *range) {
+  HC_SEGMENT *segment = range->segment;
+  HC_I(retire)(self, range, 0);
+  HC_I(count_segment)(self, segment->size, 0);
+  HC_COLUMN(segment, self, segment->kind, segment->size, 0);
+  self->claimed -= segment->size;
+  segment->first = NULL;
+  segment->next = self->spares.segments;
+  self->spares.segments = segment;
+  self->spares.segment_count++;
+}
+
 /* Takes an idle segment out of everything: its one range is LEAVING, and the caller's. The range
    leaves the index before it is given back, as the runtime may give the address to another thread
    at once. segments_lock is held. */
@@ -5567,9 +5717,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(segment_evict)(HC_CACHE *self, HC_SEGMENT
   HC_BLOCK *range = segment->first;
   HC_I(heap_remove)(self, HC_I(heap_of)(self, range), range);
   HC_I(count_ready)(self, range, 0);
-  hostcache_tree_remove(&self->by_address, &segment->by_address);
-  if (range->is_indexed) hostcache_index_remove(&self->index, (size_t)range->ptr);
-  range->is_indexed = 0;
+  HC_I(segment_unlist)(self, segment);
   self->returning += segment->size;
   HC_I(set_state)(range, HOSTCACHE_LEAVING);
   HC_I(pool_part)(segment); /* whatever comes of it */
@@ -5589,18 +5737,10 @@ HOSTCACHE_UNUSED static int HC_I(segment_give_back)(HC_CACHE *self, HC_BLOCK *ra
                                             HC_I(was_of)(segment), &segment->runtime);
   hostcache_lock(&self->segments_lock);
   self->returning -= segment->size;
-  if (failed) {
+  if (failed)
     HC_I(leak)(self, range);
-  } else {
-    HC_I(retire)(self, range, 0);
-    HC_I(count_segment)(self, segment->size, 0);
-    HC_COLUMN(segment, self, segment->kind, segment->size, 0);
-    self->claimed -= segment->size;
-    segment->first = NULL;
-    segment->next = self->spares.segments;
-    self->spares.segments = segment;
-    self->spares.segment_count++;
-  }
+  else
+    HC_I(segment_retire)(self, range);
   hostcache_unlock(&self->segments_lock);
   return failed;
 }
@@ -5755,6 +5895,74 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(active_start)(HC_CACHE *self, hostcache_leaves *
   if (!block || hostcache_ptr_load_acquire(&block->ptr) != ptr) return NULL;
   return block;
 }
+
+#ifdef HC_OWN_SEGMENTS
+
+/* Whose is an address, among all caches of this name? They stand in a list. Who looks through it
+   keeps them all from ending; who has found one keeps that one from ending, as a borrower, and lets
+   the list go, as hooks may be called then. */
+
+static HC_CACHE *HC_I(instances);     /* LOCK: hostcache_owners_lock, as the next line */
+static unsigned HC_I(instances_from); /* the process that made them */
+
+/* A cache comes. Those that a parent made are none in its child. */
+HOSTCACHE_RARE static void HC_I(instance_add)(HC_CACHE *self) {
+  hostcache_lock(&hostcache_owners_lock);
+  if (HC_I(instances_from) != self->process) HC_I(instances) = NULL;
+  HC_I(instances_from) = self->process;
+  self->next_instance = HC_I(instances);
+  HC_I(instances) = self;
+  hostcache_unlock(&hostcache_owners_lock);
+}
+
+/* A cache is about to end. At the return nobody has it who found it in the list. */
+HOSTCACHE_RARE static void HC_I(instance_remove)(HC_CACHE *self) {
+  HC_CACHE **at = &HC_I(instances);
+  unsigned attempt = 0;
+  hostcache_lock(&hostcache_owners_lock);
+  while (*at != self) at = &(*at)->next_instance;
+  *at = self->next_instance;
+  while (self->borrowers > 0) {
+    hostcache_unlock(&hostcache_owners_lock);
+    hostcache_pause(attempt++);
+    hostcache_lock(&hostcache_owners_lock);
+  }
+  hostcache_unlock(&hostcache_owners_lock);
+}
+
+/* Does this address lie in memory of the cache? */
+HOSTCACHE_UNUSED static int HC_I(owns)(HC_CACHE *self, const void *ptr) {
+  int has;
+  hostcache_lock(&self->segments_lock);
+  has = HC_I(overlaps)(self, ptr, 1);
+  hostcache_unlock(&self->segments_lock);
+  return has;
+}
+
+/* The cache in whose memory this address lies, or NULL; it is borrowed. FORKED: they are all of the
+   parent. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(owner_borrow)(const void *ptr, HC_CACHE **owner) {
+  hostcache_result result = HOSTCACHE_OK;
+  *owner = NULL;
+  hostcache_lock(&hostcache_owners_lock);
+  if (HC_I(instances) && HC_I(instances_from) != hostcache_process())
+    result = HOSTCACHE_ERR_FORKED;
+  else
+    *owner = HC_I(instances);
+  while (*owner && !HC_I(owns)(*owner, ptr)) *owner = (*owner)->next_instance;
+  if (*owner) (*owner)->borrowers++;
+  hostcache_unlock(&hostcache_owners_lock);
+  return result;
+}
+
+/* A borrower is through with it. */
+HOSTCACHE_UNUSED static void HC_I(owner_return)(HC_CACHE *owner) {
+  hostcache_lock(&hostcache_owners_lock);
+  owner->borrowers--;
+  hostcache_unlock(&hostcache_owners_lock);
+}
+
+#endif
 
 /* Visits the records of all blocks, also spare ones, without a lock: start with *slab and *i of 0.
    NULL at the end. Records that are added meanwhile are not seen. */
@@ -6501,14 +6709,16 @@ HOSTCACHE_UNUSED static int HC_I(has_room)(const HC_CACHE *self, size_t size) {
 
 /* Up to where more is asked of the runtime while something is idle: what was held before, or an
    eighth more than was ever in use or reserved, whichever is less. (The eighth is measured: with it
-   the peak of what is held is 1.2 times that of what is in use, where sizes vary much.)
-   segments_lock is held. */
+   the peak of what is held is 1.2 times that of what is in use, where sizes vary much.) No such
+   bound where what is idle serves its own size alone: then a program that goes through a few sizes
+   again and again would find none of them. segments_lock is held. */
 HOSTCACHE_UNUSED static size_t HC_I(comfort)(HC_CACHE *self, size_t size) {
   const int64_t held = self->peak_held;
   const int64_t with = self->lent_bytes.now + (int64_t)size;
   int64_t used = self->peak_used;
   if (with > used) used = with;
   if ((int64_t)self->wanted > used) used = (int64_t)self->wanted;
+  if (HC_ALONE) return SIZE_MAX;
   return (size_t)(held - used > used / 8 ? used + used / 8 : held); /* of which none can overflow */
 }
 
@@ -6516,7 +6726,8 @@ HOSTCACHE_UNUSED static size_t HC_I(comfort)(HC_CACHE *self, size_t size) {
    larger, what is over may be kept idle, and the cap allows it. segments_lock is held. */
 HOSTCACHE_UNUSED static size_t HC_I(size_to_get)(const HC_CACHE *self, size_t size) {
   const size_t shared = self->config.segment_bytes, cached = HC_I(cached)(self);
-  if (size > shared || !HC_I(has_room)(self, shared)) return HC_I(own_size)(self, size);
+  if (HC_ALONE || size > shared || !HC_I(has_room)(self, shared))
+    return HC_I(own_size)(self, size);
   if (cached > self->max_cached || shared - size > self->max_cached - cached)
     return HC_I(own_size)(self, size);
   return shared;
@@ -8553,11 +8764,14 @@ HOSTCACHE_UNUSED static size_t HC_I(cached_bound)(size_t max_cached_bytes) {
 HOSTCACHE_RARE static hostcache_result HC_I(configure)(hostcache_config *config) {
   const size_t most = (size_t)PTRDIFF_MAX / 2;
   size_t unit;
-  if (config->alignment == 0) config->alignment = 512;
+  if (HC_ALONE && (config->segment_bytes | config->class_max_bytes | config->class_steps |
+                   config->reserve_segment_bytes))
+    return HOSTCACHE_ERR_ARGUMENT;
+  if (config->alignment == 0) config->alignment = HC_ALONE ? 64 : 512;
   if (config->query_error_limit == 0) config->query_error_limit = 3;
   if (config->max_segment_bytes == 0) config->max_segment_bytes = SIZE_MAX;
   if (config->max_split_size == 0) config->max_split_size = SIZE_MAX;
-  if (config->class_max_bytes == 0) config->class_max_bytes = (size_t)1 << 20;
+  if (config->class_max_bytes == 0 && !HC_ALONE) config->class_max_bytes = (size_t)1 << 20;
   if (config->class_steps == 0) config->class_steps = 8;
 
   if (config->streams_die_idle > 1) return HOSTCACHE_ERR_ARGUMENT;
@@ -8696,6 +8910,9 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **out,
     HC_I(dispose)(self);
     return result;
   }
+#ifdef HC_OWN_SEGMENTS
+  HC_I(instance_add)(self);
+#endif
   *out = self;
   return HOSTCACHE_OK;
 }
@@ -9130,6 +9347,9 @@ HOSTCACHE_RARE static hostcache_result HC_I(tear_down)(HC_CACHE *self) {
   HC_USE *use;
   int64_t left;
   uint32_t i;
+#ifdef HC_OWN_SEGMENTS
+  HC_I(instance_remove)(self);
+#endif
 #ifdef HC_HOST_ALLOCATOR
   HC_I(end_loops)(self);
 #endif
@@ -9160,6 +9380,9 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *self) {
 
 HOSTCACHE_RARE HC_PUBLIC void HC_FN(abandon)(HC_CACHE *self) {
   if (HC_I(enter)(self) != HOSTCACHE_OK) return;
+#ifdef HC_OWN_SEGMENTS
+  HC_I(instance_remove)(self);
+#endif
 #ifdef HC_HOST_ALLOCATOR
   HC_I(end_loops)(self);
 #endif
@@ -9777,6 +10000,53 @@ HOSTCACHE_INLINE hostcache_result HC_I(free_now)(HC_CACHE *self, HC_BLOCK *block
   return HC_I(free_any)(self, ptr ? NULL : block, ptr, 0);
 }
 
+#ifdef HC_OWN_SEGMENTS
+
+/* Frees what the cache that was asked does not know into the one in whose memory it lies.
+   NOT_FOUND: no block begins there, or, and that is *foreign, it lies in that of none. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(free_elsewhere)(const void *ptr, int deferred,
+                                                              int *foreign) {
+  HC_CACHE *owner;
+  hostcache_result result = HC_I(owner_borrow)(ptr, &owner);
+  *foreign = result == HOSTCACHE_OK && !owner;
+  if (result != HOSTCACHE_OK) return result;
+  if (!owner) return HOSTCACHE_ERR_NOT_FOUND;
+  result = HC_I(free_any)(owner, NULL, ptr, deferred);
+  HC_I(owner_return)(owner);
+  return result;
+}
+
+/* Passes on what is in the memory of no cache. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(free_foreign)(HC_CACHE *self, void *ptr) {
+#ifdef HC_FREE_FOREIGN
+  const hostcache_status status = HC_I(call_free_foreign)(self, ptr);
+  if (status.outcome == HOSTCACHE_DONE) return HOSTCACHE_OK;
+  HC_I(tell)(self, HOSTCACHE_ERR_HOOK, status.code,
+             "HC_FREE_FOREIGN failed: what became of the memory is not known here", ptr);
+  return HOSTCACHE_ERR_HOOK;
+#else
+  (void)self;
+  (void)ptr;
+  return HOSTCACHE_ERR_NOT_FOUND;
+#endif
+}
+
+HC_PUBLIC hostcache_result HC_FN(free)(HC_CACHE *self, void *ptr) {
+  hostcache_result result = HC_I(free_any)(self, NULL, ptr, 0);
+  int foreign = 0;
+  if (result == HOSTCACHE_ERR_NOT_FOUND) result = HC_I(free_elsewhere)(ptr, 0, &foreign);
+  return foreign ? HC_I(free_foreign)(self, ptr) : result;
+}
+
+HC_PUBLIC hostcache_result HC_FN(free_deferred)(HC_CACHE *self, void *ptr) {
+  hostcache_result result = HC_I(free_any)(self, NULL, ptr, 1);
+  int foreign;
+  if (result == HOSTCACHE_ERR_NOT_FOUND) result = HC_I(free_elsewhere)(ptr, 1, &foreign);
+  return result;
+}
+
+#else
+
 HC_PUBLIC hostcache_result HC_FN(free)(HC_CACHE *self, void *ptr) {
   return HC_I(free_now)(self, NULL, ptr);
 }
@@ -9784,6 +10054,8 @@ HC_PUBLIC hostcache_result HC_FN(free)(HC_CACHE *self, void *ptr) {
 HC_PUBLIC hostcache_result HC_FN(free_deferred)(HC_CACHE *self, void *ptr) {
   return HC_I(free_any)(self, NULL, ptr, 1);
 }
+
+#endif
 
 HC_PUBLIC hostcache_result HC_FN(block_free)(HC_CACHE *self, HC_BLOCK *block) {
   return HC_I(free_now)(self, block, NULL);
@@ -10048,6 +10320,75 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *se
   (void)HC_I(bins_shed)(self);
   return HOSTCACHE_OK;
 }
+
+#ifdef HC_OWN_SEGMENTS
+
+/* The active block that begins at `ptr` leaves. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(let_leave)(HC_CACHE *self, const void *ptr) {
+  HC_THREAD *thread = HC_I(here)(self);
+  HC_BLOCK *block;
+  size_t size;
+  HC_I(begin)(self, thread);
+  block = HC_I(active_at)(self, ptr);
+  if (!block || block->ptr != ptr) {
+    HC_I(end)(thread);
+    return HC_I(why_not_free)(self, NULL, ptr);
+  }
+  size = block->size;
+  HC_I(trace_block)(self, block, HOSTCACHE_TRACE_FREE_REQUESTED);
+  HC_I(trace_block)(self, block, HOSTCACHE_TRACE_FREE_COMPLETED);
+  HC_I(turn)(self, thread, block, HOSTCACHE_LEAVING);
+  hostcache_lock(&self->segments_lock);
+  HC_I(count_lent)(self, block, 1, 0);
+  HC_I(segment_unlist)(self, block->segment);
+  HC_I(segment_retire)(self, block);
+  hostcache_unlock(&self->segments_lock);
+  HC_I(end)(thread);
+  HC_I(trace_segment)(self, HOSTCACHE_TRACE_SEGMENT_FREE, ptr, size, HC_I(pool_id)(NULL));
+  return HOSTCACHE_OK;
+}
+
+HC_PUBLIC hostcache_result HC_FN(record_free)(HC_CACHE *self, void *ptr) {
+  hostcache_result result = self ? HC_I(enter)(self) : HOSTCACHE_OK;
+  HC_CACHE *owner;
+  if (result != HOSTCACHE_OK || !ptr) return result;
+  if (self) result = HC_I(let_leave)(self, ptr);
+  if (self && result != HOSTCACHE_ERR_NOT_FOUND) return result;
+  result = HC_I(owner_borrow)(ptr, &owner);
+  if (result != HOSTCACHE_OK) return result;
+  if (!owner) return HOSTCACHE_ERR_NOT_FOUND;
+  result = HC_I(let_leave)(owner, ptr);
+  HC_I(owner_return)(owner);
+  return result;
+}
+
+HC_PUBLIC hostcache_result HC_FN(free_cached)(HC_CACHE *self) { return HC_FN(empty_cache)(self); }
+
+HOSTCACHE_THREAD_LOCAL hostcache_guard *HC_I(guards); /* of this thread, the innermost first */
+
+HC_PUBLIC hostcache_result HC_FN(guard_push)(HC_CACHE *cache, hostcache_guard *guard) {
+  hostcache_result result = cache ? HC_I(enter)(cache) : HOSTCACHE_OK;
+  const hostcache_guard *pushed = HC_I(guards);
+  if (result != HOSTCACHE_OK) return result;
+  while (pushed && pushed != guard) pushed = pushed->outer;
+  if (!guard || pushed) return HOSTCACHE_ERR_ARGUMENT;
+  guard->cache = cache;
+  guard->outer = HC_I(guards);
+  HC_I(guards) = guard;
+  return HOSTCACHE_OK;
+}
+
+HC_PUBLIC hostcache_result HC_FN(guard_pop)(hostcache_guard *guard) {
+  if (!guard || HC_I(guards) != guard) return HOSTCACHE_ERR_ARGUMENT;
+  HC_I(guards) = guard->outer;
+  return HOSTCACHE_OK;
+}
+
+HC_PUBLIC HC_CACHE *HC_FN(current)(void) {
+  return HC_I(guards) ? (HC_CACHE *)HC_I(guards)->cache : NULL;
+}
+
+#endif
 
 /* The i-th hostcache_stat of the figures, or NULL after the last: they stand one after the
    other. */
@@ -11548,7 +11889,9 @@ HOSTCACHE_RARE static const char *HC_I(check_segment)(HC_CACHE *self, const HC_S
                                                         HC_FINDINGS *findings) {
   const HC_BLOCK *range, *left = NULL;
   size_t size = 0;
-  if (segment->size == 0 || segment->size % HC_PAGE) return "a segment is a multiple of the page";
+  if (segment->size == 0 || segment->size % (HC_ALONE ? self->config.alignment : HC_PAGE))
+    return "a segment is a multiple of the page";
+  if (HC_ALONE && segment->first->right) return "a block is a segment of its own";
   for (range = segment->first; range; left = range, range = range->right) {
     const char *broken;
     if (range->left != left) return "ranges are linked both ways";
@@ -11606,7 +11949,7 @@ HOSTCACHE_RARE static const char *HC_I(check_heap_set)(HC_CACHE *self, const HC_
       if ((*count)++ == findings->ready || !range->is_ready ||
           &heaps[range->segment->kind] != heap || HC_I(pool_of)(range->segment) != pool)
         return "what is in a heap is ready, of its kind, and of its pool";
-      if (range->ready_class != list || hostcache_heap_class(range->size) != list ||
+      if (range->ready_class != list || HC_I(heap_class)(range->size) != list ||
           range->ready_from != from)
         return "a ready range stands in the list of its size";
       *whole += (size_t)HC_I(is_whole)(range);
@@ -12138,6 +12481,8 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_TIMELINE_QUERY
 #undef HC_TIMELINE_WAIT
 #undef HC_NO_STREAMS
+#undef HC_OWN_SEGMENTS
+#undef HC_FREE_FOREIGN
 #undef HC_EVENTS_DO_NOT_CANCEL
 #undef HC_HOST_ALLOCATOR
 #undef HC_TRACE
@@ -12177,6 +12522,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_HAS_TIMELINE
 #undef HC_HAS_EVENTS
 #undef HC_EVENT
+#undef HC_ALONE
 #undef HC_POOLS_EVENTS
 #undef HC_RUNTIME
 #undef HC_CTX

@@ -27,7 +27,7 @@ FOREIGN = re.compile(r"""^(
   | __LP64__ | __mips__ | __xtensa__ | __alpha__ | __hppa__ | _SC_PAGESIZE
   | __linux__ | __ANDROID__ | __APPLE__ | __FreeBSD__ | __SANITIZE_THREAD__ | __SANITIZE_ADDRESS__
   | __has_\w+ | __attribute__ | __declspec | __extension__ | __builtin_\w+ | __thread | __asm__
-  | __x86_64__ | __i386__ | __aarch64__
+  | __x86_64__ | __i386__ | __aarch64__ | _aligned_malloc | _aligned_free
   | __atomic_\w+ | __ATOMIC_\w+ | __sync_\w+ | __NR_\w+
   | _Thread_local | _Atomic | _Static_assert | _Alignas | _Alignof | _Generic | _Noreturn | _Bool
   | _Interlocked\w+ | _ReadWriteBarrier | _InterlockedExchangeAdd64

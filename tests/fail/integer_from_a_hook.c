@@ -2,7 +2,7 @@
    compile. */
 /* variants: HC_MEM_ALLOC HC_MEM_FREE HC_EVENT_CREATE HC_EVENT_DESTROY HC_EVENT_RECORD
              HC_EVENT_QUERY HC_EVENT_WAIT HC_STREAM_WAIT HC_TIMELINE_RECORD HC_TIMELINE_QUERY
-             HC_TIMELINE_WAIT */
+             HC_TIMELINE_WAIT HC_FREE_FOREIGN */
 /* expect 1: hostcache_status|no viable overloaded '=' */
 #define HOSTCACHE_IMPLEMENTATION
 #include "hooks_memory.h"
@@ -12,13 +12,18 @@
     defined VARIANT_HC_TIMELINE_WAIT
 #include "hooks_timeline.h"
 #define HC_TIMELINE_WAIT(ctx, stream, value) hostcache_done()
+#elif defined VARIANT_HC_FREE_FOREIGN
+#define HC_NO_STREAMS
+#define HC_OWN_SEGMENTS
 #else
 #include "hooks_event.h"
 #define HC_EVENT_CREATE(ctx, stream, event_ptr) hostcache_done()
 #define HC_EVENT_DESTROY(ctx, event_ptr) hostcache_done()
 #define HC_EVENT_WAIT(ctx, event_ptr) hostcache_done()
 #endif
+#ifndef HC_NO_STREAMS
 #define HC_STREAM_WAIT(ctx, stream) hostcache_done()
+#endif
 
 #if defined VARIANT_HC_MEM_ALLOC
 #undef HC_MEM_ALLOC
@@ -53,6 +58,8 @@
 #elif defined VARIANT_HC_TIMELINE_WAIT
 #undef HC_TIMELINE_WAIT
 #define HC_TIMELINE_WAIT(ctx, stream, value) (0)
+#elif defined VARIANT_HC_FREE_FOREIGN
+#define HC_FREE_FOREIGN(ctx, ptr) rt_mem_free(ptr)
 #else
 #error "no such variant"
 #endif

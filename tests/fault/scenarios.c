@@ -136,6 +136,25 @@ static void trimming(run *r) {
   empty_cache(r);
 }
 
+#ifdef MODE_OWN_SEGMENTS
+static void leaving(run *r) {
+  int i;
+  for (i = 0; i < 6; i++) take(r, i, 1000 + 100 * (size_t)i);
+  leave(r, 0);
+  give(r, 1);
+  leave(r, 2);
+  take(r, 6, 1200);
+  take(r, 7, 1100); /* a hit */
+  leave(r, 7);
+  reserve_or(r, 1100, 2, A_OK);
+  take(r, 8, 1100);
+  leave(r, 3);
+  give(r, 4);
+  empty_cache(r);
+  leave(r, 8);
+}
+#endif
+
 /* ---- uses ------------------------------------------------------------------------------------ */
 
 static void uses_of_streams(run *r) {
@@ -508,6 +527,9 @@ static const scenario scenarios[] = {
     {.name = "many_blocks", .script = many_blocks, .config = {.segment_bytes = 4096}},
     {.name = "reserving", .script = reserving, .config = {.segment_bytes = 64 * KIB}},
     {.name = "trimming", .script = trimming, .config = {.segment_bytes = 4096}},
+#ifdef MODE_OWN_SEGMENTS
+    {.name = "leaving", .script = leaving},
+#endif
     {.name = "uses_of_streams", .script = uses_of_streams, .config = {.segment_bytes = 4096}},
     {.name = "more_uses_than_have_room",
      .script = more_uses_than_have_room,
@@ -580,6 +602,10 @@ static uint64_t play(const scenario *what, const plan *p, uint8_t *sites_are, bo
   r->heard.react_user = r;
   r->config = what->config;
   if (is_shared(what)) r->config.segment_bytes = segment_bytes_wanted();
+#ifdef MODE_OWN_SEGMENTS
+  r->config.segment_bytes = r->config.reserve_segment_bytes = 0;
+  r->device.no_pages = true;
+#endif
   r->config.version = HOSTCACHE_VERSION;
   r->config.on_error = hear;
   r->config.on_error_user = &r->heard;
@@ -599,7 +625,7 @@ static uint64_t play(const scenario *what, const plan *p, uint8_t *sites_are, bo
 /* Each site fails, in each way that it can: alone, or with those after it. The number of sites. */
 static uint64_t sweep_singles(const scenario *what, char manner, char kind, char onwards) {
   uint8_t sites_are[RUN_SITES] = {0};
-  const plan clean = {manner, 0, {0, 0}, {0, 0}, 0};
+  const plan clean = {manner, 0, {0, 0}, {kind, 0}, 0}; /* on the same device: play asks the kind */
   plan p = {manner, 1, {0, 0}, {kind, 0}, onwards};
   uint64_t sites;
   assert_int_equal(play(what, &clean, sites_are, false), 0);

@@ -33,6 +33,7 @@ typedef enum call {
   CALL_FORGET_STREAM,
   CALL_RELEASE_QUARANTINE,
   CALL_SET_BOUND,
+  CALL_RECORD_FREE,
   CALL_WALK,
   CALL_POOL_BEGIN, /* retain_pool too */
   CALL_POOL_END,
@@ -56,6 +57,7 @@ static const char *const call_names[CALLS] = {"(none)",
                                               "forget_stream",
                                               "release_quarantine",
                                               "set_max_*",
+                                              "record_free",
                                               "walk",
                                               "begin_allocate_to_pool",
                                               "end_allocate_to_pool",
@@ -185,6 +187,7 @@ static const unsigned answers[CALLS][SITES] = {
         {
             [SITE_FREE] = A_LEAKED,
         },
+    [CALL_RECORD_FREE] = {0},
     [CALL_WALK] =
         {
             [SITE_MALLOC] = A_META,
@@ -196,7 +199,11 @@ static const unsigned answers[CALLS][SITES] = {
     [CALL_POOL_END] = {0},
     [CALL_POOL_RELEASE] =
         {
-            [SITE_FREE] = A_LEAKED, [SITE_END] = A_OK, /* of what was got for a capture */
+            [SITE_MALLOC] = A_OK,
+            [SITE_FREE] = A_LEAKED,
+            [SITE_RECORD] = A_EVENT, /* of what was used in a capture */
+            [SITE_STREAM_WAIT] = A_EVENT,
+            [SITE_END] = A_OK,
         },
     [CALL_CHECKPOINT] =
         {
@@ -475,6 +482,10 @@ static unsigned allowed_answers(const run *r, unsigned clean, const slot *s) {
   int what;
   if (r->all_fired == 0) return clean;
   if (r->hits == 0) return clean | later;
+#ifdef MODE_OWN_SEGMENTS
+  /* What is idle does not go back before there is no memory: that may be so already. */
+  if (r->fired[SITE_NO_MEMORY] > 0 && r->bounded) clean |= A_OOM;
+#endif
   /* Out of memory once, where there is enough: what is idle goes back, and it is asked again. */
   if (r->fired[SITE_NO_MEMORY] == 1 && r->all_fired == 1 && r->call != CALL_CREATE) return clean;
   for (what = 0; what < SITES; what++) {
@@ -702,6 +713,26 @@ static void give_deferred(run *r, int i) {
                            : faulted_free_deferred(r->cache, s.ptr),
               A_OK, NULL);
 }
+
+#ifdef MODE_OWN_SEGMENTS
+/* The block leaves, and the script gives it to the device itself. */
+static void leave(run *r, int i) {
+  slot s = r->slots[i];
+  size_t size;
+  if (s.ptr == NULL) return;
+  memset(&r->slots[i], 0, sizeof s);
+  size = faulted_block_size(s.block);
+  begin(r, CALL_RECORD_FREE);
+  assert_ok(faulted_record_free(by_handle(i) ? r->cache : NULL, s.ptr));
+  sim_fail_no_more(&r->device);
+  r->device.on_hook = NULL;
+  sim_handed_back(&r->device, s.ptr);
+  assert_int_equal(sim_mem_free(&r->device, s.ptr, size), SIM_DONE);
+  r->device.on_hook = at_hook;
+  (void)judge(r, HOSTCACHE_OK, A_OK, NULL);
+  assert_result(faulted_free(r->cache, s.ptr), HOSTCACHE_ERR_NOT_FOUND);
+}
+#endif
 
 static void process_events(run *r) {
   STEP(r, CALL_PROCESS_EVENTS, A_OK, faulted_process_events(r->cache, NULL));

@@ -22,7 +22,7 @@ typedef struct hostcache_mutex {
 #define GLUE_UNWATCHED __attribute__((no_sanitize_thread))
 
 GLUE_UNWATCHED static const char *glue_rank_name(unsigned rank) {
-  static const char *const names[] = {"no",     "guests",  "threads",  "thread",
+  static const char *const names[] = {"no",     "owners",  "guests",   "threads", "thread",
                                       "common", "streams", "segments", "trace"};
   return rank < sizeof names / sizeof names[0] ? names[rank] : "unnamed";
 }
@@ -166,6 +166,10 @@ static hostcache_guest
 static uint64_t glue_guests_numbers, glue_guests_caches;
 static hostcache_mutex glue_guests_lock = {{0}, HOSTCACHE_RANK_GUESTS};
 
+HOSTCACHE_UNUSED static hostcache_mutex hostcache_owners_lock = {{0}, HOSTCACHE_RANK_OWNERS};
+
+#define HOSTCACHE_THREAD_LOCAL static /* of the one real thread: what else is so goes by guests */
+
 static size_t hostcache_here_place(uint64_t number) {
   (void)number;
   return 0;
@@ -228,6 +232,7 @@ HOSTCACHE_UNUSED static void glue_begin(void) {
   memset(glue_heres, 0, sizeof glue_heres);
   memset(glue_guests, 0, sizeof glue_guests);
   memset(&glue_guests_lock.native, 0, sizeof glue_guests_lock.native);
+  memset(&hostcache_owners_lock.native, 0, sizeof hostcache_owners_lock.native);
   glue_guests_numbers = 0;
   glue_guests_caches = 0;
 }

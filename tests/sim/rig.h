@@ -1,6 +1,6 @@
 /* rig.h - a cache on a simulated device, ready to be tested. A template: define CACHE, the cache's
-   name, before the inclusion, and get CACHE_rig and what works on it. May be included for several
-   caches.
+   name, before the inclusion, and get CACHE_rig and what works on it; CACHE_WITHOUT_STREAMS, and
+   CACHE_OWN_SEGMENTS, where it is such a one. May be included for several caches.
 
    The rig watches every test in the same way: when it is closed, the bookkeeping must be
    consistent, every byte must have gone back, every event must be destroyed, no rule broken. What
@@ -52,7 +52,9 @@ typedef struct RIG_NOW {
    that is listed as ALONE the registration says nothing. */
 static inline hostcache_config ON_RIG(config)(RIG_NOW *rig) {
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
+#ifndef CACHE_OWN_SEGMENTS
   config.segment_bytes = rig->alone ? SEGMENT_OF_ONE_BLOCK : segment_bytes_wanted();
+#endif
   config.on_error = hear;
   config.on_error_user = &rig->heard;
   return config;
@@ -64,6 +66,9 @@ static inline RIG_NOW *ON_RIG(new)(void) {
   if (rig == NULL) abort();
   memset(rig, 0, sizeof *rig);
   sim_open(&rig->device);
+#ifdef CACHE_OWN_SEGMENTS
+  rig->device.no_pages = true;
+#endif
   rig->device.waits_complete = true;
   rig->heard.wanted_code = SIM_FAILURE;
   return rig;

@@ -6,8 +6,8 @@
 
      memory   given back or handed out while work that uses it is incomplete; given back while in
               the caller's hands, with a wrong size, twice, or never obtained; asked for with a size
-              that is not a multiple of the alignment and of 4 KiB; handed out twice, or from
-              outside of what was obtained
+              that is not a multiple of the alignment and of 4 KiB (unless no_pages is set); handed
+              out twice, or from outside of what was obtained
      events   used after destruction, destroyed twice or while pending, recorded on another stream
               than they were created for, recorded again while pending, in the hands of two threads
               at once, leaked
@@ -152,6 +152,7 @@ typedef struct sim_device {
 
   /* set by the test at any quiet moment */
   bool backed;           /* real memory, from malloc */
+  bool no_pages;         /* for a cache whose blocks are segments of their own */
   bool reuses_addresses; /* the address that was freed last is the first to be given out again */
   bool waits_complete;   /* a wait hook completes what it waits for (else it fails) */
   bool widens;           /* yields inside of hooks, so that threads meet there */
@@ -601,7 +602,7 @@ static inline int sim_mem_alloc(sim_device *d, size_t size, size_t align, void *
   int code = sim_enter(d, SIM_MEM_ALLOC);
   sim_lock(d);
   *ptr = (void *)(uintptr_t)0xbad0; /* not NULL on failure: runtimes leave anything there */
-  if (size == 0 || size % 4096 != 0 || align == 0 || (align & (align - 1)) != 0 ||
+  if (size == 0 || (size % 4096 != 0 && !d->no_pages) || align == 0 || (align & (align - 1)) != 0 ||
       size % align != 0) {
     sim_violation(d, "%zu bytes aligned to %zu are asked for", size, align);
     code = SIM_FAILURE;

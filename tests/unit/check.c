@@ -37,6 +37,16 @@ typedef struct device {
 #define HC_STATIC
 #include "hostcache.h"
 
+#define HC_NAME tensors
+#define HC_NO_STREAMS
+#define HC_OWN_SEGMENTS
+#define HC_CTX_T device *
+#define HC_MEM_ALLOC(d, size, align, out) \
+  ((void)(align), *(out) = (void *)(d)->next, (d)->next += (size) + 65536, hostcache_done())
+#define HC_MEM_FREE(d, ptr, size) ((void)(d), (void)(ptr), (void)(size), hostcache_done())
+#define HC_STATIC
+#include "hostcache.h"
+
 #include "helpers.h"
 
 /* What the tests break: a cache that has a block in each state.
@@ -210,6 +220,33 @@ static void a_segment_is_a_multiple_of_the_page(void **state) {
   scene *s = *state;
   BREAK(s->active[1]->segment->size, 65537, "a segment is a multiple of the page");
   BREAK(s->active[1]->segment->size, 0, "a segment is a multiple of the page");
+}
+
+static void a_block_is_a_segment_of_its_own(void **state) {
+  device d = {.next = 65536};
+  heard ear = {0};
+  hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  tensors *of;
+  tensors_block *blocks[2];
+  (void)state;
+  config.on_error = hear;
+  config.on_error_user = &ear;
+  assert_ok(tensors_create(&of, &config, &d));
+  assert_ok(tensors_block_alloc(of, 100, &blocks[0]));
+  assert_ok(tensors_block_alloc(of, 100, &blocks[1]));
+  assert_ok(tensors_check(of));
+  blocks[0]->right = blocks[1];
+  assert_result(tensors_check(of), HOSTCACHE_ERR_CORRUPT);
+  assert_string_equal(ear.what, "a block is a segment of its own");
+  blocks[0]->right = NULL;
+  blocks[0]->segment->size = 100; /* where there are no pages, of the alignment */
+  assert_result(tensors_check(of), HOSTCACHE_ERR_CORRUPT);
+  assert_string_equal(ear.what, "a segment is a multiple of the page");
+  blocks[0]->segment->size = 128;
+  assert_ok(tensors_check(of));
+  assert_ok(tensors_block_free(of, blocks[0]));
+  assert_ok(tensors_block_free(of, blocks[1]));
+  assert_ok(tensors_destroy(of));
 }
 
 static void a_range_knows_its_segment(void **state) {
@@ -817,6 +854,7 @@ int main(void) {
       ON_SCENE(a_segment_stands_in_the_index_under_its_address),
       ON_SCENE(segments_do_not_overlap),
       ON_SCENE(a_segment_is_a_multiple_of_the_page),
+      cmocka_unit_test(a_block_is_a_segment_of_its_own),
       ON_SCENE(a_range_knows_its_segment),
       ON_SCENE(a_block_lies_in_a_segment),
       ON_SCENE(a_block_in_the_index_has_memory),

@@ -7,7 +7,16 @@
 
 namespace {
 
-enum place { nowhere, in_mem_alloc, in_mem_free, in_create, in_record, in_query, in_destroy };
+enum place {
+  nowhere,
+  in_mem_alloc,
+  in_mem_free,
+  in_create,
+  in_record,
+  in_query,
+  in_destroy,
+  in_free_foreign
+};
 place throws;
 int errors_told;
 
@@ -34,6 +43,18 @@ void maybe_throw(place here) {
   ((void)(ctx), (void)(stream), (void)(event_ptr), maybe_throw(in_record), hostcache_done())
 #define HC_EVENT_QUERY(ctx, event_ptr) \
   ((void)(ctx), (void)(event_ptr), maybe_throw(in_query), hostcache_done())
+#include "hostcache.h"
+
+#define HC_NAME tensors
+#define HC_NO_STREAMS
+#define HC_OWN_SEGMENTS
+#define HC_IMPLEMENT
+#define HC_MEM_ALLOC(ctx, size, align, ptr_out) \
+  ((void)(ctx),                                 \
+   hostcache_map_memory(rt_mem_alloc(size, align, ptr_out), RT_OK, RT_NO_MEMORY, RT_NO_MEMORY))
+#define HC_MEM_FREE(ctx, ptr, size) ((void)(ctx), (void)(size), rt_mem_free(ptr), hostcache_done())
+#define HC_FREE_FOREIGN(ctx, ptr) \
+  ((void)(ctx), (void)(ptr), maybe_throw(in_free_foreign), hostcache_done())
 #include "hostcache.h"
 
 namespace {
@@ -138,6 +159,19 @@ void a_destroy_hook_that_throws() {
   throws = nowhere;
 }
 
+void a_hook_for_what_is_foreign_that_throws() {
+  hostcache_config config = telling();
+  tensors *cache = nullptr;
+  EXPECT(tensors_create(&cache, &config, nullptr) == HOSTCACHE_OK);
+  throws = in_free_foreign;
+  errors_told = 0;
+  EXPECT(tensors_free(cache, &config) == HOSTCACHE_ERR_HOOK);
+  EXPECT(errors_told == 1);
+  throws = nowhere;
+  EXPECT(tensors_free(cache, &config) == HOSTCACHE_OK);
+  EXPECT(tensors_destroy(cache) == HOSTCACHE_OK);
+}
+
 }  // namespace
 
 int main() {
@@ -147,5 +181,6 @@ int main() {
   a_query_that_throws();
   a_free_hook_that_throws();
   a_destroy_hook_that_throws();
+  a_hook_for_what_is_foreign_that_throws();
   return 0;
 }

@@ -10,3 +10,9 @@
 #define HC_NAME plain
 #define HC_NO_STREAMS
 #include "hostcache.h"
+
+#include "hooks_memory.h"
+#define HC_NAME tensors
+#define HC_NO_STREAMS
+#define HC_OWN_SEGMENTS
+#include "hostcache.h"

@@ -5,3 +5,9 @@
 #include "hooks_event.h"
 #define HC_NAME pinned
 #include "hostcache.h"
+
+#include "hooks_memory.h"
+#define HC_NAME tensors
+#define HC_NO_STREAMS
+#define HC_OWN_SEGMENTS /* each thread has a current cache */
+#include "hostcache.h"
