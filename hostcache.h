@@ -1429,7 +1429,7 @@ HC_PUBLIC hostcache_result HC_FN(get_memory_fraction)(HC_CACHE *cache, double *f
 
 /* The size of the largest block that is cached, wherever it is, 0 if none is: so much can be had
    without a hook, and more perhaps, as small blocks that stand side by side are only made one when
-   that is needed. ARGUMENT: no `largest`. UNSUPPORTED: the system refuses the barrier that stops
+   that is needed. (What private pools keep serves them alone, and does not count.) ARGUMENT: no `largest`. UNSUPPORTED: the system refuses the barrier that stops
    threads. Calls no hook, and does not poll. O(threads), and what is cached of about the largest
    size. Source: cacheInfo. */
 HC_PUBLIC hostcache_result HC_FN(cache_info)(HC_CACHE *cache, size_t *largest);
@@ -11614,14 +11614,15 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(get_memory_fraction)(HC_CACHE *s
 #endif
 }
 
-/* The largest range of a heap, or 0. segments_lock is held. */
+/* The largest range of a heap, or 0: it is in the last list that holds something, if they stand in
+   the order of sizes. segments_lock is held. */
 HOSTCACHE_RARE static size_t HC_I(heap_largest)(const HC_HEAP *heap) {
-  const HC_BLOCK *range = NULL;
+  const HC_BLOCK *range;
   size_t largest = 0;
   unsigned at;
-  for (at = HOSTCACHE_HEAP_SIZES; at > 0 && !range; at--) range = heap->first[at - 1];
-  for (; range; range = range->ready_next)
-    if (range->size > largest) largest = range->size;
+  for (at = HOSTCACHE_HEAP_SIZES; at > 0 && (HC_ALONE || largest == 0); at--)
+    for (range = heap->first[at - 1]; range; range = range->ready_next)
+      if (range->size > largest) largest = range->size;
   return largest;
 }
 

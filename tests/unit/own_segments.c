@@ -33,6 +33,8 @@ static int pass_on(void *ptr) {
 #define HC_OWN_SEGMENTS
 #define HC_HOST_ALLOCATOR
 #define HC_TRACE
+#define HC_POOLS
+#define HC_DEVICE_ALLOCATOR
 #include "sim/hooks_memory.h"
 #define HC_IMPLEMENT
 #include "hostcache.h"
@@ -813,6 +815,64 @@ static int setup(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, tensors_rig_teardown)
 #define STRICT(name) cmocka_unit_test_setup_teardown(name, strict_rig_setup, strict_rig_teardown)
 
+/* ---- the other interfaces -------------------------------------------------------------------- */
+
+static void the_largest_cached_block_is_found_among_all_sizes(void **state) {
+  strict_rig *rig = *state;
+  void *ptr[100];
+  size_t largest, i;
+  for (i = 0; i < COUNT_OF(ptr); i++) ptr[i] = strict_rig_take(rig, 64 * (i + 1));
+  assert_ok(strict_cache_info(rig->cache, &largest));
+  assert_int_equal(largest, 0);
+  for (i = 0; i < COUNT_OF(ptr); i++) {
+    strict_rig_give(rig, ptr[i]);
+    assert_ok(strict_cache_info(rig->cache, &largest));
+    assert_int_equal(largest, 64 * (i + 1));
+  }
+}
+
+static void the_columns_follow_a_block_that_leaves(void **state) {
+  strict_rig *rig = *state;
+  hostcache_device_stats stats;
+  void *leaves = strict_rig_take(rig, 640), *stays = strict_rig_take(rig, 3 * MIB);
+  sim_handed_back(&rig->device, leaves);
+  assert_ok(strict_record_free(rig->cache, leaves));
+  assert_ok(strict_device_stats(rig->cache, &stats));
+  assert_int_equal(stats.segment[HOSTCACHE_STAT_AGGREGATE].current, 1);
+  assert_int_equal(stats.segment[HOSTCACHE_STAT_SMALL_POOL].current +
+                       stats.segment[HOSTCACHE_STAT_LARGE_POOL].current,
+                   1);
+  assert_int_equal(stats.allocated_bytes[HOSTCACHE_STAT_SMALL_POOL].current +
+                       stats.allocated_bytes[HOSTCACHE_STAT_LARGE_POOL].current,
+                   3 * MIB);
+  assert_ok(strict_check(rig->cache));
+  strict_rig_give(rig, stays);
+  assert_int_equal(sim_mem_free(&rig->device, leaves, 640), SIM_DONE); /* by who has it now */
+}
+
+static void a_pool_has_segments_of_its_own_too(void **state) {
+  const hostcache_pool_id pool = {1, 2};
+  strict_rig *rig = *state;
+  void *outside = strict_rig_take(rig, 640), *inside, *leaves;
+  strict_rig_give(rig, outside);
+  assert_ok(strict_begin_allocate_to_pool(rig->cache, pool, NULL, NULL));
+  inside = strict_rig_take(rig, 640);
+  assert_ptr_not_equal(inside, outside);
+  leaves = strict_rig_take(rig, 1280);
+  strict_rig_give(rig, inside);
+  assert_ptr_equal(strict_rig_take(rig, 640), inside);
+  assert_ok(strict_end_allocate_to_pool(rig->cache, pool));
+  assert_int_equal(strict_pool_reserved_bytes(rig->cache, pool), 1920);
+  sim_handed_back(&rig->device, leaves);
+  assert_ok(strict_record_free(rig->cache, leaves));
+  assert_int_equal(strict_pool_reserved_bytes(rig->cache, pool), 640);
+  assert_ok(strict_check(rig->cache));
+  assert_ptr_equal(strict_rig_take(rig, 640), outside);
+  assert_ok(strict_release_pool(rig->cache, pool));
+  assert_ok(strict_check(rig->cache));
+  assert_int_equal(sim_mem_free(&rig->device, leaves, 1280), SIM_DONE);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_block_is_rounded_to_the_alignment_and_to_nothing_else),
@@ -856,6 +916,9 @@ int main(void) {
       TEST(a_child_has_a_list_of_its_own),
       TEST(threads_free_into_each_others_caches),
       TEST(a_cache_does_not_end_while_a_block_is_freed_into_it),
+      STRICT(the_largest_cached_block_is_found_among_all_sizes),
+      STRICT(the_columns_follow_a_block_that_leaves),
+      STRICT(a_pool_has_segments_of_its_own_too),
   };
   return cmocka_run_group_tests_name("own_segments", tests, NULL, NULL);
 }

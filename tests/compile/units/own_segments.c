@@ -13,7 +13,9 @@
 #define HC_OWN_SEGMENTS
 #define HC_FREE_FOREIGN(ctx, ptr) ((void)(ctx), hostcache_map(rt_mem_free(ptr), RT_OK, RT_OK))
 #define HC_HOST_ALLOCATOR
+#define HC_POOLS
 #define HC_TRACE
+#define HC_DEVICE_ALLOCATOR
 #include "hostcache.h"
 
 #define HC_NAME registered
