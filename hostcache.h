@@ -216,6 +216,8 @@
      record_history, history         what happened, in a ring
      attach_trace_tracker, attach_oom_observer
                                      hear of it as it happens
+     record_external_register, record_external_unregister
+                                     memory that is pinned outside of the cache
      initialized                     is there a cache to be used?
      memory_info, cache_info, get_expandable_segment_sizes
                                      what is free and what there is; the largest that is cached
@@ -1370,7 +1372,8 @@ HC_PUBLIC hostcache_result HC_FN(background_stop)(HC_CACHE *cache);
 
 #ifdef HC_TRACE
 
-/* Shows the segments of one moment and their ranges, as walk does, with all that is known of them.
+/* Shows the segments of one moment and their ranges, as walk does, with all that is known of them;
+   and then what was registered with record_external_register.
    Errors as those of walk; calls no hook. Source: DeviceAllocator's snapshot, and
    HostAllocator::get_segments. */
 HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *cache, hostcache_range_fn visit, void *user);
@@ -1395,6 +1398,17 @@ HC_PUBLIC hostcache_result HC_FN(history)(HC_CACHE *cache, hostcache_trace_fn sh
    attachAllocatorTraceTracker. */
 HC_PUBLIC hostcache_result HC_FN(attach_trace_tracker)(HC_CACHE *cache, hostcache_trace_fn tracker,
                                                        void *user);
+
+/* Tells of memory that was pinned outside of the cache (cudaHostRegister, say): history and
+   trackers hear of it as of a segment with one block, and snapshot shows it so. It is in no figure,
+   and stays the caller's. ARGUMENT: no memory, or it is registered. NO_METADATA. O(what is
+   registered). Source: record_external_register. */
+HC_PUBLIC hostcache_result HC_FN(record_external_register)(HC_CACHE *cache, const void *ptr,
+                                                           size_t size);
+
+/* It is pinned no more: by the pointer that it was registered with. NOT_FOUND: it is not
+   registered. Source: record_external_unregister. */
+HC_PUBLIC hostcache_result HC_FN(record_external_unregister)(HC_CACHE *cache, const void *ptr);
 
 /* Has `observer` hear of each allocation that fails for want of memory (OUT_OF_MEMORY, LIMIT), with
    no lock held, before it returns; of any number of them. It may call the cache. ARGUMENT: no
@@ -1429,9 +1443,9 @@ HC_PUBLIC hostcache_result HC_FN(get_memory_fraction)(HC_CACHE *cache, double *f
 
 /* The size of the largest block that is cached, wherever it is, 0 if none is: so much can be had
    without a hook, and more perhaps, as small blocks that stand side by side are only made one when
-   that is needed. (What private pools keep serves them alone, and does not count.) ARGUMENT: no `largest`. UNSUPPORTED: the system refuses the barrier that stops
-   threads. Calls no hook, and does not poll. O(threads), and what is cached of about the largest
-   size. Source: cacheInfo. */
+   that is needed. (What private pools keep serves them alone, and does not count.) ARGUMENT: no
+   `largest`. UNSUPPORTED: the system refuses the barrier that stops threads. Calls no hook, and
+   does not poll. O(threads), and what is cached of about the largest size. Source: cacheInfo. */
 HC_PUBLIC hostcache_result HC_FN(cache_info)(HC_CACHE *cache, size_t *largest);
 
 /* The sizes of the segments that can grow: *count of them, of which `sizes` (NULL is fine) gets
@@ -3834,6 +3848,13 @@ struct HC_I(listener) { /* set before it is published, but for */
   void *user;
 };
 
+struct HC_I(external) { /* memory that was pinned outside of the cache. LOCK: trace_lock */
+  struct HC_I(external) *next;
+  const void *ptr;
+  size_t size;
+  void *context; /* the user's, of when it was registered */
+};
+
 struct HC_I(annals) {    /* a history. LOCK: trace_lock */
   hostcache_trace *ring; /* NULL: there is none */
   size_t room, count, next;
@@ -3924,6 +3945,7 @@ HC_CACHE {
                                  of them or may be late: there is a history or a tracker */
   hostcache_mutex trace_lock;
   struct HC_I(annals) annals;
+  struct HC_I(external) *externals; /* LOCK: trace_lock */
   hostcache_trace *owed;      /* LOCK: trace_lock, as the next two lines. What the trackers have not
                                  heard yet, the oldest at owed_next */
   size_t owed_room, owed_count, owed_next;
@@ -8745,6 +8767,11 @@ HOSTCACHE_RARE static void HC_I(dispose)(HC_CACHE *self) {
 #ifdef HC_TRACE
   HC_I(dispose_listeners)((struct HC_I(listener) *)self->trackers);
   HC_I(dispose_listeners)((struct HC_I(listener) *)self->observers);
+  while (self->externals) {
+    struct HC_I(external) *external = self->externals;
+    self->externals = external->next;
+    HOSTCACHE_FREE(external);
+  }
   if (self->annals.ring) HOSTCACHE_FREE(self->annals.ring);
   if (self->owed) HOSTCACHE_FREE(self->owed);
 #endif
@@ -11541,6 +11568,74 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(attach_oom_observer)(HC_CACHE *s
   return HOSTCACHE_OK;
 }
 
+/* The place in the list where this memory stands, or the end. trace_lock is held. */
+HOSTCACHE_RARE static struct HC_I(external) **HC_I(external_at)(HC_CACHE *self, const void *ptr) {
+  struct HC_I(external) **at = &self->externals;
+  while (*at && (*at)->ptr != ptr) at = &(*at)->next;
+  return at;
+}
+
+/* Notes what happens to memory that is not the cache's. With no lock held. */
+HOSTCACHE_RARE static void HC_I(trace_external)(HC_CACHE *self,
+                                                const struct HC_I(external) *external,
+                                                hostcache_action action) {
+  const int is_block = action != HOSTCACHE_TRACE_SEGMENT_ALLOC &&
+                       action != HOSTCACHE_TRACE_SEGMENT_FREE;
+  if (HC_I(is_traced)(self))
+    HC_I(trace_now)(self, action, NULL, external->ptr, external->size,
+                    is_block ? external->size : 0, HC_I(pool_id)(NULL),
+                    is_block ? external->context : NULL);
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(record_external_register)(HC_CACHE *self,
+                                                                          const void *ptr,
+                                                                          size_t size) {
+  hostcache_result result = HC_I(enter)(self);
+  struct HC_I(external) *external, **at, noted;
+  if (result != HOSTCACHE_OK) return result;
+  if (!ptr || size == 0) return HOSTCACHE_ERR_ARGUMENT;
+  external = (struct HC_I(external) *)HOSTCACHE_MALLOC(sizeof *external);
+  if (!external) return HC_I(trace_without_memory)(self);
+  external->next = NULL;
+  external->ptr = ptr;
+  external->size = size;
+  external->context =
+      HC_I(is_traced)(self) ? HC_I(trace_ask)(self, HOSTCACHE_TRACE_ALLOC) : NULL;
+  noted = *external;
+  hostcache_lock(&self->trace_lock);
+  at = HC_I(external_at)(self, ptr);
+  if (*at)
+    result = HOSTCACHE_ERR_ARGUMENT;
+  else
+    *at = external;
+  hostcache_unlock(&self->trace_lock);
+  if (result != HOSTCACHE_OK) {
+    HOSTCACHE_FREE(external);
+    return result;
+  }
+  HC_I(trace_external)(self, &noted, HOSTCACHE_TRACE_SEGMENT_ALLOC);
+  HC_I(trace_external)(self, &noted, HOSTCACHE_TRACE_ALLOC);
+  return HOSTCACHE_OK;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(record_external_unregister)(HC_CACHE *self,
+                                                                            const void *ptr) {
+  hostcache_result result = HC_I(enter)(self);
+  struct HC_I(external) *external, **at;
+  if (result != HOSTCACHE_OK) return result;
+  hostcache_lock(&self->trace_lock);
+  at = HC_I(external_at)(self, ptr);
+  external = *at;
+  if (external) *at = external->next;
+  hostcache_unlock(&self->trace_lock);
+  if (!external) return HOSTCACHE_ERR_NOT_FOUND;
+  HC_I(trace_external)(self, external, HOSTCACHE_TRACE_FREE_REQUESTED);
+  HC_I(trace_external)(self, external, HOSTCACHE_TRACE_FREE_COMPLETED);
+  HC_I(trace_external)(self, external, HOSTCACHE_TRACE_SEGMENT_FREE);
+  HOSTCACHE_FREE(external);
+  return HOSTCACHE_OK;
+}
+
 #endif /* HC_TRACE */
 
 #ifdef HC_DEVICE_ALLOCATOR
@@ -12411,6 +12506,28 @@ HOSTCACHE_RARE static void HC_I(note_range)(HC_CACHE *self, void *notes, const H
   if (place < view->room) view->ranges[place] = shown;
 }
 
+/* Notes what was pinned outside of the cache: each as a segment, and an active range of it. */
+HOSTCACHE_RARE static void HC_I(note_externals)(HC_CACHE *self, struct HC_I(view) *view) {
+  const struct HC_I(external) *external;
+  hostcache_lock(&self->trace_lock);
+  for (external = self->externals; external; external = external->next) {
+    hostcache_range shown;
+    memset(&shown, 0, sizeof shown);
+    shown.kind = HOSTCACHE_VISIT_SEGMENT;
+    shown.ptr = external->ptr;
+    shown.size = shown.active_bytes = shown.allocated_bytes = external->size;
+    if (view->used < view->room) view->ranges[view->used] = shown;
+    view->used++;
+    shown.kind = HOSTCACHE_VISIT_ACTIVE;
+    shown.active_bytes = shown.allocated_bytes = 0;
+    shown.requested = external->size;
+    shown.context = external->context;
+    if (view->used < view->room) view->ranges[view->used] = shown;
+    view->used++;
+  }
+  hostcache_unlock(&self->trace_lock);
+}
+
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostcache_range_fn visit,
                                                           void *user) {
   hostcache_result result = HC_I(enter)(self);
@@ -12426,6 +12543,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
   for (;;) {
     view.used = view.streams_used = 0;
     if (HC_I(note_all)(self, HC_I(note_range), &view)) result = HOSTCACHE_ERR_UNSUPPORTED;
+    HC_I(note_externals)(self, &view);
     if (result != HOSTCACHE_OK ||
         (view.used <= view.room && view.streams_used <= view.stream_room))
       break;

@@ -482,10 +482,69 @@ static void threads_go_on_while_they_are_watched(void **state) {
   }
 }
 
+/* ---- memory that is not the cache's ---------------------------------------------------------- */
+
+static void memory_pinned_elsewhere_is_in_the_history_and_the_snapshot(void **state) {
+  pinned_rig *rig = *state;
+  char *elsewhere = (char *)(uintptr_t)0x7000, *silent = (char *)(uintptr_t)0x90000;
+  int next = 0;
+  view v = {.count = 0}, later = {.count = 0};
+  hostcache_stats stats;
+  assert_ok(
+      pinned_record_external_register(rig->cache, silent, 100)); /* before there is a history */
+  assert_ok(pinned_record_history(rig->cache, 100, count_up, &next));
+  assert_ok(pinned_record_external_register(rig->cache, elsewhere, 5000));
+  assert_ok(pinned_snapshot(rig->cache, note, &v));
+  assert_ok(pinned_record_external_unregister(rig->cache, elsewhere));
+  look(rig);
+  assert_int_equal(seen.count, 6);
+  must_be(0, HOSTCACHE_TRACE_SEGMENT_ALLOC, elsewhere, 5000);
+  must_be(1, HOSTCACHE_TRACE_ALLOC, elsewhere, 5000);
+  assert_non_null(seen.at[1].context);
+  must_be(3, HOSTCACHE_TRACE_FREE_REQUESTED, elsewhere, 5000);
+  must_be(4, HOSTCACHE_TRACE_FREE_COMPLETED, elsewhere, 5000);
+  assert_ptr_equal(seen.at[4].context, seen.at[1].context);
+  must_be(5, HOSTCACHE_TRACE_SEGMENT_FREE, elsewhere, 5000);
+  assert_int_equal(v.count, 4);
+  assert_int_equal(v.at[0].kind, HOSTCACHE_VISIT_SEGMENT);
+  assert_ptr_equal(v.at[0].ptr, silent);
+  assert_int_equal(v.at[2].kind, HOSTCACHE_VISIT_SEGMENT);
+  assert_int_equal(v.at[2].active_bytes, 5000);
+  assert_int_equal(v.at[3].kind, HOSTCACHE_VISIT_ACTIVE);
+  assert_ptr_equal(v.at[3].ptr, elsewhere);
+  assert_int_equal(v.at[3].requested, 5000);
+  assert_ptr_equal(v.at[3].context, seen.at[1].context);
+  assert_ok(pinned_snapshot(rig->cache, note, &later));
+  assert_int_equal(later.count, 2);
+  stats = pinned_rig_stats(rig);
+  assert_int_equal(stats.reserved_bytes.peak, 0); /* in no figure */
+  assert_null(pinned_find(rig->cache, silent));
+}
+
+static void wrong_calls_about_memory_pinned_elsewhere_are_told(void **state) {
+  pinned_rig *rig = *state;
+  char *elsewhere = (char *)(uintptr_t)0x7000;
+  assert_result(pinned_record_external_register(NULL, elsewhere, 1), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_record_external_register(rig->cache, NULL, 1), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_record_external_register(rig->cache, elsewhere, 0), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(pinned_record_external_unregister(rig->cache, elsewhere), HOSTCACHE_ERR_NOT_FOUND);
+  below_fail(1, false);
+  assert_result(pinned_record_external_register(rig->cache, elsewhere, 1),
+                HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  assert_ok(pinned_record_external_register(rig->cache, elsewhere, 1));
+  assert_result(pinned_record_external_register(rig->cache, elsewhere, 2), HOSTCACHE_ERR_ARGUMENT);
+  assert_ok(pinned_record_external_unregister(rig->cache, elsewhere));
+  assert_result(pinned_record_external_unregister(rig->cache, elsewhere), HOSTCACHE_ERR_NOT_FOUND);
+  assert_result(pinned_record_external_unregister(NULL, elsewhere), HOSTCACHE_ERR_ARGUMENT);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pinned_rig_setup, pinned_rig_teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      TEST(memory_pinned_elsewhere_is_in_the_history_and_the_snapshot),
+      TEST(wrong_calls_about_memory_pinned_elsewhere_are_told),
       TEST(a_history_tells_what_happened),
       TEST(without_a_history_nothing_is_recorded),
       TEST(a_history_keeps_the_last_entries),
