@@ -1,0 +1,379 @@
+/* pools.h - a template for pools.c: the oracle of one cache, and its programs. */
+
+#ifndef TESTS_MODEL_POOLS_H
+#define TESTS_MODEL_POOLS_H
+
+enum { SHARED, ALONE, WITHOUT_STOCKS }; /* the configs: how segments and stocks are */
+enum { OF_NONE = -1 };
+
+/* A block that the program holds, or that is kept for a capture. */
+typedef struct oracle_block {
+  char *ptr; /* NULL: none */
+  size_t size;
+  int pool; /* which it was got from; OF_NONE also once that has ended */
+  bool captured, used, is_freed;
+  bool may_be_unmarked; /* forget_stream may have waited for its uses */
+} oracle_block;
+
+typedef struct oracle_pool {
+  uint64_t uses;
+  uint64_t opened; /* which of all openings; 0: it is not open */
+  int stream;      /* of its filter; -1: all */
+  bool has_lost;   /* a segment may have gone back since the checkpoint */
+} oracle_pool;
+
+#endif
+
+typedef struct ON_RIG(oracle) {
+  RIG_NOW *rig;
+  uint64_t random, openings;
+  oracle_block blocks[BLOCKS];
+  oracle_pool pools[POOLS];
+  bool capturing;
+  struct {
+    API(checkpoint) * at;
+    int pool;
+    oracle_block then[BLOCKS];
+  } checkpoint;
+} ON_RIG(oracle);
+
+#define ORACLE ON_RIG(oracle)
+
+static inline size_t ON_RIG(draw)(ORACLE *o, size_t bound) {
+  return random_below(&o->random, bound);
+}
+
+static inline hostcache_pool_id ON_RIG(id)(int pool) {
+  const hostcache_pool_id id = {(uint64_t)pool + 1, 7};
+  return id;
+}
+
+/* ---- what is expected ------------------------------------------------------------------------ */
+
+/* Which pool an allocation for a stream is from: of those that want it the one opened first. */
+static inline int ON_RIG(pool_for)(const ORACLE *o, sim_stream stream) {
+  int found = OF_NONE, i;
+  for (i = 0; i < POOLS; i++) {
+    const oracle_pool *pool = &o->pools[i];
+    if (pool->opened == 0 || (pool->stream >= 0 && pool->stream != stream)) continue;
+    if (found == OF_NONE || pool->opened < o->pools[found].opened) found = i;
+  }
+  return found;
+}
+
+static inline bool ON_RIG(any_open)(const ORACLE *o) {
+  int i;
+  for (i = 0; i < POOLS; i++)
+    if (o->pools[i].opened != 0) return true;
+  return false;
+}
+
+/* What the snapshot shows must be what the oracle knows. */
+static inline int ON_RIG(look)(void *user, const hostcache_range *range) {
+  const ORACLE *o = (const ORACLE *)user;
+  int i;
+  if (range->kind == HOSTCACHE_VISIT_SEGMENT) return 0;
+  for (i = 0; i < BLOCKS; i++) {
+    const oracle_block *block = &o->blocks[i];
+    if (block->ptr == NULL || block->ptr != range->ptr) continue;
+    assert_int_equal(range->kind,
+                     block->is_freed ? HOSTCACHE_VISIT_QUARANTINED : HOSTCACHE_VISIT_ACTIVE);
+    assert_int_equal(range->requested, block->size);
+    assert_int_equal(range->pool.first, block->pool == OF_NONE ? 0 : block->pool + 1);
+    return 0;
+  }
+  assert_true(range->kind == HOSTCACHE_VISIT_CACHED || range->kind == HOSTCACHE_VISIT_PENDING);
+  return 0;
+}
+
+static inline void ON_RIG(compare)(ORACLE *o) {
+  const hostcache_stats stats = ON_RIG(stats)(o->rig);
+  int64_t held = 0, kept = 0;
+  int i;
+  for (i = 0; i < BLOCKS; i++) {
+    const oracle_block *block = &o->blocks[i];
+    held += block->ptr != NULL && !block->is_freed;
+    kept += block->ptr != NULL && block->is_freed;
+  }
+  assert_int_equal(stats.allocation.current, held);
+  assert_int_equal(stats.quarantined.current, kept);
+  assert_int_equal(stats.reserved_bytes.current, o->rig->device.live_bytes);
+  assert_int_equal(o->rig->device.violations, 0);
+  assert_ok(API(check)(o->rig->cache));
+  assert_ok(API(snapshot)(o->rig->cache, ON_RIG(look), o));
+}
+
+/* ---- operations ------------------------------------------------------------------------------ */
+
+static inline void ON_RIG(allocate)(ORACLE *o) {
+  oracle_block *block = &o->blocks[ON_RIG(draw)(o, BLOCKS)];
+  void *ptr = NULL;
+  if (block->ptr != NULL) return;
+  sim_current = streams[ON_RIG(draw)(o, STREAMS)];
+  memset(block, 0, sizeof *block);
+  block->pool = ON_RIG(pool_for)(o, sim_current);
+  block->size = 1 + ON_RIG(draw)(o, ON_RIG(draw)(o, 4) ? 40 * KIB : 3 * MIB);
+  block->captured = ON_RIG(any_open)(o) && o->capturing && sim_current == sim_captured_stream;
+  assert_ok(API(alloc)(o->rig->cache, block->size, &ptr));
+  sim_handed_out(&o->rig->device, ptr, block->size);
+  block->ptr = ptr;
+}
+
+/* The work of a captured stream runs when it is replayed, if ever. */
+static inline void ON_RIG(use_some)(ORACLE *o) {
+  oracle_block *block = &o->blocks[ON_RIG(draw)(o, BLOCKS)];
+  const sim_stream stream = streams[ON_RIG(draw)(o, STREAMS)];
+  if (block->ptr == NULL || block->is_freed) return;
+  assert_ok(API(record_stream)(o->rig->cache, block->ptr, stream));
+  if (!o->capturing || stream != sim_captured_stream)
+    (void)sim_use(&o->rig->device, stream, block->ptr);
+  block->used = true;
+  block->may_be_unmarked = false;
+}
+
+static inline void ON_RIG(free_some)(ORACLE *o) {
+  oracle_block *block = &o->blocks[ON_RIG(draw)(o, BLOCKS)];
+  if (block->ptr == NULL || block->is_freed) return;
+  sim_handed_back(&o->rig->device, block->ptr);
+  if (ON_RIG(draw)(o, 4) == 0)
+    assert_ok(API(free_deferred)(o->rig->cache, block->ptr));
+  else
+    assert_ok(API(free)(o->rig->cache, block->ptr));
+  block->is_freed = block->captured && block->used; /* then it is kept */
+  if (!block->is_freed) block->ptr = NULL;
+}
+
+static inline void ON_RIG(open_some)(ORACLE *o) {
+  const int i = (int)ON_RIG(draw)(o, POOLS);
+  oracle_pool *pool = &o->pools[i];
+  const int stream = ON_RIG(draw)(o, 3) == 0 ? -1 : (int)ON_RIG(draw)(o, STREAMS);
+  const hostcache_result result =
+      API(begin_allocate_to_pool)(o->rig->cache, ON_RIG(id)(i), stream < 0 ? NULL : is_stream,
+                                  stream < 0 ? NULL : (void *)&streams[stream]);
+  if (o->capturing) abort(); /* the program opens none then */
+  assert_int_equal(result, pool->opened == 0 ? HOSTCACHE_OK : HOSTCACHE_ERR_ARGUMENT);
+  if (result != HOSTCACHE_OK) return;
+  pool->uses++;
+  pool->opened = ++o->openings;
+  pool->stream = stream;
+}
+
+static inline void ON_RIG(close_some)(ORACLE *o) {
+  const int i = (int)ON_RIG(draw)(o, POOLS);
+  const hostcache_result result = API(end_allocate_to_pool)(o->rig->cache, ON_RIG(id)(i));
+  assert_int_equal(result, o->pools[i].opened ? HOSTCACHE_OK : HOSTCACHE_ERR_NOT_FOUND);
+  o->pools[i].opened = 0;
+}
+
+/* What was kept for the pool's captures waits for its uses now; what is active is of no pool. */
+static inline void ON_RIG(release)(ORACLE *o, int i) {
+  oracle_pool *pool = &o->pools[i];
+  const hostcache_result result = API(release_pool)(o->rig->cache, ON_RIG(id)(i));
+  int k;
+  assert_int_equal(result, pool->uses == 0                        ? HOSTCACHE_ERR_NOT_FOUND
+                           : pool->uses == 1 && pool->opened != 0 ? HOSTCACHE_ERR_BUSY
+                                                                  : HOSTCACHE_OK);
+  if (result != HOSTCACHE_OK || --pool->uses > 0) return;
+  for (k = 0; k < BLOCKS; k++) {
+    oracle_block *block = &o->blocks[k];
+    if (block->ptr == NULL || block->pool != i) continue;
+    if (block->is_freed) block->ptr = NULL;
+    block->captured = false;
+    block->pool = OF_NONE;
+  }
+  if (o->checkpoint.pool == i) o->checkpoint.pool = OF_NONE; /* it is of none that is there */
+}
+
+/* A stream is captured, which pools are opened for before and closed after. */
+static inline void ON_RIG(capture_or_end)(ORACLE *o) {
+  if (!o->capturing && !ON_RIG(any_open)(o)) return;
+  o->capturing = !o->capturing;
+  o->rig->device.capturing = o->capturing;
+  sim_captured_stream = o->capturing ? streams[ON_RIG(draw)(o, STREAMS)] : SIM_NO_STREAM;
+}
+
+static inline void ON_RIG(checkpoint_some)(ORACLE *o) {
+  const int i = (int)ON_RIG(draw)(o, POOLS);
+  API(checkpoint) * made;
+  const hostcache_result result = API(checkpoint_pool)(o->rig->cache, ON_RIG(id)(i), &made);
+  if (o->pools[i].uses == 0) {
+    assert_int_equal(result, HOSTCACHE_ERR_NOT_FOUND);
+    return;
+  }
+  assert_true(result == HOSTCACHE_OK || result == HOSTCACHE_ERR_BUSY); /* pending, or kept */
+  if (result != HOSTCACHE_OK) return;
+  API(checkpoint_free)(o->checkpoint.at);
+  o->checkpoint.at = made;
+  o->checkpoint.pool = i;
+  o->pools[i].has_lost = false;
+  memcpy(o->checkpoint.then, o->blocks, sizeof o->blocks);
+}
+
+/* The pool is what it was; blocks that are not of it keep their places. */
+static inline void ON_RIG(restore_some)(ORACLE *o) {
+  const int pool = o->checkpoint.pool;
+  hostcache_result result;
+  bool must_be_busy = false;
+  int k, j;
+  if (o->checkpoint.at == NULL) return;
+  for (k = 0; k < BLOCKS; k++)
+    must_be_busy |= o->blocks[k].ptr != NULL && o->blocks[k].pool == pool && o->blocks[k].used &&
+                    (o->blocks[k].captured || !o->blocks[k].may_be_unmarked);
+  result = API(restore_pool)(o->rig->cache, o->checkpoint.at, NULL, NULL);
+  if (pool == OF_NONE) {
+    assert_int_equal(result, HOSTCACHE_ERR_NOT_FOUND);
+    return;
+  }
+  assert_true(result == HOSTCACHE_OK || result == HOSTCACHE_ERR_BUSY ||
+              (result == HOSTCACHE_ERR_NOT_FOUND && o->pools[pool].has_lost));
+  if (must_be_busy) assert_int_not_equal(result, HOSTCACHE_OK);
+  if (result != HOSTCACHE_OK) return;
+  for (k = 0; k < BLOCKS; k++) {
+    oracle_block *block = &o->blocks[k];
+    if (block->ptr == NULL || block->pool != pool) continue;
+    sim_handed_back(&o->rig->device, block->ptr);
+    block->ptr = NULL;
+  }
+  for (k = 0; k < BLOCKS; k++) {
+    const oracle_block *then = &o->checkpoint.then[k];
+    if (then->ptr == NULL || then->pool != pool) continue;
+    for (j = 0; j < BLOCKS && o->blocks[j].ptr != NULL;) j++;
+    if (j == BLOCKS) { /* the program has no room for it */
+      assert_ok(API(free)(o->rig->cache, then->ptr));
+      continue;
+    }
+    o->blocks[j] = *then;
+    o->blocks[j].used = false; /* what it was marked with then has been waited for */
+    sim_handed_out(&o->rig->device, then->ptr, then->size);
+  }
+}
+
+static inline void ON_RIG(empty_some)(ORACLE *o) {
+  const int i = (int)ON_RIG(draw)(o, POOLS + 1);
+  if (i == POOLS) {
+    assert_ok(API(empty_cache)(o->rig->cache));
+    return;
+  }
+  assert_int_equal(API(empty_cache_pool)(o->rig->cache, ON_RIG(id)(i)),
+                   o->pools[i].uses > 0 ? HOSTCACHE_OK : HOSTCACHE_ERR_NOT_FOUND);
+  o->pools[i].has_lost = true;
+}
+
+static inline void ON_RIG(forget_some)(ORACLE *o) {
+  const sim_stream stream = streams[ON_RIG(draw)(o, STREAMS)];
+  hostcache_result result;
+  int i;
+  o->rig->device.progress_per_queries = 1;
+  result = API(forget_stream)(o->rig->cache, stream);
+  o->rig->device.progress_per_queries = 0;
+  assert_int_equal(result, ON_RIG(any_open)(o) ? HOSTCACHE_ERR_BUSY : HOSTCACHE_OK);
+  if (result != HOSTCACHE_OK) return;
+  sim_stream_destroy(&o->rig->device, stream);
+  sim_stream_create(&o->rig->device, stream);
+  for (i = 0; i < BLOCKS; i++) o->blocks[i].may_be_unmarked = true;
+}
+
+static inline void ON_RIG(step)(ORACLE *o) {
+  switch (ON_RIG(draw)(o, 32)) {
+    case 0:
+    case 1:
+    case 2:
+    case 3:
+    case 4:
+    case 5:
+    case 6:
+    case 7:
+    case 8: ON_RIG(allocate)(o); break;
+    case 9:
+    case 10:
+    case 11: ON_RIG(use_some)(o); break;
+    case 12:
+    case 13:
+    case 14:
+    case 15:
+    case 16:
+    case 17:
+    case 18: ON_RIG(free_some)(o); break;
+    case 19: sim_complete(&o->rig->device, streams[ON_RIG(draw)(o, STREAMS)], -1); break;
+    case 20: assert_ok(API(process_events)(o->rig->cache, NULL)); break;
+    case 21:
+    case 22:
+      if (!o->capturing) ON_RIG(open_some)(o);
+      break;
+    case 23:
+    case 24:
+      if (!o->capturing) ON_RIG(close_some)(o);
+      break;
+    case 25: ON_RIG(release)(o, (int)ON_RIG(draw)(o, POOLS)); break;
+    case 26: ON_RIG(capture_or_end)(o); break;
+    case 27: ON_RIG(checkpoint_some)(o); break;
+    case 28:
+    case 29: ON_RIG(restore_some)(o); break;
+    case 30: ON_RIG(empty_some)(o); break;
+    default: ON_RIG(forget_some)(o); break;
+  }
+}
+
+/* ---- programs -------------------------------------------------------------------------------- */
+
+static inline void ON_RIG(end)(ORACLE *o) {
+  int i;
+  if (o->capturing) ON_RIG(capture_or_end)(o);
+  sim_complete_all(&o->rig->device);
+  for (i = 0; i < POOLS; i++) {
+    if (o->pools[i].opened != 0) assert_ok(API(end_allocate_to_pool)(o->rig->cache, ON_RIG(id)(i)));
+    o->pools[i].opened = 0;
+    while (o->pools[i].uses > 0) ON_RIG(release)(o, i);
+  }
+  assert_ok(API(release_quarantine)(o->rig->cache)); /* what was captured outside of all pools */
+  for (i = 0; i < BLOCKS; i++) {
+    if (o->blocks[i].ptr == NULL || o->blocks[i].is_freed) continue;
+    sim_handed_back(&o->rig->device, o->blocks[i].ptr);
+    (void)API(free)(o->rig->cache, o->blocks[i].ptr);
+  }
+  sim_complete_all(&o->rig->device);
+  assert_ok(API(synchronize)(o->rig->cache, 1000000));
+  assert_ok(API(release_quarantine)(o->rig->cache));
+  assert_ok(API(synchronize)(o->rig->cache, 1000000));
+  assert_ok(API(empty_cache)(o->rig->cache));
+  assert_int_equal(ON_RIG(stats)(o->rig).reserved_bytes.current, 0);
+  API(checkpoint_free)(o->checkpoint.at);
+}
+
+static inline void ON_RIG(program)(uint64_t seed, int how) {
+  ORACLE *o = calloc(1, sizeof *o);
+  hostcache_config config;
+  int i;
+  if (o == NULL) abort();
+  o->random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+  (void)next_random(&o->random);
+  o->rig = ON_RIG(open)();
+  o->checkpoint.pool = OF_NONE;
+  config = ON_RIG(config)(o->rig);
+  config.segment_bytes = how == ALONE ? 4096 : 0;
+  if (how == WITHOUT_STOCKS) config.thread_cache_bytes = HOSTCACHE_NONE;
+  config.streams_die_idle = seed % 2;
+  ON_RIG(configure)(o->rig, config);
+  o->rig->device.reuses_addresses = seed % 3 == 0;
+  sim_captured_stream = SIM_NO_STREAM;
+  for (i = 0; i < OPERATIONS; i++) {
+    ON_RIG(step)(o);
+    ON_RIG(compare)(o);
+  }
+  ON_RIG(end)(o);
+  ON_RIG(close)(o->rig);
+  free(o);
+}
+
+static void PASTE(CACHE, programs)(void **state) {
+  const uint64_t seed = number_from("HOSTCACHE_SEED", 1);
+  const uint64_t programs = number_from("HOSTCACHE_MODEL_PROGRAMS", PROGRAMS);
+  uint64_t i;
+  for (i = 0; i < programs; i++) {
+    told = seed + i;
+    ON_RIG(program)(seed + i, (int)(uintptr_t)*state);
+  }
+  told = 0;
+}
+
+#undef ORACLE
