@@ -1032,11 +1032,12 @@ HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **cache, const hostcache_confi
 
 /* Ends a cache: polls once, gives all cached memory back, destroys the pooled events, frees the
    bookkeeping. Must be the last call. BUSY: blocks are active or still pending; nothing was torn
-   down and the cache goes on. LEAKED: torn down, but quarantined blocks, segments whose free hook
-   failed, or events that forget_stream recorded in vain and that have not completed, were left to
-   the runtime. Otherwise OK, and the pointer is dead. Blocks as long as the hooks do; also while a
-   thread frees a block of it through another cache (HC_OWN_SEGMENTS), so it must not be called from
-   a hook of that. One HC_MEM_FREE a segment; O(n log n) of segments. */
+   down and the cache goes on. LEAKED: torn down, but quarantined blocks (as what was used in a
+   capture, if its pool was not released), segments whose free hook failed, or events that
+   forget_stream recorded in vain and that have not completed, were left to the runtime. Otherwise
+   OK, and the pointer is dead. Blocks as long as the hooks do; also while a thread frees a block of
+   it through another cache (HC_OWN_SEGMENTS), so it must not be called from a hook of that. One
+   HC_MEM_FREE a segment; O(n log n) of segments. */
 HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *cache);
 
 /* The runtime is gone (a lost device, the end of the process): frees the bookkeeping and calls no
@@ -1148,11 +1149,10 @@ HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *cache, size_t *blocks
 
 /* Waits until everything that is pending at the call has become ready, or been quarantined.
    UINT64_MAX ns waits without end and uses the wait hooks; 0 polls once. TIMEOUT: the time ran out;
-   BUSY: a capture begins or is under way;
    EVENT: a record or a query failed, and it waited all the same; where a wait hook fails, it polls
-   instead. UNSUPPORTED: the system refuses the barrier that stops threads, and what others freed
-   may be pending. Costs what process_events does, again and again. Source:
-   synchronize_and_free_events. */
+   instead. BUSY: a stream may be captured (HC_STREAM_IS_CAPTURING), whatever is pending.
+   UNSUPPORTED: the system refuses the barrier that stops threads, and what others freed may be
+   pending. Costs what process_events does, again and again. Source: synchronize_and_free_events. */
 HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *cache, uint64_t timeout_ns);
 
 /* Polls, then gives back all segments that are idle: all that is cached, but for ranges between
@@ -1188,16 +1188,19 @@ HC_PUBLIC hostcache_result HC_FN(set_max_cached_bytes)(HC_CACHE *cache, size_t b
    event now instead of the mark; then the cache forgets the handle: after the return no hook sees
    it, and a new stream of the same value is a new stream. Blocks while other threads are inside
    hooks on this stream; in timeline mode, and with streams_die_idle, until what is pending on it
-   has completed. EVENT: a hook failed, NO_METADATA: no memory for an event, UNSUPPORTED: the system
-   refuses the barrier that stops threads; then the stream is not forgotten, its marks are as
-   before, and it must not be destroyed. Of a stream that the cache never saw it calls no hook.
-   Another thread that forgets the same stream is waited for, so on_error must not. O(blocks). */
+   has completed. EVENT: a hook failed, NO_METADATA: no memory for an event, BUSY: a stream may be
+   captured (HC_STREAM_IS_CAPTURING), UNSUPPORTED: the system refuses the barrier that stops
+   threads; then the stream is not forgotten, its marks are as before, and it must not be destroyed.
+   Of a stream that the cache never saw it calls no hook. Another thread that forgets the same
+   stream is waited for, so on_error must not. O(blocks). */
 HC_PUBLIC hostcache_result HC_FN(forget_stream)(HC_CACHE *cache, HC_STREAM stream);
 #endif
 
 /* The caller says: the device is idle. What cannot be told of a quarantined block counts as
    complete, and its event is destroyed; the block becomes ready, or, where it has other uses,
-   pending until they are complete. OK. O(blocks), and an HC_EVENT_DESTROY for each such event. */
+   pending until they are complete. What was used in a capture outside of all pools waits for its
+   uses; in one with a pool it stays until that is released. OK. O(blocks), and an HC_EVENT_DESTROY
+   for each such event. */
 HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *cache);
 
 #ifdef HC_OWN_SEGMENTS
