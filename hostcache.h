@@ -1290,8 +1290,9 @@ HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *cache, hostcache_visit_fn visit
    the stream is captured, and then used, waits after its free until the last release of its pool;
    what was got before, the caller keeps until then. One that is captured outside of all pools waits
    for release_quarantine. ARGUMENT: the pool is {0, 0}, or is open. UNSUPPORTED: a filter without
-   HC_STREAM_CURRENT; the system refuses the barrier that stops threads. NO_METADATA. Not from a
-   hook. Source: begin_allocate_to_pool. */
+   HC_STREAM_CURRENT; the system refuses the barrier that stops threads (if it did only after the
+   opening, what was got meanwhile keeps the pool retained once). NO_METADATA. Not from a
+   hook or on_error. Source: begin_allocate_to_pool. */
 HC_PUBLIC hostcache_result HC_FN(begin_allocate_to_pool)(HC_CACHE *cache, hostcache_pool_id pool,
                                                          hostcache_stream_filter filter,
                                                          void *user);
@@ -8223,7 +8224,8 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(prepare)(HC_CACHE *self, HC_BLOCK *block,
   HC_USE *found = NULL, *before;
   *refused = HC_I(stop)(self);
   if (*refused) return alone;
-  if (HC_I(keeps_marks)(block) && block->life == sight->life) {
+  if (HC_I(keeps_marks)(block) && (block->life | HOSTCACHE_STATE_MASK) ==
+                                      (sight->life | HOSTCACHE_STATE_MASK)) { /* kept, perhaps */
     if (sight->marked && !(HC_I(all_marks)(block) & job->bit))
       found = HC_I(mark_of)(block, job->stream);
     if (found && found->early == HOSTCACHE_EARLY_SEEN) {
@@ -9437,6 +9439,8 @@ HOSTCACHE_UNUSED static HC_HOPES HC_I(look_ahead)(HC_CACHE *self) {
   hopes.gains = HC_I(sum)(self->ready.in, self->stats.segment.freed);
   hopes.more = self->returning > 0;
   hostcache_unlock(&self->segments_lock);
+  if (HC_I(is_capturing)(self)) return hopes; /* nothing is asked until it ends, by this thread
+                                                 perhaps */
   if (hostcache_ptr_load_acquire(&self->deferred)) hopes.more = 1;
   if (hostcache_u32_load_relaxed(&self->common.waiting)) hopes.more = 1;
   for (; thread; thread = thread->next)
@@ -10124,23 +10128,24 @@ HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *self, size_t *blocks_
 }
 
 /* Waits until every block that others are about to queue at the call stands in its queues. Returns
-   the last ticket of what was pending at the call; *late: the time ran out before. */
+   the last ticket of what was pending at the call. *settled: OK, or why they do not: TIMEOUT, or
+   BUSY, as a stream may be captured. */
 HOSTCACHE_UNUSED static uint64_t HC_I(settle)(HC_CACHE *self, HC_TALLY *tally, uint64_t began_ns,
-                                              uint64_t timeout_ns, int *late) {
+                                              uint64_t timeout_ns, hostcache_result *settled) {
   HC_SLAB *slab = NULL;
   HC_BLOCK *block;
   unsigned i = 0, attempt;
   uint64_t ticket;
-  *late = 0;
-  while (!*late && !HC_I(is_capturing)(self) &&
-         (block = HC_I(next_block)(self, &slab, &i)) != NULL) {
+  *settled = HC_I(is_capturing)(self) ? HOSTCACHE_ERR_BUSY : HOSTCACHE_OK;
+  while (*settled == HOSTCACHE_OK && (block = HC_I(next_block)(self, &slab, &i)) != NULL) {
     const size_t life = hostcache_size_load_acquire(&block->life);
     if ((life & HOSTCACHE_STATE_MASK) != HOSTCACHE_DEFERRED) continue;
     for (attempt = 0;; attempt++) {
       HC_I(drain_deferred)(self, tally);
-      if (hostcache_size_load_acquire(&block->life) != life || HC_I(is_capturing)(self)) break;
-      *late = HC_I(is_late)(began_ns, timeout_ns);
-      if (*late) break;
+      if (hostcache_size_load_acquire(&block->life) != life) break;
+      if (HC_I(is_late)(began_ns, timeout_ns)) *settled = HOSTCACHE_ERR_TIMEOUT;
+      if (HC_I(is_capturing)(self)) *settled = HOSTCACHE_ERR_BUSY;
+      if (*settled != HOSTCACHE_OK) break;
       hostcache_pause(attempt);
     }
   }
@@ -10149,26 +10154,26 @@ HOSTCACHE_UNUSED static uint64_t HC_I(settle)(HC_CACHE *self, HC_TALLY *tally, u
 }
 
 HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_ns) {
-  hostcache_result result = HC_I(enter)(self);
+  hostcache_result result = HC_I(enter)(self), settled;
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
   HC_THREAD *own, *whose;
   uint64_t ticket, began;
   HC_QUEUE *queue;
   unsigned attempt;
-  int late, unseen = 0;
+  int unseen = 0;
   if (result != HOSTCACHE_OK) return result;
 
   own = HC_I(here_already)(self);
   HC_I(count)(self, &self->stats.num_sync_all_streams);
   began = hostcache_now_ns();
   HC_I(drain_deferred)(self, &tally);
-  ticket = HC_I(settle)(self, &tally, began, timeout_ns, &late);
+  ticket = HC_I(settle)(self, &tally, began, timeout_ns, &settled);
   for (attempt = 0;; attempt++) {
     HC_I(poll)(self, SIZE_MAX, &tally);
     queue = HC_I(queue_pending)(self, own, ticket, &whose, &unseen);
     (void)HC_I(bins_shed)(self);
-    if (HC_I(is_capturing)(self)) return HOSTCACHE_ERR_BUSY;
-    if (late) return HOSTCACHE_ERR_TIMEOUT;
+    if (settled == HOSTCACHE_OK && HC_I(is_capturing)(self)) settled = HOSTCACHE_ERR_BUSY;
+    if (settled != HOSTCACHE_OK) return settled;
     if (unseen) return HOSTCACHE_ERR_UNSUPPORTED;
     if (!queue) return tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
     if (HC_I(is_late)(began, timeout_ns)) return HOSTCACHE_ERR_TIMEOUT;
@@ -10335,9 +10340,9 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *se
   HC_BLOCK *block;
   unsigned i = 0;
   if (result != HOSTCACHE_OK) return result;
+  HC_I(release_captured)(self); /* first, as a use of these may turn out to be untold */
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL)
     while (HC_I(release_step)(self, block)) continue;
-  HC_I(release_captured)(self);
   hostcache_lock(&self->common.lock);
   alone = self->untold;
   self->untold = NULL;
@@ -10356,6 +10361,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *se
 /* The active block that begins at `ptr` leaves. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(let_leave)(HC_CACHE *self, const void *ptr) {
   HC_THREAD *thread = HC_I(here)(self);
+  hostcache_pool_id pool;
   HC_BLOCK *block;
   size_t size;
   HC_I(begin)(self, thread);
@@ -10365,6 +10371,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(let_leave)(HC_CACHE *self, const v
     return HC_I(why_not_free)(self, NULL, ptr);
   }
   size = block->size;
+  pool = HC_I(pool_id)(HC_I(pool_of)(block->segment));
   HC_I(trace_block)(self, block, HOSTCACHE_TRACE_FREE_REQUESTED);
   HC_I(trace_block)(self, block, HOSTCACHE_TRACE_FREE_COMPLETED);
   HC_I(turn)(self, thread, block, HOSTCACHE_LEAVING);
@@ -10374,7 +10381,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(let_leave)(HC_CACHE *self, const v
   HC_I(segment_retire)(self, block);
   hostcache_unlock(&self->segments_lock);
   HC_I(end)(thread);
-  HC_I(trace_segment)(self, HOSTCACHE_TRACE_SEGMENT_FREE, ptr, size, HC_I(pool_id)(NULL));
+  HC_I(trace_segment)(self, HOSTCACHE_TRACE_SEGMENT_FREE, ptr, size, pool);
   return HOSTCACHE_OK;
 }
 
@@ -11157,6 +11164,10 @@ HOSTCACHE_RARE static void HC_I(restore_begin)(HC_CACHE *self, HC_THREAD *thread
 HOSTCACHE_RARE static void HC_I(restore_now)(HC_CACHE *self, HC_THREAD *thread,
                                              struct HC_I(restoring) *job) {
   const struct HC_I(remembered) *from = job->from->ranges, *end = from + job->from->count;
+  const HC_FLOW ready = self->ready, idle = self->idle;
+#ifdef HC_DEVICE_ALLOCATOR
+  const HC_FLOW splits[2] = {self->columns[0].split, self->columns[1].split};
+#endif
   HC_SEGMENT *segment = NULL;
   while ((segment = HC_I(pool_segment)(self, job->pool, segment)) != NULL)
     HC_I(restore_end)(self, thread, job, segment);
@@ -11165,6 +11176,15 @@ HOSTCACHE_RARE static void HC_I(restore_now)(HC_CACHE *self, HC_THREAD *thread,
     HC_I(restore_begin)(self, thread, job, range, from, end);
     while (from < end && from->segment == segment->ptr) from++;
   }
+  self->ready.peak = ready.peak; /* what was ready in between was so for nobody */
+  self->ready.peak_bytes = ready.peak_bytes;
+  self->idle.peak_bytes = idle.peak_bytes;
+#ifdef HC_DEVICE_ALLOCATOR
+  self->columns[0].split.peak = splits[0].peak;
+  self->columns[0].split.peak_bytes = splits[0].peak_bytes;
+  self->columns[1].split.peak = splits[1].peak;
+  self->columns[1].split.peak_bytes = splits[1].peak_bytes;
+#endif
   HC_I(note_ready)(self);
 }
 

@@ -160,6 +160,15 @@ static void capture_and_forget(void *user, unsigned id) {
     forgets(f);
 }
 
+/* What is kept for the pool knows nothing of the handle at its release, in the end. */
+static void free_captured_and_forget(void *user, unsigned id) {
+  fixture *f = user;
+  if (id == 0)
+    give(&f->at, &f->captured);
+  else
+    forgets(f);
+}
+
 static void take_and_release(void *user, unsigned id) {
   fixture *f = user;
   if (id == 0) {
@@ -282,6 +291,8 @@ static void a_pool_is_released_while_others_take_and_free(void **unused) {
   explore("take and empty", before_open, take_and_empty, 2);
   explore("free captured and release", before_with_a_block_of_the_pool, free_captured_and_release,
           2);
+  explore("free captured and forget_stream", before_with_a_block_of_the_pool,
+          free_captured_and_forget, 2);
   explore("retain and release", before, retain_and_release, 2);
 }
 

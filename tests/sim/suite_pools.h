@@ -499,6 +499,80 @@ RIG_TEST(a_stream_may_be_forgotten_that_was_captured) {
   ON_RIG(is_well)(rig);
 }
 
+/* A free by another thread, while forget_stream records. */
+static inline void ON_RIG(free_it)(void *user, sim_hook hook) {
+  RIG_NOW *rig = user;
+  void *ptr = (void *)rig->device.blocks.at[0].start;
+  if ((SIM_ONLY(hook) & (SIM_ONLY(SIM_EVENT_RECORD) | SIM_ONLY(SIM_TIMELINE_RECORD))) == 0) return;
+  rig->device.on_hook = NULL;
+  sim_handed_back(&rig->device, ptr);
+  expect_or_abort(API(free)(rig->cache, ptr) == HOSTCACHE_OK);
+}
+
+RIG_TEST(what_is_freed_while_its_stream_is_forgotten_is_not_recorded_there_later) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(capture)(rig, 3 * MIB);
+  (void)ON_RIG(use)(rig, ptr, 3);
+  sim_complete_all(&rig->device);
+  rig->device.on_hook = ON_RIG(free_it);
+  rig->device.on_hook_user = rig;
+  assert_ok(API(forget_stream)(rig->cache, 3));
+  assert_null(rig->device.on_hook);
+  sim_stream_destroy(&rig->device, 3); /* a hook that sees it breaks a rule */
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_ok(API(synchronize)(rig->cache, 0));
+  sim_stream_create(&rig->device, 3);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+static inline void ON_RIG(end_the_capture)(void *user, sim_hook hook) {
+  RIG_NOW *rig = user;
+  if (hook != SIM_MEM_FREE) return;
+  rig->device.on_hook = NULL;
+  end_capture(&rig->device);
+  expect_or_abort(API(end_allocate_to_pool)(rig->cache, GRAPH) == HOSTCACHE_OK);
+}
+
+RIG_TEST(synchronize_is_busy_also_where_the_capture_ends_meanwhile) {
+  RIG_NOW *rig = *state;
+  void *big = ON_RIG(take)(rig, 4 * MIB), *marked = ON_RIG(take)(rig, 2 * MIB);
+  (void)ON_RIG(use)(rig, marked, 3);
+  assert_ok(API(set_max_cached_bytes)(rig->cache, 4096));
+  ON_RIG(open_pool)(rig, GRAPH);
+  begin_capture(&rig->device);
+  ON_RIG(give)(rig, marked);
+  sim_handed_back(&rig->device, big);
+  assert_ok(API(free_deferred)(rig->cache, big));
+  rig->device.on_hook = ON_RIG(end_the_capture); /* as another thread would */
+  rig->device.on_hook_user = rig;
+  assert_result(API(synchronize)(rig->cache, 1000000), HOSTCACHE_ERR_BUSY);
+  assert_null(rig->device.on_hook);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+/* It may be this thread that ends the capture. */
+RIG_TEST(an_allocation_does_not_wait_for_the_end_of_a_capture) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  void *ptr, *more;
+  config.max_reserved_bytes = 4 * MIB;
+  config.wait_on_limit_ns = UINT64_MAX;
+  ON_RIG(configure)(rig, config);
+  ptr = ON_RIG(take)(rig, 4 * MIB);
+  (void)ON_RIG(use)(rig, ptr, 3);
+  sim_complete_all(&rig->device);
+  ON_RIG(open_pool)(rig, GRAPH);
+  begin_capture(&rig->device);
+  ON_RIG(give)(rig, ptr);
+  assert_result(API(alloc)(rig->cache, 2 * MIB, &more), HOSTCACHE_ERR_LIMIT);
+  end_capture(&rig->device);
+  ON_RIG(close_pool)(rig, GRAPH);
+  (void)ON_RIG(take)(rig, 2 * MIB);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
 static inline void ON_RIG(end_the_pool)(void *user, sim_hook hook) {
   RIG_NOW *rig = user;
   rig->device.on_hook = NULL;
@@ -733,16 +807,19 @@ RIG_TEST(restores_leave_the_peaks_as_they_are) {
   RIG_NOW *rig = *state;
   API(checkpoint) * checkpoint;
   hostcache_stats stats;
+  int64_t cached;
   int round;
   ON_RIG(open_pool)(rig, GRAPH);
   (void)ON_RIG(take)(rig, 64 * KIB);
   (void)ON_RIG(take)(rig, 3 * MIB);
+  cached = ON_RIG(stats)(rig).cached_bytes.peak;
   assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
   for (round = 0; round < 20; round++)
     assert_ok(API(restore_pool)(rig->cache, checkpoint, NULL, NULL));
   stats = ON_RIG(stats)(rig);
   assert_int_equal(stats.allocation.peak, 2);
   assert_int_equal(stats.active_bytes.peak, stats.active_bytes.current);
+  assert_int_equal(stats.cached_bytes.peak, cached);
   assert_int_equal(stats.allocation.allocated, 42);
   assert_int_equal(stats.allocation.freed, 40);
   API(checkpoint_free)(checkpoint);
