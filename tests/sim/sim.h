@@ -405,6 +405,13 @@ static inline void sim_may_be_called(sim_device *d, sim_hook hook) {
     sim_violation(d, "hook %d is called while a stream is captured", (int)hook);
 }
 
+/* A capture begins or ends, also while other threads are in hooks. */
+static inline void sim_capture(sim_device *d, bool begins) {
+  sim_lock(d);
+  d->capturing = begins;
+  sim_unlock(d);
+}
+
 /* What every hook begins with: counts the call, and says SIM_DONE or the fault that is due. */
 static inline int sim_enter(sim_device *d, sim_hook hook) {
   int code = SIM_DONE;

@@ -267,9 +267,9 @@ static void pools_come_and_go_while_threads_are_at_work(void **state) {
   for (round = 0; round < 40; round++) {
     assert_ok(pooled_begin_allocate_to_pool(rig->cache, GRAPH, is_stream, &on_1));
     assert_ok(pooled_begin_allocate_to_pool(rig->cache, OTHER, is_stream, &on_2));
-    rig->device.capturing = round % 2 == 0; /* then no hook may be called, by no thread */
+    sim_capture(&rig->device, round % 2 == 0); /* then no hook may be called, by no thread */
     assert_ok(pooled_check(rig->cache));
-    rig->device.capturing = false;
+    sim_capture(&rig->device, false);
     assert_ok(pooled_end_allocate_to_pool(rig->cache, OTHER));
     assert_ok(pooled_end_allocate_to_pool(rig->cache, GRAPH));
     assert_ok(pooled_release_pool(rig->cache, GRAPH));
