@@ -3680,8 +3680,8 @@ HC_SEGMENT {
   size_t size;
   int kind;
 #ifdef HC_POOLS
-  HC_POOL *pool; /* LOCK: segments_lock and all threads' locks to write, once it is published; any
-                    of these to read. NULL: it is shared by all */
+  HC_POOL *pool; /* LOCK: segments_lock and all threads' locks to write, once it is published and
+                    until it goes back; any of these to read. NULL: it is shared by all */
   hostcache_pool_id was_of; /* of who gives it back: the pool that it was of */
   uint64_t born;            /* LOCK: segments_lock. No other segment of the cache ever has it */
 #endif
@@ -3821,8 +3821,8 @@ HC_POOL {
   HC_POOL *next;        /* set before it is published */
   hostcache_pool_id id; /* LOCK: segments_lock to write; whoever is among the takers, and whoever
                            holds a thread and finds a segment of the pool, may read */
-  uint8_t stage;        /* LOCK: segments_lock and all threads' locks to write; any of these to
-                           read. What it is */
+  uint8_t stage;        /* LOCK: segments_lock and all threads' locks to write (the latter not of
+                           one without segments and takers); any of these to read. What it is */
   uint64_t use_count;   /* LOCK: segments_lock, as the rest. Those who have retained it */
   uint64_t born;        /* no other pool or segment of the cache ever has it */
   uint64_t opened;      /* which of all openings this was; 0: it is not open */
@@ -3936,8 +3936,8 @@ HC_CACHE {
                             parts of segments, and that of the bytes of all; of these, the whole
                             segments, and the peak of the bytes of those that are none */
 #ifdef HC_POOLS
-  uint32_t open_pools;  /* LOCK: all threads' locks to write; peeked at, relaxed, by who holds
-                           none */
+  uint32_t open_pools;  /* LOCK: segments_lock and all threads' locks to write (the latter but for
+                           an opening that is undone); peeked at, relaxed, by who holds none */
   uint32_t draining;    /* LOCK: common's. Threads that record for what was deferred */
   HC_POOL *pools;       /* LOCK: segments_lock. All records */
   uint64_t openings;    /* LOCK: segments_lock. How often a pool was opened */
@@ -10622,16 +10622,17 @@ HOSTCACHE_RARE static HC_POOL *HC_I(pool_retain)(HC_CACHE *self, hostcache_pool_
   return pool;
 }
 
-/* Opens a pool for those whom the filter lets in. ARGUMENT: it is open. As pool_retain. */
+/* Opens a pool for those whom the filter lets in; *opening: which of all openings this is.
+   ARGUMENT: it is open. As pool_retain. */
 HOSTCACHE_RARE static hostcache_result HC_I(pool_open)(HC_CACHE *self, hostcache_pool_id id,
                                                        hostcache_stream_filter filter, void *user,
-                                                       HC_POOL **fresh) {
+                                                       uint64_t *opening, HC_POOL **fresh) {
   HC_POOL *pool = HC_I(pool_find)(self, id);
   if (pool && pool->opened) return HOSTCACHE_ERR_ARGUMENT;
   pool = HC_I(pool_retain)(self, id, fresh);
   pool->filter = filter;
   pool->user = user;
-  pool->opened = ++self->openings;
+  pool->opened = *opening = ++self->openings;
   hostcache_u32_store_relaxed(&self->open_pools, self->open_pools + 1);
   HC_I(detour)(self);
   return HOSTCACHE_OK;
@@ -10644,10 +10645,10 @@ HOSTCACHE_RARE static void HC_I(pool_close)(HC_CACHE *self, HC_POOL *pool) {
   HC_I(detour)(self);
 }
 
-/* Retains a pool, and opens it if `open` says so. */
+/* Retains a pool, and opens it, unless `opening` is NULL. */
 HOSTCACHE_RARE static hostcache_result HC_I(pool_start)(HC_CACHE *self, hostcache_pool_id id,
-                                                        int open, hostcache_stream_filter filter,
-                                                        void *user) {
+                                                        hostcache_stream_filter filter, void *user,
+                                                        uint64_t *opening) {
   HC_POOL *fresh = (HC_POOL *)HOSTCACHE_MALLOC(sizeof *fresh);
   hostcache_result result = HOSTCACHE_ERR_UNSUPPORTED;
   if (!fresh) {
@@ -10659,8 +10660,8 @@ HOSTCACHE_RARE static hostcache_result HC_I(pool_start)(HC_CACHE *self, hostcach
   if (HC_I(stop)(self) == 0) {
     hostcache_lock(&self->segments_lock);
     result = HOSTCACHE_OK;
-    if (open)
-      result = HC_I(pool_open)(self, id, filter, user, &fresh);
+    if (opening)
+      result = HC_I(pool_open)(self, id, filter, user, opening, &fresh);
     else
       (void)HC_I(pool_retain)(self, id, &fresh);
     hostcache_unlock(&self->segments_lock);
@@ -10720,12 +10721,14 @@ HOSTCACHE_INLINE int HC_I(wait_for_event_hooks)(HC_CACHE *self) {
 #endif
 
 /* Undoes an opening, where the threads cannot be held any more: they go on the long way, which is
-   harmless. What was allocated meanwhile keeps the pool: then it stays retained. */
-HOSTCACHE_RARE static void HC_I(pool_unopen)(HC_CACHE *self, hostcache_pool_id id) {
+   harmless, and may see a little longer that a stream may be captured. What was allocated meanwhile
+   keeps the pool: then it stays retained. */
+HOSTCACHE_RARE static void HC_I(pool_unopen)(HC_CACHE *self, hostcache_pool_id id,
+                                             uint64_t opening) {
   HC_POOL *pool;
   hostcache_lock(&self->segments_lock);
   pool = HC_I(pool_find)(self, id);
-  if (pool && pool->opened) {
+  if (pool && pool->opened == opening) {
     pool->opened = 0;
     hostcache_u32_store_relaxed(&self->open_pools, self->open_pools - 1);
     if (pool->use_count > 1 || (!HC_I(pool_segment)(self, pool, NULL) && pool->takers == 0))
@@ -10738,14 +10741,15 @@ HOSTCACHE_RARE static void HC_I(pool_unopen)(HC_CACHE *self, hostcache_pool_id i
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(begin_allocate_to_pool)(
     HC_CACHE *self, hostcache_pool_id pool, hostcache_stream_filter filter, void *user) {
   hostcache_result result = HC_I(enter)(self);
+  uint64_t opening = 0;
   if (result != HOSTCACHE_OK) return result;
   if (HC_I(is_no_pool)(pool)) return HOSTCACHE_ERR_ARGUMENT;
 #if HC_HAS_STREAMS && !defined HC_STREAM_CURRENT
   if (filter) return HOSTCACHE_ERR_UNSUPPORTED;
 #endif
-  result = HC_I(pool_start)(self, pool, 1, filter, user);
+  result = HC_I(pool_start)(self, pool, filter, user, &opening);
   if (result != HOSTCACHE_OK || HC_I(wait_for_event_hooks)(self) == 0) return result;
-  HC_I(pool_unopen)(self, pool);
+  HC_I(pool_unopen)(self, pool, opening);
   return HOSTCACHE_ERR_UNSUPPORTED;
 }
 
@@ -10754,7 +10758,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(retain_pool)(HC_CACHE *self,
   hostcache_result result = HC_I(enter)(self);
   if (result != HOSTCACHE_OK) return result;
   if (HC_I(is_no_pool)(pool)) return HOSTCACHE_ERR_ARGUMENT;
-  return HC_I(pool_start)(self, pool, 0, NULL, NULL);
+  return HC_I(pool_start)(self, pool, NULL, NULL, NULL);
 }
 
 /* Waits until no thread asks the filter of a pool that was closed. */

@@ -12,12 +12,7 @@
 #define HC_IMPLEMENT
 #include "hostcache.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "exhaust.h"
 
 #define BLOCK ((size_t)512)
 
@@ -166,11 +161,7 @@ static void explore(const char *name, unsigned threads, void (*first)(void *user
                              .state = &state,
                              .state_bytes = sizeof state,
                              .bounds = {{preemptions, 1, 0, 0}, preemptions + 1}};
-  const explore_result result = explore_all(&test, 0);
-  print_message("%s: %llu schedules\n", name, (unsigned long long)result.schedules);
-  if (result.failed) print_error("%s\ndecisions: %s\n", result.message, result.decisions);
-  assert_false(result.failed);
-  assert_true(result.exhausted);
+  exhaust(&test);
 }
 
 static void caches_free_each_others_blocks_while_one_ends(void **unused) {

@@ -8,12 +8,7 @@
 #define CACHE_POOLS
 #include "cache.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "exhaust.h"
 
 #define SMALL ((size_t)DEVICE_UNIT)
 #define SEGMENT ((size_t)4096)
@@ -268,13 +263,7 @@ static void explore(const char *name, void (*first)(void *user),
                              .state = &state,
                              .state_bytes = sizeof state,
                              .bounds = {{preemptions, 1, 0, 0}, preemptions + 1}};
-  explore_result result;
-  memset(&state, 0, sizeof state);
-  result = explore_all(&test, 0);
-  print_message("%s: %llu schedules\n", name, (unsigned long long)result.schedules);
-  if (result.failed) print_error("%s\ndecisions: %s\n", result.message, result.decisions);
-  assert_false(result.failed);
-  assert_true(result.exhausted);
+  exhaust(&test);
 }
 
 static void a_capture_begins_when_no_hook_runs_and_none_comes(void **unused) {

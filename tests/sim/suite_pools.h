@@ -499,6 +499,27 @@ RIG_TEST(a_stream_may_be_forgotten_that_was_captured) {
   ON_RIG(is_well)(rig);
 }
 
+RIG_TEST(one_release_of_the_quarantine_is_enough) {
+  RIG_NOW *rig = *state;
+  sim_stream stream;
+  void *ptr;
+  assert_ok(API(begin_allocate_to_pool)(rig->cache, OTHER, is_stream, &on_2));
+  begin_capture(&rig->device); /* outside of all pools */
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  end_capture(&rig->device);
+  ON_RIG(close_pool)(rig, OTHER);
+  for (stream = 1; stream <= 4; stream++) (void)ON_RIG(use)(rig, ptr, stream);
+  below_fail(1, true); /* the fifth finds no room */
+  assert_result(API(record_stream)(rig->cache, ptr, 5), HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  ON_RIG(give)(rig, ptr);
+  sim_complete_all(&rig->device);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+  assert_ok(API(release_quarantine)(rig->cache));
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
+  assert_ok(API(release_pool)(rig->cache, OTHER));
+}
+
 /* A free by another thread, while forget_stream records. */
 static inline void ON_RIG(free_it)(void *user, sim_hook hook) {
   RIG_NOW *rig = user;

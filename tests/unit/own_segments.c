@@ -850,9 +850,15 @@ static void the_columns_follow_a_block_that_leaves(void **state) {
   assert_int_equal(sim_mem_free(&rig->device, leaves, 640), SIM_DONE); /* by who has it now */
 }
 
+/* Which pool the last segment that left was of. */
+static void note_segment_free(void *user, const hostcache_trace *entry) {
+  if (entry->action == HOSTCACHE_TRACE_SEGMENT_FREE) *(uint64_t *)user = entry->pool.second;
+}
+
 static void a_pool_has_segments_of_its_own_too(void **state) {
   const hostcache_pool_id pool = {1, 2};
   strict_rig *rig = *state;
+  uint64_t gone_from = 0;
   void *outside = strict_rig_take(rig, 640), *inside, *leaves;
   strict_rig_give(rig, outside);
   assert_ok(strict_begin_allocate_to_pool(rig->cache, pool, NULL, NULL));
@@ -863,9 +869,12 @@ static void a_pool_has_segments_of_its_own_too(void **state) {
   assert_ptr_equal(strict_rig_take(rig, 640), inside);
   assert_ok(strict_end_allocate_to_pool(rig->cache, pool));
   assert_int_equal(strict_pool_reserved_bytes(rig->cache, pool), 1920);
+  assert_ok(strict_record_history(rig->cache, 100, NULL, NULL));
   sim_handed_back(&rig->device, leaves);
   assert_ok(strict_record_free(rig->cache, leaves));
   assert_int_equal(strict_pool_reserved_bytes(rig->cache, pool), 640);
+  assert_ok(strict_history(rig->cache, note_segment_free, &gone_from));
+  assert_int_equal(gone_from, pool.second);
   assert_ok(strict_check(rig->cache));
   assert_ptr_equal(strict_rig_take(rig, 640), outside);
   assert_ok(strict_release_pool(rig->cache, pool));

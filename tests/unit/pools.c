@@ -87,7 +87,7 @@ static void count_pool(void *user, const hostcache_trace *entry) {
 static void a_history_names_the_pool(void **state) {
   traced_rig *rig = *state;
   traced_checkpoint *checkpoint;
-  int counts[8] = {0};
+  int counts[8] = {0}, later[8] = {0};
   void *ptr;
   assert_ok(traced_record_history(rig->cache, 100, NULL, NULL));
   ptr = traced_rig_take(rig, 64 * KIB);
@@ -104,7 +104,11 @@ static void a_history_names_the_pool(void **state) {
   assert_int_equal(counts[HOSTCACHE_TRACE_ALLOC], 2); /* the second by the restore */
   assert_int_equal(counts[HOSTCACHE_TRACE_FREE_REQUESTED], 1);
   assert_int_equal(counts[HOSTCACHE_TRACE_FREE_COMPLETED], 1);
-  sim_handed_out(&rig->device, ptr, 64 * KIB);
+  assert_int_equal(counts[HOSTCACHE_TRACE_SEGMENT_FREE], 0);
+  assert_ok(traced_free(rig->cache, ptr));
+  assert_ok(traced_empty_cache_pool(rig->cache, GRAPH));
+  assert_ok(traced_history(rig->cache, count_pool, later));
+  assert_int_equal(later[HOSTCACHE_TRACE_SEGMENT_FREE], 1);
   assert_ok(traced_release_pool(rig->cache, GRAPH));
 }
 
@@ -306,6 +310,7 @@ int main(void) {
       IN_EACH_MODE(a_pool_that_was_released_does_not_hold_what_is_freed_later),
       IN_EACH_MODE(what_was_used_beside_the_capture_is_waited_for_at_the_release),
       IN_EACH_MODE(a_stream_may_be_forgotten_that_was_captured),
+      IN_EACH_MODE(one_release_of_the_quarantine_is_enough),
       IN_EACH_MODE(what_is_freed_while_its_stream_is_forgotten_is_not_recorded_there_later),
       IN_EACH_MODE(synchronize_is_busy_also_where_the_capture_ends_meanwhile),
       IN_EACH_MODE(an_allocation_does_not_wait_for_the_end_of_a_capture),

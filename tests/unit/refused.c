@@ -14,6 +14,7 @@
 
 #define HC_NAME device
 #define HC_DEVICE_ALLOCATOR
+#include "sim/hooks_captures.h"
 #include "sim/hooks_pooled.h"
 #define HC_IMPLEMENT
 #include "hostcache.h"
@@ -36,19 +37,30 @@ static void *own_a_stock(void *argument) {
   return NULL;
 }
 
+static void put_an_owner_to_sleep(owner *o, device *cache, pthread_t *thread) {
+  const meeting nobody_yet = MEETING_INIT;
+  o->cache = cache;
+  o->meeting = nobody_yet;
+  assert_int_equal(pthread_create(thread, NULL, own_a_stock, o), 0);
+  await(&o->meeting, 1);
+}
+
+static void wake_the_owner(owner *o, pthread_t thread) {
+  reach(&o->meeting, 2);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 /* The largest may be in the stock that cannot be reached. */
 static void cache_info_says_so_when_it_cannot_look_at_what_others_have(void **state) {
   device_rig *rig = *state;
-  owner o = {NULL, MEETING_INIT};
+  owner o;
   hostcache_config config = device_rig_config(rig);
   hostcache_device_stats stats;
   pthread_t thread;
   size_t size = 1;
   config.segment_bytes = 0;
   device_rig_configure(rig, config);
-  o.cache = rig->cache;
-  assert_int_equal(pthread_create(&thread, NULL, own_a_stock, &o), 0);
-  await(&o.meeting, 1);
+  put_an_owner_to_sleep(&o, rig->cache, &thread);
   barrier_refuse(1, true);
   assert_result(device_cache_info(rig->cache, &size), HOSTCACHE_ERR_UNSUPPORTED);
   assert_int_equal(size, 0);
@@ -58,8 +70,45 @@ static void cache_info_says_so_when_it_cannot_look_at_what_others_have(void **st
   barrier_refuse_no_more();
   assert_ok(device_cache_info(rig->cache, &size));
   assert_int_equal(size, 2 * MIB - 64 * KIB);
-  reach(&o.meeting, 2);
-  assert_int_equal(pthread_join(thread, NULL), 0);
+  wake_the_owner(&o, thread);
+}
+
+static void a_pool_goes_on_as_before_where_a_barrier_is_refused(void **state) {
+  const hostcache_pool_id pool = {1, 2};
+  device_rig *rig = *state;
+  device_checkpoint *checkpoint = NULL;
+  owner o;
+  pthread_t thread;
+  uint64_t calls, n;
+  void *ptr;
+  put_an_owner_to_sleep(&o, rig->cache, &thread);
+  for (n = 1; n <= 2; n++) { /* before it is opened; when hooks are waited for after that */
+    barrier_refuse(n, true);
+    assert_result(device_begin_allocate_to_pool(rig->cache, pool, NULL, NULL),
+                  HOSTCACHE_ERR_UNSUPPORTED);
+    barrier_refuse_no_more();
+    assert_int_equal(device_pool_use_count(rig->cache, pool), 0);
+    calls = sim_capture_calls;
+    device_rig_give(rig, device_rig_take(rig, 64 * KIB));
+    assert_int_equal(sim_capture_calls, calls); /* none is open */
+  }
+  assert_ok(device_begin_allocate_to_pool(rig->cache, pool, NULL, NULL));
+  ptr = device_rig_take(rig, 3 * MIB);
+  assert_ok(device_retain_pool(rig->cache, pool));
+  barrier_refuse(1, true);
+  assert_result(device_end_allocate_to_pool(rig->cache, pool), HOSTCACHE_ERR_UNSUPPORTED);
+  assert_result(device_release_pool(rig->cache, pool), HOSTCACHE_ERR_UNSUPPORTED);
+  assert_result(device_retain_pool(rig->cache, pool), HOSTCACHE_ERR_UNSUPPORTED);
+  assert_result(device_checkpoint_pool(rig->cache, pool, &checkpoint), HOSTCACHE_ERR_UNSUPPORTED);
+  barrier_refuse_no_more();
+  assert_null(checkpoint);
+  assert_int_equal(device_pool_use_count(rig->cache, pool), 2);
+  device_rig_give(rig, ptr);
+  assert_ptr_equal(device_rig_take(rig, 3 * MIB), ptr); /* it is open still */
+  assert_ok(device_end_allocate_to_pool(rig->cache, pool));
+  assert_ok(device_release_pool(rig->cache, pool));
+  assert_ok(device_release_pool(rig->cache, pool));
+  wake_the_owner(&o, thread);
 }
 
 int main(void) {
@@ -70,6 +119,8 @@ int main(void) {
       ON_EACH_MODE(a_bound_that_is_set_without_a_barrier_binds_what_others_have_when_it_is_reached),
       ON_EACH_MODE(synchronize_says_so_when_it_cannot_look_at_what_others_freed),
       cmocka_unit_test_setup_teardown(cache_info_says_so_when_it_cannot_look_at_what_others_have,
+                                      device_rig_setup_alone, device_rig_teardown),
+      cmocka_unit_test_setup_teardown(a_pool_goes_on_as_before_where_a_barrier_is_refused,
                                       device_rig_setup_alone, device_rig_teardown),
   };
   if (!hostcache_barrier_ready()) {
