@@ -37,6 +37,7 @@ typedef enum site {
   SITE_QUERY,       /* HC_EVENT_QUERY, HC_TIMELINE_QUERY */
   SITE_PENDING,     /* "pending" where that is an answer: no failure, but it may be a lie */
   SITE_STREAM_WAIT, /* HC_STREAM_WAIT */
+  SITE_AFTER,       /* HC_STREAM_WAIT_EVENT, HC_STREAM_WAIT_VALUE */
   SITE_WAIT,        /* HC_EVENT_WAIT, HC_TIMELINE_WAIT */
   SITE_END,         /* HC_EVENT_DESTROY */
   SITES
@@ -51,6 +52,7 @@ static const char *const site_names[SITES] = {"malloc",
                                               "a query",
                                               "a query, pending",
                                               "HC_STREAM_WAIT",
+                                              "HC_STREAM_WAIT_EVENT",
                                               "a wait",
                                               "HC_EVENT_DESTROY"};
 
@@ -72,6 +74,7 @@ static site site_of(sim_hook hook, char kind) {
     case SIM_EVENT_QUERY: return kind == 'S' ? SITE_PENDING : SITE_QUERY;
     case SIM_TIMELINE_QUERY: return SITE_QUERY; /* a counter can be told at any time */
     case SIM_STREAM_WAIT: return SITE_STREAM_WAIT;
+    case SIM_STREAM_AFTER: return SITE_AFTER;
     case SIM_EVENT_WAIT:
     case SIM_TIMELINE_WAIT: return kind == 'S' ? SITE_PENDING : SITE_WAIT;
     case SIM_EVENT_DESTROY: return SITE_END;

@@ -1072,9 +1072,9 @@ static void model_do_complete(model *m, uint8_t x, uint8_t y, uint8_t z) {
   sim_complete(&m->device, x % MODEL_STREAMS, units);
   if (z % 4 != 0) return;
   for (lane = SIM_STREAMS; lane < m->device.lane_count; lane++)
-    sim_complete_lane(&m->device.lanes[lane], 1);
+    sim_complete_lane(&m->device, lane, 1);
   for (lane = 0; lane < MODEL_STREAMS; lane++)
-    if (m->device.lane_of[lane] != lane) sim_complete_lane(&m->device.lanes[lane], 1);
+    if (m->device.lane_of[lane] != lane) sim_complete_lane(&m->device, lane, 1);
 }
 
 /* Submits the work that values were given for: who waits for one would wait for ever. */

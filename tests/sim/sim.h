@@ -22,6 +22,8 @@
      sim_use(d, stream, ptr)          submits one unit of work that uses the block at ptr
      sim_handed_out(d, ptr, size)     the test got this block from the cache
      sim_handed_back(d, ptr)          the test is about to free it
+     sim_handed_out_on(d, ptr, size, stream)   ... for the work of one stream: it may be in use by
+                                      that stream, or by one that it waits for
 
    Memory is made of addresses only, which nobody can read or write, unless `backed` is set; so a
    cache that looks into the memory of its user crashes. It is aligned to what was asked, and never
@@ -63,6 +65,7 @@ typedef enum sim_hook {
   SIM_TIMELINE_RECORD,
   SIM_TIMELINE_QUERY,
   SIM_TIMELINE_WAIT,
+  SIM_STREAM_AFTER, /* a stream is made to wait for another one */
   SIM_HOOKS
 } sim_hook;
 
@@ -141,6 +144,13 @@ typedef enum sim_mischief { /* what the next call of the alloc hook does */
                             SIM_NULL
 } sim_mischief;
 
+typedef struct sim_barrier { /* a unit of work that does nothing, but not before ... */
+  uint32_t lane;
+  uint64_t value;
+  uint32_t other; /* ... this lane has come so far */
+  uint64_t other_value;
+} sim_barrier;
+
 #define SIM_LIST(type)  \
   struct {              \
     type *at;           \
@@ -192,6 +202,7 @@ typedef struct sim_device {
   SIM_LIST(sim_range) ranges, reusable;
   SIM_LIST(sim_block) blocks;
   SIM_LIST(sim_work) works;
+  SIM_LIST(sim_barrier) barriers;
   SIM_LIST(sim_object) objects;
 } sim_device;
 
@@ -276,9 +287,45 @@ static inline uint64_t sim_submit(sim_device *d, sim_stream stream) {
   return value;
 }
 
-static inline void sim_complete_lane(sim_lane *lane, int64_t units) {
+/* Completes up to so many units of a lane, as far as nothing on it waits for others. */
+static inline void sim_complete_lane(sim_device *d, uint32_t index, int64_t units) {
+  sim_lane *lane = &d->lanes[index];
   uint64_t rest = lane->submitted - lane->completed;
-  lane->completed += units < 0 || (uint64_t)units > rest ? rest : (uint64_t)units;
+  size_t i;
+  if (units >= 0 && (uint64_t)units < rest) rest = (uint64_t)units;
+  for (i = 0; i < d->barriers.count; i++) {
+    const sim_barrier *b = &d->barriers.at[i];
+    if (b->lane != index || b->value > lane->completed + rest || b->value <= lane->completed)
+      continue;
+    if (!sim_lane_reached(d, b->other, b->other_value)) rest = b->value - lane->completed - 1;
+  }
+  lane->completed += rest;
+}
+
+/* Completes a lane up to a value, and first what it waits for. */
+static inline void sim_complete_to(sim_device *d, uint32_t index, uint64_t value) {
+  size_t i;
+  for (i = 0; i < d->barriers.count; i++) {
+    const sim_barrier b = d->barriers.at[i];
+    if (b.lane == index && b.value <= value && b.value > d->lanes[index].completed &&
+        !sim_lane_reached(d, b.other, b.other_value))
+      sim_complete_to(d, b.other, b.other_value);
+  }
+  d->lanes[index].completed = value;
+}
+
+/* Is all that is submitted to a lane after unit `value` later than unit `of_value` of another? */
+static inline bool sim_is_after(const sim_device *d, uint32_t lane, uint64_t value, uint32_t of,
+                                uint64_t of_value) {
+  size_t i;
+  if (lane == of) return of_value <= value;
+  for (i = 0; i < d->barriers.count; i++) {
+    const sim_barrier *b = &d->barriers.at[i];
+    if (b->lane == lane && b->value <= value &&
+        sim_is_after(d, b->other, b->other_value, of, of_value))
+      return true;
+  }
+  return false;
 }
 
 /* Completes the `units` oldest units of work of a stream; all of them if negative. */
@@ -286,16 +333,18 @@ static inline void sim_complete(sim_device *d, sim_stream stream, int64_t units)
   uint32_t lane;
   sim_lock(d);
   lane = sim_lane_of(d, stream);
-  if (lane != SIM_GONE) sim_complete_lane(&d->lanes[lane], units);
+  if (lane != SIM_GONE) sim_complete_lane(d, lane, units);
   sim_unlock(d);
 }
 
 /* Everything, also on streams that are gone, but not on stuck ones. */
 static inline void sim_complete_all(sim_device *d) {
+  size_t rounds = 0;
   uint32_t lane;
   sim_lock(d);
-  for (lane = 0; lane < d->lane_count; lane++)
-    if (!d->lanes[lane].stuck) sim_complete_lane(&d->lanes[lane], -1);
+  for (; rounds <= d->barriers.count; rounds++) /* a chain of waits may go against the order */
+    for (lane = 0; lane < d->lane_count; lane++)
+      if (!d->lanes[lane].stuck) sim_complete_lane(d, lane, -1);
   sim_unlock(d);
 }
 
@@ -460,11 +509,16 @@ static inline void sim_forget_completed(sim_device *d) {
   }
 }
 
-static inline void sim_must_be_idle(sim_device *d, uintptr_t start, size_t size, const char *what) {
+/* No work uses the memory, but what a lane (SIM_GONE: none) is to come after. */
+static inline void sim_must_be_idle(sim_device *d, uintptr_t start, size_t size, uint32_t lane,
+                                    const char *what) {
   size_t i;
   sim_forget_completed(d);
   for (i = 0; i < d->works.count; i++) {
     const sim_work *work = &d->works.at[i];
+    if (lane != SIM_GONE &&
+        sim_is_after(d, lane, d->lanes[lane].submitted, work->lane, work->value))
+      continue;
     if (sim_overlap(work->start, work->size, start, size)) {
       sim_violation(d, "0x%" PRIxPTR " is %s while unit %" PRIu64 " of lane %" PRIu32 " uses it",
                     start, what, work->value, work->lane);
@@ -484,7 +538,7 @@ static inline void sim_must_not_be_held(sim_device *d, uintptr_t start, size_t s
   }
 }
 
-static inline void sim_handed_out(sim_device *d, const void *ptr, size_t size) {
+static inline void sim_handed_out_to(sim_device *d, const void *ptr, size_t size, uint32_t lane) {
   sim_block block;
   size_t i;
   bool ours = false;
@@ -499,9 +553,22 @@ static inline void sim_handed_out(sim_device *d, const void *ptr, size_t size) {
   if (!ours)
     sim_violation(d, "0x%" PRIxPTR " is handed out, and is not memory of the runtime", block.start);
   sim_must_not_be_held(d, block.start, size, "handed out");
-  sim_must_be_idle(d, block.start, size, "handed out");
+  sim_must_be_idle(d, block.start, size, lane, "handed out");
   SIM_PUSH(d->blocks, block);
   sim_unlock(d);
+}
+
+static inline void sim_handed_out(sim_device *d, const void *ptr, size_t size) {
+  sim_handed_out_to(d, ptr, size, SIM_GONE);
+}
+
+static inline void sim_handed_out_on(sim_device *d, const void *ptr, size_t size,
+                                     sim_stream stream) {
+  uint32_t lane;
+  sim_lock(d);
+  lane = sim_lane_of(d, stream);
+  sim_unlock(d);
+  sim_handed_out_to(d, ptr, size, lane);
 }
 
 static inline void sim_handed_back(sim_device *d, const void *ptr) {
@@ -654,7 +721,7 @@ static inline int sim_mem_free(sim_device *d, void *ptr, size_t size) {
   } else {
     if (!d->ranges.at[i].overlaps) {
       sim_must_not_be_held(d, start, size, "given back");
-      sim_must_be_idle(d, start, size, "given back");
+      sim_must_be_idle(d, start, size, SIM_GONE, "given back");
     }
     if (code == SIM_DONE) {
       sim_drop_range(d, i);
@@ -813,7 +880,7 @@ static inline int sim_not_ready(sim_device *d, uint32_t index) {
   sim_lane *lane = &d->lanes[index];
   lane->asked++;
   if (d->progress_per_queries != 0 && !lane->stuck && lane->asked % d->progress_per_queries == 0)
-    sim_complete_lane(lane, 1);
+    sim_complete_lane(d, index, 1);
   return SIM_PENDING;
 }
 
@@ -830,7 +897,7 @@ static inline int sim_ask(sim_device *d, uint32_t lane, uint64_t value, bool wai
                   value, lane);
     return SIM_FAILURE;
   }
-  d->lanes[lane].completed = value;
+  sim_complete_to(d, lane, value);
   return SIM_DONE;
 }
 
@@ -979,7 +1046,65 @@ static inline int sim_timeline_wait(sim_device *d, sim_stream stream, uint64_t v
   return code;
 }
 
-/* ---- streams, waited for --------------------------------------------------------------------- */
+/* ---- streams that wait ----------------------------------------------------------------------- */
+
+/* All that is submitted to a stream from now on comes after this unit of another lane. */
+static inline int sim_after(sim_device *d, sim_stream stream, uint32_t other, uint64_t value) {
+  sim_barrier after;
+  uint32_t lane;
+  int code;
+  sim_lane_enter(d, stream, &lane);
+  code = sim_enter(d, SIM_STREAM_AFTER);
+  sim_lock(d);
+  if (code == SIM_DONE && lane != SIM_GONE && other != SIM_GONE) {
+    after.lane = lane;
+    after.value = ++d->lanes[lane].submitted;
+    after.other = other;
+    after.other_value = value;
+    SIM_PUSH(d->barriers, after);
+  }
+  sim_lane_leave(d, lane);
+  sim_unlock(d);
+  return code;
+}
+
+static inline int sim_after_event(sim_device *d, sim_stream stream, sim_event *event) {
+  bool claimed = sim_object_claim(d, event, "waited for by a stream");
+  uint32_t lane = SIM_GONE;
+  uint64_t value = 0;
+  int code;
+  sim_lock(d);
+  if (claimed) {
+    sim_object *object = &d->objects.at[event->slot - 1];
+    lane = object->lane;
+    value = object->value;
+    if (lane == SIM_GONE)
+      sim_violation(d, "event %" PRIu32 " is waited for before it was recorded", event->slot);
+  }
+  sim_unlock(d);
+  code = sim_after(d, stream, lane, value);
+  sim_lock(d);
+  if (claimed) d->objects.at[event->slot - 1].busy = false;
+  sim_unlock(d);
+  return code;
+}
+
+static inline int sim_after_point(sim_device *d, sim_stream stream, const sim_point *point) {
+  return sim_after(d, stream, point->lane, point->value);
+}
+
+static inline int sim_after_value(sim_device *d, sim_stream stream, sim_stream other,
+                                  uint64_t value) {
+  uint32_t lane, index;
+  int code;
+  sim_lane_enter(d, other, &lane);
+  index = lane;
+  code = sim_after(d, stream, index, value);
+  sim_lock(d);
+  sim_lane_leave(d, lane);
+  sim_unlock(d);
+  return code;
+}
 
 static inline int sim_stream_wait(sim_device *d, sim_stream stream) {
   uint32_t lane;
@@ -1009,6 +1134,7 @@ static inline uint64_t sim_close(sim_device *d, size_t leaked_bytes, size_t leak
   free(d->reusable.at);
   free(d->blocks.at);
   free(d->works.at);
+  free(d->barriers.at);
   free(d->objects.at);
   pthread_mutex_destroy(&d->lock);
   return d->violations;
