@@ -101,6 +101,14 @@
                                that only read memory are not: then a thread's cancelability need
                                not be switched around them, which takes 20 ns a block
 
+   HC_STREAM_ORDERED      (*)  for memory that the host does not touch before its stream reaches the
+                               point (a device's, not pinned memory): alloc_on, by which a block
+                               that its stream alone has used is ready for it as soon as it is freed
+   HC_STREAM_WAIT_EVENT(ctx, stream, event_ptr), HC_STREAM_WAIT_VALUE(ctx, stream, other, value)
+                               with HC_STREAM_ORDERED, in event and in timeline mode: what is
+                               submitted to `stream` from now on begins when the event has
+                               completed, or the stream `other` has reached the value; never blocks
+
    Neither mode:
    HC_NO_STREAMS               instead of HC_STREAM_T: a plain CPU caching allocator; with
                                HC_EVENT_T and HC_EVENT_QUERY events without streams (requests of
@@ -184,6 +192,7 @@
 
      create, destroy, abandon        a cache
      alloc, free, free_deferred      a block, by its pointer
+     alloc_on, block_alloc_on        a block for the work of one stream
      record_stream, record_value, record_event
                                      what uses the block: a stream, a stream's value, an event
      block_alloc, block_free, block_free_deferred, block_record_stream, block_record_value,
@@ -272,7 +281,13 @@
    was, or an eighth more than was ever in use, idle segments that don't fit go back first. All
    records live outside of the memory, which the host may not be able to read. Small blocks that are
    in a stock or a bin are not made one with their neighbours; before the runtime is asked for more,
-   and by empty_cache, trim and the bounds, they are, wherever they are. */
+   and by empty_cache, trim and the bounds, they are, wherever they are.
+
+   With HC_STREAM_ORDERED a stream has heaps of its own, of what it alone may take before it is
+   through: no event is recorded when such a block is freed. One fence at a time, an event after all
+   that the stream had so far, says of all that was freed before it that it is ready for everybody.
+   Where that will not do (the stream is forgotten, the memory is to go back, the caller waits) the
+   ranges are freed like any block that is marked by the stream. */
 
 /* ---- 1. COMMON ----------------------------------------------------------------------------------
    Once per file: what all caches share. Nothing here depends on an HC_* macro. */
@@ -810,6 +825,11 @@ static inline hostcache_status hostcache_map_memory(int64_t code, int64_t done_c
 #define HC_BAD_DECLARE
 #endif
 
+#if defined HC_STREAM_ORDERED && defined HC_NO_STREAMS
+#error "hostcache: HC_STREAM_ORDERED needs streams, which HC_NO_STREAMS excludes"
+#define HC_BAD_DECLARE
+#endif
+
 #if defined HC_OWN_SEGMENTS && (!defined HC_NO_STREAMS || defined HC_EVENT_T)
 #error "hostcache: HC_OWN_SEGMENTS needs HC_NO_STREAMS and no HC_EVENT_T: what leaves can't wait"
 #define HC_BAD_DECLARE
@@ -920,6 +940,16 @@ static inline hostcache_status hostcache_map_memory(int64_t code, int64_t done_c
 
 #endif
 
+#if !defined HC_STREAM_ORDERED && (defined HC_STREAM_WAIT_EVENT || defined HC_STREAM_WAIT_VALUE)
+#error "hostcache: define HC_STREAM_ORDERED, which HC_STREAM_WAIT_EVENT and _VALUE belong to"
+#define HC_BAD_EMIT
+#elif defined HC_TIMELINE && defined HC_STREAM_WAIT_EVENT
+#error "hostcache: with HC_TIMELINE define HC_STREAM_WAIT_VALUE(ctx, stream, other, value) instead"
+#define HC_BAD_EMIT
+#elif !defined HC_TIMELINE && defined HC_STREAM_WAIT_VALUE
+#error "hostcache: without HC_TIMELINE define HC_STREAM_WAIT_EVENT(ctx, stream, event_ptr) instead"
+#define HC_BAD_EMIT
+#endif
 #if defined HC_STREAM_IS_CAPTURING && !defined HC_STREAM_CURRENT
 #error "hostcache: define HC_STREAM_CURRENT(ctx, stream_ptr), which HC_STREAM_IS_CAPTURING needs"
 #define HC_BAD_EMIT
@@ -1057,6 +1087,27 @@ HC_PUBLIC void HC_FN(abandon)(HC_CACHE *cache);
    the figures (last_failed_bytes). O(1), but where nothing larger is ready: then all ready ranges
    of about that size may be looked at. Source: HostAllocator::allocate. */
 HC_PUBLIC hostcache_result HC_FN(alloc)(HC_CACHE *cache, size_t size, void **ptr);
+
+#ifdef HC_STREAM_ORDERED
+/* Hands out a block for work that is submitted to `stream` from now on; the host, and other
+   streams, must not touch it before that stream reaches this point. It counts as marked by the
+   stream. If it is freed with no other mark, no event is recorded for it: it is ready for the same
+   stream at once, where it can be split, and becomes one with its neighbours; for all others after
+   a fence, an event that is recorded on the stream when it is freed, or later, when it is wanted.
+   Where HC_STREAM_WAIT_EVENT (_VALUE) is defined, another stream gets it before that, and is made
+   to wait for the fence. With another mark, in a private pool, or where there is no memory for the
+   bookkeeping, it waits for all its streams like any block.
+
+   Size 0 gives OK and NULL. Errors and blocking as alloc. A miss also records a fence on each
+   stream that has something ready for it alone; so does a free, if there is none yet. Where that
+   fails, on_error hears, and what is ready for a stream stays its own. The hooks that a call calls
+   must not forget its stream. O(1), a lock each for alloc_on and free. Source:
+   DeviceCachingAllocator::malloc. */
+HC_PUBLIC hostcache_result HC_FN(alloc_on)(HC_CACHE *cache, size_t size, HC_STREAM stream,
+                                           void **ptr);
+HC_PUBLIC hostcache_result HC_FN(block_alloc_on)(HC_CACHE *cache, size_t size, HC_STREAM stream,
+                                                 HC_BLOCK **block);
+#endif
 
 #ifdef HC_STREAM_T
 /* Marks an active block as used on `stream`, from any pointer into it. The mark covers all work
@@ -3496,6 +3547,16 @@ typedef char HC_EVENT;
 #define HC_HAS_CAPTURES 0
 #endif
 
+#ifdef HC_STREAM_ORDERED
+#define HC_HAS_ORDERS 1
+#else
+#define HC_HAS_ORDERS 0
+#endif
+
+#if defined HC_STREAM_WAIT_EVENT || defined HC_STREAM_WAIT_VALUE
+#define HC_CAN_WAIT /* a stream can be made to wait for another one */
+#endif
+
 #ifdef HC_OWN_SEGMENTS
 #define HC_ALONE 1 /* each block in its segment */
 #else
@@ -3558,6 +3619,7 @@ typedef char HC_RUNTIME;
 #define HC_FINDINGS struct HC_I(findings)
 #define HC_POOL struct HC_I(pool)
 #define HC_WANT struct HC_I(want)
+#define HC_ORDER struct HC_I(order)
 
 HOSTCACHE_ASSERT_TYPE(HC_CTX, "HC_CTX_T");
 HOSTCACHE_ASSERT_TYPE(HC_STREAM, "HC_STREAM_T");
@@ -3581,6 +3643,10 @@ HC_LANE {
   uint8_t live;         /* LOCK: as `stream`. In the table */
   uint8_t leaving;      /* LOCK: as `stream`. Neither there nor among the retired: the events of its
                            pools are being ended */
+#ifdef HC_STREAM_ORDERED
+  void *order; /* HC_ORDER *, or NULL. Set once, with release, under segments_lock; read with
+                  acquire */
+#endif
 };
 
 /* One use of a block, and its entry in a queue; also, without a block and got from malloc, an event
@@ -3611,6 +3677,10 @@ HC_USE {
                           says which */
   HC_USE *early_event; /* got from malloc, where the event is that was prepared; or NULL */
   uint8_t over;        /* in a loose queue, of the claimer: likewise as queue->left_over */
+#ifdef HC_STREAM_ORDERED
+  HC_ORDER *order; /* of a fence, which is a use without a block: what it is for; */
+  uint64_t covers; /* ... and up to which stamp. Both set before it is pushed */
+#endif
 };
 
 /* The first fields are those of the hot path, and fill one line of a cache. */
@@ -3665,6 +3735,12 @@ struct HC_BLOCK {
   uint64_t unknown_value;   /* LOCK: home's. Timeline: the highest that was given with it */
 #ifdef HC_TRACE
   void *context; /* LOCK: trace_lock. The user's, of its last hand-out */
+#endif
+#ifdef HC_STREAM_ORDERED
+  HC_ORDER *order; /* of the owner; in a heap, LOCK: segments_lock, as the next line. Active: of the
+                      stream that it was got for, or NULL. Ready: of the one that it is ready for
+                      alone, or NULL: for all */
+  uint64_t stamp;  /* ready for one stream alone: order->stamp when it became so */
 #endif
 };
 
@@ -3834,6 +3910,23 @@ HC_POOL {
 };
 #endif
 
+#ifdef HC_STREAM_ORDERED
+/* What is ready for one stream alone: blocks that were got for it, used there alone, and freed. The
+   stream may take them back at once, as its work is done in order; for all others they become ready
+   when a fence, an event or value that is recorded on the stream after their free, has completed.
+   Its lane has one for good: also for the next stream that gets the lane. */
+HC_ORDER {
+  HC_ORDER *next; /* set before it is published */
+  HC_LANE *lane;  /* likewise */
+  uint64_t stamp; /* LOCK: segments_lock, as the rest. Rises with each fence, which covers what was
+                     stamped before it */
+  size_t bytes;   /* in the heaps */
+  size_t fences;  /* recorded, or being so, and not known to be complete */
+  size_t guests;  /* threads that take from it, or are about to call a hook on the stream */
+  HC_HEAP heaps[HOSTCACHE_KIND_COUNT];
+};
+#endif
+
 /* Spare records: the cache's, or what one step has set aside for itself. */
 HC_SPARES {
   HC_BLOCK *blocks, *last_block; /* the spare for longest comes first, so that a stale handle finds
@@ -3932,6 +4025,11 @@ HC_CACHE {
   size_t wanted;       /* LOCK: segments_lock. The most that was held when something was reserved */
   void *slabs; /* HC_SLAB *. Grows at the head: under segments_lock with release; read: acquire */
   hostcache_stats stats; /* LOCK: segments_lock. What the threads do not count */
+#ifdef HC_STREAM_ORDERED
+  void *orders;          /* HC_ORDER *. Grows at the head: under segments_lock with release; read
+                            with acquire */
+  size_t ordered_bytes;  /* LOCK: segments_lock. Of what is ready, that for one stream alone */
+#endif
   HC_FLOW ready, idle;   /* LOCK: segments_lock. The ranges in the heaps, the peak of how many are
                             parts of segments, and that of the bytes of all; of these, the whole
                             segments, and the peak of the bytes of those that are none */
@@ -3981,7 +4079,10 @@ HC_WANT {
   size_t requested; /* as the caller said */
   unsigned state;   /* ACTIVE: for the user; LEAVING: for the cache's own ends */
   HC_POOL *pool;    /* NULL: of what is shared by all */
-  int captured;     /* the stream it is for is being captured */
+  int captured;     /* its stream is being captured */
+  HC_ORDER *order;  /* of the stream it is for; NULL: it is for the host, or any stream */
+  HC_ORDER *from;   /* not NULL: only what is ready for that stream alone will do */
+  const HC_STREAM *stream; /* that it is for; NULL: HC_STREAM_CURRENT tells */
 };
 
 /* What one pass over the queues did. */
@@ -4474,6 +4575,118 @@ HOSTCACHE_INLINE void HC_I(note_used)(HC_BLOCK *block) { (void)block; }
 
 #endif
 
+/* What is ready for one stream alone. Without HC_STREAM_ORDERED nothing is, and these do
+   nothing. */
+
+#ifdef HC_STREAM_ORDERED
+
+/* The order of an active block or of a ready range; NULL: it has none. */
+HOSTCACHE_INLINE HC_ORDER *HC_I(order_of)(const HC_BLOCK *block) { return block->order; }
+
+HOSTCACHE_INLINE void HC_I(set_order)(HC_BLOCK *block, HC_ORDER *order) { block->order = order; }
+
+/* A range that is about to be ready for one stream alone is covered by no fence yet. segments_lock
+   is held, as for the next two. */
+HOSTCACHE_INLINE void HC_I(order_stamp)(HC_BLOCK *range) {
+  if (range->order) range->stamp = range->order->stamp;
+}
+
+/* A part of a range, or one that becomes part of it, is for whom the range is. */
+HOSTCACHE_INLINE void HC_I(order_carve)(HC_BLOCK *rest, const HC_BLOCK *range) {
+  rest->order = range->order;
+  rest->stamp = range->stamp;
+}
+
+HOSTCACHE_INLINE void HC_I(order_absorb)(HC_BLOCK *range, const HC_BLOCK *gone) {
+  if (gone->stamp > range->stamp) range->stamp = gone->stamp;
+}
+
+/* Of what is ready. segments_lock is held. */
+HOSTCACHE_INLINE void HC_I(count_ordered)(HC_CACHE *self, const HC_BLOCK *range, int is) {
+  const size_t bytes = is ? range->size : 0 - range->size;
+  if (!range->order) return;
+  range->order->bytes += bytes;
+  self->ordered_bytes += bytes;
+}
+
+HOSTCACHE_INLINE size_t HC_I(ordered_bytes)(const HC_CACHE *self) { return self->ordered_bytes; }
+
+HOSTCACHE_INLINE HC_HEAP *HC_I(heaps_of_order)(HC_ORDER *order) { return order->heaps; }
+
+HOSTCACHE_UNUSED static HC_ORDER *HC_I(orders)(const HC_CACHE *self) {
+  return (HC_ORDER *)hostcache_ptr_load_acquire(&self->orders);
+}
+
+/* May this active block become ready for its stream alone: was it got for one, and is it marked by
+   that and by nothing else? (A stream that was forgotten has no marks.) The thread is held. */
+HOSTCACHE_INLINE int HC_I(is_in_order)(HC_BLOCK *block) {
+  const HC_LANE *lane = block->order ? block->order->lane : NULL;
+  const size_t marks = hostcache_size_load_relaxed(&block->marks) |
+                       hostcache_size_load_relaxed(&block->marks_too);
+  const HC_USE *use = &block->in.uses[0];
+  if (!lane) return 0;
+  if (lane->bit) return marks == lane->bit && block->extra_uses == 0;
+  return marks == 0 && block->extra_uses == 1 && use->kind == HOSTCACHE_USE_STREAM &&
+         use->lane == lane && use->value == 0 && use->early == HOSTCACHE_EARLY_NONE;
+}
+
+/* Takes the use by its own stream off such a block, which is being freed and the caller's. */
+HOSTCACHE_INLINE void HC_I(order_end)(HC_BLOCK *block) {
+  hostcache_size_store_relaxed(&block->marks, 0);
+  hostcache_size_store_relaxed(&block->marks_too, 0);
+  hostcache_u32_store_relaxed(&block->extra_uses, 0);
+}
+
+/* Marks a block that nobody else knows as used on a stream, which lives: the thread is held, or the
+   caller is a guest of the order. */
+HOSTCACHE_INLINE void HC_I(order_mark)(HC_BLOCK *block, HC_LANE *lane) {
+  HC_USE *use = &block->in.uses[0];
+  if (lane->bit) {
+    hostcache_size_store_relaxed(&block->marks, lane->bit);
+    return;
+  }
+  memset((void *)use, 0, sizeof *use);
+  use->kind = HOSTCACHE_USE_STREAM;
+  use->lane = lane;
+  use->stream = lane->stream;
+  hostcache_u32_store_relaxed(&block->extra_uses, 1);
+}
+
+#else
+
+HOSTCACHE_INLINE HC_ORDER *HC_I(order_of)(const HC_BLOCK *block) {
+  (void)block;
+  return NULL;
+}
+HOSTCACHE_INLINE void HC_I(set_order)(HC_BLOCK *block, HC_ORDER *order) {
+  (void)block;
+  (void)order;
+}
+HOSTCACHE_INLINE void HC_I(order_stamp)(HC_BLOCK *range) { (void)range; }
+HOSTCACHE_INLINE void HC_I(order_carve)(HC_BLOCK *rest, const HC_BLOCK *range) {
+  (void)rest;
+  (void)range;
+}
+HOSTCACHE_INLINE void HC_I(order_absorb)(HC_BLOCK *range, const HC_BLOCK *gone) {
+  (void)range;
+  (void)gone;
+}
+HOSTCACHE_INLINE void HC_I(count_ordered)(HC_CACHE *self, const HC_BLOCK *range, int is) {
+  (void)self;
+  (void)range;
+  (void)is;
+}
+HOSTCACHE_INLINE size_t HC_I(ordered_bytes)(const HC_CACHE *self) {
+  (void)self;
+  return 0;
+}
+HOSTCACHE_INLINE HC_HEAP *HC_I(heaps_of_order)(HC_ORDER *order) {
+  (void)order;
+  return NULL;
+}
+
+#endif
+
 /* May a stream be captured at this moment? Then no event is recorded or asked. True as long as a
    thread is held; else a peek. */
 HOSTCACHE_INLINE int HC_I(is_capturing)(const HC_CACHE *self) {
@@ -4496,6 +4709,7 @@ HOSTCACHE_INLINE void HC_I(count_ready)(HC_CACHE *self, const HC_BLOCK *range, i
   int64_t *bytes = is ? &self->ready.in_bytes : &self->ready.out_bytes;
   *bytes = HC_I(sum)(*bytes, (int64_t)range->size);
   HC_I(count_pooled)(self, range, is);
+  HC_I(count_ordered)(self, range, is);
   HC_COLUMN(ready, self, range, is);
 }
 
@@ -5026,6 +5240,46 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_timeline_wait)(HC_CACHE *hc_c
 }
 #endif
 
+#ifdef HC_STREAM_WAIT_EVENT
+HOSTCACHE_UNUSED static hostcache_status HC_I(call_stream_wait_event)(HC_CACHE *hc_cache,
+                                                                      HC_STREAM hc_stream,
+                                                                      HC_EVENT *hc_event) {
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  (void)hc_stream;
+  (void)hc_event;
+  HC_TRY {
+    hc_status = HC_STREAM_WAIT_EVENT(hc_ctx, hc_stream, hc_event);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
+}
+#endif
+
+#ifdef HC_STREAM_WAIT_VALUE
+HOSTCACHE_UNUSED static hostcache_status HC_I(call_stream_wait_value)(HC_CACHE *hc_cache,
+                                                                      HC_STREAM hc_stream,
+                                                                      HC_STREAM hc_other,
+                                                                      uint64_t hc_value) {
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  (void)hc_stream;
+  (void)hc_other;
+  (void)hc_value;
+  HC_TRY {
+    hc_status = HC_STREAM_WAIT_VALUE(hc_ctx, hc_stream, hc_other, hc_value);
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
+}
+#endif
+
 #ifdef HC_STREAM_CURRENT
 HOSTCACHE_UNUSED static hostcache_status HC_I(call_stream_current)(HC_CACHE *hc_cache,
                                                                    HC_STREAM *hc_stream) {
@@ -5286,10 +5540,11 @@ HOSTCACHE_RARE static void HC_I(size_bins)(HC_CACHE *self) {
    freed whole again; finds a block by address.
 
    A segment is divided into ranges without a gap, each with a block's record, linked by address.
-   Two ready ranges never stand side by side: they become one at once. A ready range is in the heap
-   of its kind of segment, by size, so the best fit is the smallest range that is large enough, and
-   of these the lowest: O(1), as of many of nearly one size only some are compared. A segment that
-   is all one ready range is idle, and can be given back. */
+   Two ready ranges never stand side by side: they become one at once, unless one of them is ready
+   for a stream alone that the other is not for. A ready range is in the heap of its kind of
+   segment, by size, so the best fit is the smallest range that is large enough, and of these the
+   lowest: O(1), as of many of nearly one size only some are compared. A segment that is all one
+   ready range is idle, and can be given back. */
 
 /* Records. */
 
@@ -5424,6 +5679,7 @@ HOSTCACHE_UNUSED static void HC_I(retire)(HC_CACHE *self, HC_BLOCK *range, int m
   range->right = NULL;
   range->merged = (uint8_t)merged;
   range->is_indexed = 0;
+  HC_I(set_order)(range, NULL);
   HC_I(spare_append)(&self->spares, range);
 }
 
@@ -5434,9 +5690,11 @@ HOSTCACHE_UNUSED static int HC_I(may_split)(const HC_CACHE *self, const HC_BLOCK
   return range->kind == HOSTCACHE_KIND_RESERVE || !HC_I(is_oversize)(self, range->size);
 }
 
-/* Bytes that are ready and shared: those of pools stay with them. segments_lock is held. */
+/* Bytes that are ready for all: those of pools stay with them, and those of a stream until it is
+   through. segments_lock is held. */
 HOSTCACHE_UNUSED static size_t HC_I(cached)(const HC_CACHE *self) {
-  return (size_t)HC_I(ready_bytes)(self) + self->binned_bytes - HC_I(pooled_bytes)(self);
+  return (size_t)HC_I(ready_bytes)(self) + self->binned_bytes - HC_I(pooled_bytes)(self) -
+         HC_I(ordered_bytes)(self);
 }
 
 /* Is more held, or ready, than the bounds allow? segments_lock is held. */
@@ -5458,12 +5716,18 @@ HOSTCACHE_INLINE void HC_I(note_ready)(HC_CACHE *self) {
   if (HOSTCACHE_RARELY(HC_I(is_in_excess)(self))) hostcache_u32_store_relaxed(&self->excess, 1);
 }
 
-/* A segment is idle: last of them, unless a pool keeps it. segments_lock is held. */
+/* Is a segment that is one ready range kept by a pool, or by a stream that may be using it?
+   segments_lock is held. */
+HOSTCACHE_INLINE int HC_I(is_kept)(const HC_SEGMENT *segment) {
+  return HC_I(pool_of)(segment) != NULL || HC_I(order_of)(segment->first) != NULL;
+}
+
+/* A segment is idle: last of them, unless it is kept. segments_lock is held. */
 HOSTCACHE_APART void HC_I(idle_add)(HC_CACHE *self, HC_SEGMENT *segment) {
   self->idle.in++;
   self->idle.in_bytes = HC_I(sum)(self->idle.in_bytes, (int64_t)segment->size);
   HC_COLUMN(idle, self, segment, 1);
-  if (HC_I(pool_of)(segment)) return;
+  if (HC_I(is_kept)(segment)) return;
   segment->idle_since = hostcache_now_ns();
   segment->idle_previous = self->idle_last;
   if (self->idle_last)
@@ -5478,7 +5742,7 @@ HOSTCACHE_APART void HC_I(idle_remove)(HC_CACHE *self, HC_SEGMENT *segment) {
   self->idle.out++;
   self->idle.out_bytes = HC_I(sum)(self->idle.out_bytes, (int64_t)segment->size);
   HC_COLUMN(idle, self, segment, 0);
-  if (HC_I(pool_of)(segment)) return;
+  if (HC_I(is_kept)(segment)) return;
   if (segment->idle_previous)
     segment->idle_previous->idle_next = segment->idle_next;
   else
@@ -5498,6 +5762,8 @@ HOSTCACHE_INLINE int HC_I(is_whole)(const HC_BLOCK *range) {
 
 /* Where a ready range belongs. (The functions that work there are shorter if they are given it.) */
 HOSTCACHE_INLINE HC_HEAP *HC_I(heap_of)(HC_CACHE *self, const HC_BLOCK *range) {
+  HC_ORDER *order = HC_I(order_of)(range);
+  if (order) return &HC_I(heaps_of_order)(order)[range->kind];
   return &HC_I(heaps_of)(self, HC_I(pool_of)(range->segment))[range->kind];
 }
 
@@ -5617,6 +5883,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(carve)(HC_SPARES *spares, HC_BLOCK *range
   HC_I(place)(rest, (char *)range->ptr + size, range->size - size);
   rest->left = range;
   rest->right = range->right;
+  HC_I(order_carve)(rest, range);
   HC_I(set_state)(rest, HOSTCACHE_CACHED);
   if (range->right) range->right->left = rest;
   range->right = rest;
@@ -5627,6 +5894,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(carve)(HC_SPARES *spares, HC_BLOCK *range
 /* Makes the right neighbour of a range part of it. Neither is in a heap. segments_lock is held. */
 HOSTCACHE_UNUSED static void HC_I(absorb)(HC_CACHE *self, HC_BLOCK *range, HC_BLOCK *gone) {
   const size_t size = gone->size;
+  HC_I(order_absorb)(range, gone);
   if (gone->is_indexed) hostcache_index_remove(&self->index, (size_t)gone->ptr);
   range->right = gone->right;
   if (gone->right) gone->right->left = range;
@@ -5634,19 +5902,27 @@ HOSTCACHE_UNUSED static void HC_I(absorb)(HC_CACHE *self, HC_BLOCK *range, HC_BL
   HC_I(place)(range, range->ptr, range->size + size);
 }
 
+/* Is this neighbour of a range (or NULL) ready, and for the same stream, if for one alone?
+   segments_lock is held. */
+HOSTCACHE_INLINE int HC_I(is_ready_too)(const HC_BLOCK *neighbour, const HC_BLOCK *range) {
+  return neighbour && neighbour->is_ready &&
+         HC_I(order_of)(neighbour) == HC_I(order_of)(range);
+}
+
 /* Makes a block ready that is out of the shared lists and that the caller owns: one with its ready
    neighbours, and in the heap. segments_lock is held. */
 HOSTCACHE_UNUSED static void HC_I(make_ready)(HC_CACHE *self, HC_BLOCK *range) {
   HC_BLOCK *left = range->left;
   range->bin = HC_NO_BIN;
+  HC_I(order_stamp)(range);
   HC_I(count_ready)(self, range, 1);
   HC_I(set_state)(range, HOSTCACHE_CACHED);
-  if (left && left->is_ready) {
+  if (HC_I(is_ready_too)(left, range)) {
     HC_I(heap_remove)(self, HC_I(heap_of)(self, left), left);
     HC_I(absorb)(self, left, range);
     range = left;
   }
-  if (range->right && range->right->is_ready) {
+  if (HC_I(is_ready_too)(range->right, range)) {
     HC_I(heap_remove)(self, HC_I(heap_of)(self, range), range->right);
     HC_I(absorb)(self, range, range->right);
   }
@@ -6500,7 +6776,8 @@ HOSTCACHE_INLINE HC_THREAD *HC_I(here)(HC_CACHE *self) {
 HOSTCACHE_UNUSED static uint8_t HC_I(bin_of)(const HC_CACHE *self, const HC_BLOCK *range) {
   size_t number;
   if (range->size > self->binned_max || HC_I(is_whole)(range)) return HC_NO_BIN;
-  if (HC_I(pool_of)(range->segment)) return HC_NO_BIN; /* a stock is shared by all allocations */
+  if (HC_I(pool_of)(range->segment) || HC_I(order_of)(range))
+    return HC_NO_BIN; /* a stock is shared by all allocations */
   number = HC_I(class_of)(self, range->size);
   return self->class_size[number] == range->size ? (uint8_t)number : HC_NO_BIN;
 }
@@ -6534,6 +6811,7 @@ HOSTCACHE_UNUSED static void HC_I(cut)(HC_CACHE *self, HC_SPARES *spares, HC_BLO
 HOSTCACHE_UNUSED static void HC_I(hand_out)(HC_CACHE *self, HC_SPARES *spares, HC_BLOCK *range,
                                             const HC_WANT *want) {
   HC_I(cut)(self, spares, range, want->size, want->requested);
+  HC_I(set_order)(range, want->order); /* after the rest has become ready, for whom it was */
   if (want->state == HOSTCACHE_ACTIVE) {
     range->bin = HC_I(bin_of)(self, range);
     HC_I(count_lent)(self, range, 1, 1);
@@ -6548,7 +6826,23 @@ HOSTCACHE_UNUSED static void HC_I(activate)(HC_CACHE *self, HC_THREAD *thread, H
   hostcache_ptr_store_release(&block->home, thread);
   HC_I(turn)(self, thread, block, HOSTCACHE_ACTIVE);
   HC_I(note_capture)(block, want);
+#ifdef HC_STREAM_ORDERED
+  if (want->order) HC_I(order_mark)(block, want->order->lane);
+#endif
   HC_I(end)(thread);
+}
+
+/* The ready range that serves a want best, or NULL: first of those that are ready for its stream
+   alone. segments_lock is held. */
+HOSTCACHE_INLINE HC_BLOCK *HC_I(choose)(HC_CACHE *self, const HC_WANT *want) {
+#ifdef HC_STREAM_ORDERED
+  HC_ORDER *order = want->from ? want->from : want->order;
+  HC_BLOCK *range =
+      order ? HC_I(heap_best)(self, order->heaps, want->size, want->requested) : NULL;
+  if (range || want->from) return range;
+#endif
+  return HC_I(heap_best)(self, HC_I(heaps_of)(self, HC_I(pool_still)(want->pool)), want->size,
+                         want->requested);
 }
 
 /* Takes the ready range that fits best; it is LEAVING. *out is NULL if there is none. NO_METADATA:
@@ -6563,8 +6857,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(heap_take)(HC_CACHE *self, const H
   hostcache_lock(&self->segments_lock);
   do {
     let_go = 0;
-    range = HC_I(heap_best)(self, HC_I(heaps_of)(self, HC_I(pool_still)(want->pool)), want->size,
-                            want->requested);
+    range = HC_I(choose)(self, want);
     if (!range) break;
     needs.blocks = 1;
     needs.shelves[0] = needs.shelves[1] = 0;
@@ -6582,14 +6875,16 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(heap_take)(HC_CACHE *self, const H
   return HOSTCACHE_OK;
 }
 
-/* Hands out the ready range that fits best, if that takes no more than a record of what is over and
-   one entry of the index that has its place: as heap_take does, and HC_I(activate), in fewer steps.
-   NULL if not. The thread is held, and its own, and has a stock; segments_lock is held. */
-HOSTCACHE_UNUSED static HC_BLOCK *HC_I(heap_hit)(HC_CACHE *self, HC_THREAD *thread, size_t size,
+/* Hands out the range of these heaps that fits best, if that takes no more than a record of what is
+   over and one entry of the index that has its place: as heap_take does, and HC_I(activate), in
+   fewer steps. NULL if not. The thread is held, and its own, and has a stock; segments_lock is
+   held. */
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(heap_hit)(HC_CACHE *self, const HC_HEAP *heaps,
+                                                 HC_THREAD *thread, size_t size,
                                                  size_t requested) {
   HC_BLOCK *range;
   if (HC_I(is_oversize)(self, size) || !self->spares.blocks) return NULL;
-  range = HC_I(heap_best)(self, self->heaps, size, requested);
+  range = HC_I(heap_best)(self, heaps, size, requested);
   if (!range || !HC_I(may_split)(self, range)) return NULL;
   if (!range->is_indexed &&
       !hostcache_index_add_quickly(&self->index, (size_t)range->ptr, range))
@@ -6616,7 +6911,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(take_shared)(HC_CACHE *self, HC_THREAD *t
   if (thread->limit == 0) return NULL;
   hostcache_lock(&self->segments_lock);
   if (class_number != HC_NO_BIN) batch = HC_I(batch_for_stock)(self, thread, class_number);
-  if (!batch) block = HC_I(heap_hit)(self, thread, size, requested);
+  if (!batch) block = HC_I(heap_hit)(self, self->heaps, thread, size, requested);
   hostcache_unlock(&self->segments_lock);
   if (class_number == HC_NO_BIN) return block;
   if (!batch) {
@@ -6637,7 +6932,7 @@ HOSTCACHE_INLINE size_t HC_I(binned_class)(const HC_CACHE *self, size_t requeste
 HOSTCACHE_UNUSED static hostcache_result HC_I(bin_take)(HC_CACHE *self, HC_THREAD *thread,
                                                         const HC_WANT *want, HC_BLOCK **out) {
   hostcache_result result;
-  if (want->state == HOSTCACHE_ACTIVE && !thread->shared && !want->pool) {
+  if (want->state == HOSTCACHE_ACTIVE && !thread->shared && !want->pool && !want->order) {
     const size_t number = HC_I(binned_class)(self, want->requested);
     HC_I(begin)(self, thread);
     if (number != HC_NO_BIN) *out = HC_I(stock_take)(self, thread, number, want->requested);
@@ -7292,6 +7587,76 @@ HOSTCACHE_UNUSED static void HC_I(pool_grow)(HC_CACHE *self, HC_THREAD *thread, 
   if (before) HOSTCACHE_FREE(before);
 }
 
+#ifdef HC_STREAM_ORDERED
+
+/* Takes what a fence covers out of a heap, linked by next. segments_lock is held. */
+HOSTCACHE_RARE static void HC_I(order_part)(HC_CACHE *self, HC_HEAP *heap, uint64_t covers,
+                                            HC_BLOCK **covered) {
+  HC_BLOCK *range, *next;
+  unsigned at;
+  for (at = 0; heap->words && at < HOSTCACHE_HEAP_SIZES; at++) {
+    for (range = heap->first[at]; range; range = next) {
+      next = range->ready_next;
+      if (range->stamp > covers) continue;
+      HC_I(heap_remove)(self, heap, range);
+      HC_I(count_ready)(self, range, 0);
+      range->next = *covered;
+      *covered = range;
+    }
+  }
+}
+
+/* A fence has completed: what it covers is ready for all. Or (`told` is 0) it cannot be told: then
+   it covers nothing, and another one may be recorded. The thread that it waited in is held. */
+HOSTCACHE_RARE static void HC_I(fence_over)(HC_CACHE *self, HC_USE *fence, HC_TALLY *tally,
+                                            int told) {
+  HC_ORDER *order = fence->order;
+  HC_BLOCK *covered = NULL, *range;
+  unsigned kind;
+  if (!order) return; /* an event that nobody needs any more */
+  hostcache_lock(&self->segments_lock);
+  order->fences--;
+  for (kind = 0; told && kind < HOSTCACHE_KIND_COUNT; kind++)
+    HC_I(order_part)(self, &order->heaps[kind], fence->covers, &covered);
+  for (range = covered; range; range = range->next) {
+    HC_I(set_order)(range, NULL);
+    tally->ready++;
+  }
+  HC_I(chain_ready)(self, covered, 0);
+  hostcache_unlock(&self->segments_lock);
+}
+
+/* Notes a use without a block that was taken off a queue, to be freed later. */
+HOSTCACHE_INLINE void HC_I(keep_alone)(HC_USE **alone, HC_USE *use) {
+  if (!use) return;
+  use->next = *alone;
+  *alone = use;
+}
+
+HOSTCACHE_INLINE void HC_I(free_alone)(HC_USE *alone) {
+  HC_USE *next;
+  for (; alone; alone = next) {
+    next = alone->next;
+    HOSTCACHE_FREE(alone);
+  }
+}
+
+#else
+
+HOSTCACHE_INLINE void HC_I(fence_over)(HC_CACHE *self, HC_USE *fence, HC_TALLY *tally, int told) {
+  (void)self;
+  (void)fence;
+  (void)tally;
+  (void)told;
+}
+HOSTCACHE_INLINE void HC_I(keep_alone)(HC_USE **alone, HC_USE *use) {
+  (void)alone;
+  (void)use;
+}
+HOSTCACHE_INLINE void HC_I(free_alone)(HC_USE *alone) { (void)alone; }
+
+#endif
+
 /* A use that was in a queue has completed: its event is pooled, if it has one still. The last use
    makes its block ready. Returns the use, if it is one without a block, which is to be freed. The
    thread is held and the caller has the claim. */
@@ -7303,7 +7668,10 @@ HOSTCACHE_INLINE HC_USE *HC_I(use_over)(HC_CACHE *self, HC_THREAD *thread, HC_TH
     queue->pool[queue->pool_count++] = use->event;
     use->has_event = 0;
   }
-  if (HOSTCACHE_RARELY(!block)) return use;
+  if (HOSTCACHE_RARELY(!block)) {
+    HC_I(fence_over)(self, use, tally, 1);
+    return use;
+  }
   if (--block->outstanding > 0 || HC_I(state_of)(block) != HOSTCACHE_WAITING) {
     use->fate = HOSTCACHE_FATE_OVER;
     return NULL;
@@ -7320,20 +7688,25 @@ HOSTCACHE_INLINE HC_USE *HC_I(use_over)(HC_CACHE *self, HC_THREAD *thread, HC_TH
    may be pending still. Returns the use, if it is one without a block. The thread is held and the
    caller has the claim. */
 HOSTCACHE_UNUSED static HC_USE *HC_I(use_untold)(HC_CACHE *self, HC_THREAD *thread,
-                                                 HC_QUEUE *queue, HC_USE *use) {
+                                                 HC_QUEUE *queue, HC_USE *use, HC_TALLY *tally) {
   HC_I(queue_unlink)(thread, queue, use);
   use->fate = HOSTCACHE_FATE_UNTOLD;
-  if (!use->block) return use;
+  if (!use->block) {
+    HC_I(fence_over)(self, use, tally, 0);
+    return use;
+  }
   use->block->outstanding--;
   HC_I(turn)(self, thread, use->block, HOSTCACHE_QUARANTINED);
   return NULL;
 }
 
-/* Events alone that cannot be told wait, as in quarantine. */
+/* Events alone, linked by next, that cannot be told wait, as in quarantine. */
 HOSTCACHE_UNUSED static void HC_I(keep_untold)(HC_CACHE *self, HC_USE *alone) {
+  HC_USE *last = alone;
   if (!alone) return;
+  while (last->next) last = last->next;
   hostcache_lock(&self->common.lock);
-  alone->next = self->untold;
+  last->next = self->untold;
   self->untold = alone;
   hostcache_unlock(&self->common.lock);
 }
@@ -7435,7 +7808,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
   int failed;
   if (claim->pool_wanted) HC_I(pool_grow)(self, thread, own, queue, claim);
   do {
-    HC_USE *head, *next, *last = claim->last;
+    HC_USE *head, *next, *last = claim->last, *alone = NULL, *untold = NULL;
     uint32_t over = HC_I(ask_claim)(self, queue, claim, tally, &failed);
     if (HC_I(hold)(self, thread, own)) {
       queue->left_over = over;
@@ -7447,11 +7820,10 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
     if (over > 0) HC_I(note_pending)(thread);
     queue->length -= over;
     hostcache_u32_store_relaxed(&thread->waiting, thread->waiting - over);
-    for (head = queue->head; over > 0; over--, head = next) { /* a stream's has uses of blocks only
-                                                                 */
+    for (head = queue->head; over > 0; over--, head = next) {
       next = head->next;
       if (head == last) last = NULL; /* what comes after it is none of this poll's */
-      (void)HC_I(use_over)(self, thread, own, queue, head, tally);
+      HC_I(keep_alone)(&alone, HC_I(use_over)(self, thread, own, queue, head, tally));
     }
     queue->head = head;
     if (head)
@@ -7460,7 +7832,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
       queue->tail = NULL;
     while (failed && queue->head) { /* a timeline that cannot be asked: all of its queue */
       if (queue->head == last) last = NULL;
-      (void)HC_I(use_untold)(self, thread, queue, queue->head);
+      HC_I(keep_alone)(&untold, HC_I(use_untold)(self, thread, queue, queue->head, tally));
       if (!HC_HAS_TIMELINE) break;
     }
     if (thread->stock_bytes > thread->mark) HC_I(stock_over)(self, thread, HC_NO_BIN);
@@ -7468,6 +7840,8 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
     failed = failed && last && queue->head;
     if (!failed) pool = HC_I(queue_unclaim)(queue, &count);
     HC_I(let_go)(thread, own);
+    HC_I(free_alone)(alone);
+    HC_I(keep_untold)(self, untold);
   } while (failed);
   HC_I(pool_end)(self, pool, count);
 }
@@ -7518,11 +7892,12 @@ HOSTCACHE_UNUSED static void HC_I(poll_loose)(HC_CACHE *self, HC_THREAD *thread,
       HC_I(queue_unlink)(thread, queue, use);
       alone = HC_I(use_over)(self, thread, own, queue, use, tally);
     } else if (failed) {
-      untold = HC_I(use_untold)(self, thread, queue, use);
+      untold = HC_I(use_untold)(self, thread, queue, use, tally);
     }
     if (thread->stock_bytes > thread->mark) HC_I(stock_over)(self, thread, HC_NO_BIN);
     if (!alone && !untold) continue;
     HC_I(let_go)(thread, own);
+    if (untold) untold->next = NULL;
     HC_I(keep_untold)(self, untold);
     if (alone) HOSTCACHE_FREE(alone);
     if (HC_I(hold)(self, thread, own)) {
@@ -7902,6 +8277,225 @@ HOSTCACHE_UNUSED static void HC_I(push_deferred)(HC_CACHE *self, HC_BLOCK *block
   } while (!hostcache_ptr_replace_release(&self->deferred, &top, block));
 }
 
+/* What is ready for one stream alone. */
+
+#ifdef HC_STREAM_ORDERED
+
+/* A thread that is no longer at a stream, or at what is ready for it. */
+HOSTCACHE_UNUSED static void HC_I(guest_leave)(HC_CACHE *self, HC_ORDER *order) {
+  hostcache_lock(&self->segments_lock);
+  order->guests--;
+  hostcache_unlock(&self->segments_lock);
+}
+
+/* Makes the stream of `waiter` wait until a fence that was recorded just now has completed. 0 if
+   there is no hook for that, or it failed. */
+HOSTCACHE_UNUSED static int HC_I(stream_waits)(HC_CACHE *self, HC_USE *fence,
+                                               const HC_ORDER *waiter) {
+#ifdef HC_CAN_WAIT
+#ifdef HC_TIMELINE
+  const hostcache_status status = HC_I(call_stream_wait_value)(self, waiter->lane->stream,
+                                                               fence->stream, fence->value);
+#else
+  const hostcache_status status =
+      HC_I(call_stream_wait_event)(self, waiter->lane->stream, &fence->event);
+#endif
+  if (status.outcome == HOSTCACHE_DONE) return 1;
+  HC_I(tell)(self, HOSTCACHE_ERR_EVENT, status.code,
+             "HC_STREAM_WAIT_EVENT or _VALUE failed: what is another stream's stays its own", NULL);
+#else
+  (void)self, (void)fence, (void)waiter;
+#endif
+  return 0;
+}
+
+/* A fence that covers what is ready for one stream alone by now, and this thread is a guest of the
+   order. NULL if that is less than `least` bytes, or there is one already and `one_more` is 0, or
+   there is no memory. */
+HOSTCACHE_UNUSED static HC_USE *HC_I(fence_new)(HC_CACHE *self, HC_ORDER *order, size_t least,
+                                                int one_more) {
+  HC_USE *fence = NULL;
+  int wanted;
+  hostcache_lock(&self->segments_lock);
+  wanted = order->bytes >= least && (one_more || order->fences == 0);
+  if (wanted) {
+    order->fences++;
+    order->guests++;
+  }
+  hostcache_unlock(&self->segments_lock);
+  if (wanted) fence = (HC_USE *)HOSTCACHE_MALLOC(sizeof *fence);
+  if (fence) memset((void *)fence, 0, sizeof *fence);
+  hostcache_lock(&self->segments_lock);
+  if (fence) {
+    fence->order = order;
+    fence->covers = order->stamp++;
+  } else if (wanted) {
+    order->fences--;
+    order->guests--;
+  }
+  hostcache_unlock(&self->segments_lock);
+  return fence;
+}
+
+/* Ends a fence that was not recorded. */
+HOSTCACHE_UNUSED static void HC_I(fence_drop)(HC_CACHE *self, HC_USE *fence) {
+  hostcache_lock(&self->segments_lock);
+  fence->order->fences--;
+  hostcache_unlock(&self->segments_lock);
+  HOSTCACHE_FREE(fence);
+}
+
+/* Records a fence on its stream, and lets it wait in the queue of that; where `waiter` is not NULL,
+   that one's stream waits for it. 0 if a hook failed: on_error was told. This thread is a guest of
+   the order. */
+HOSTCACHE_UNUSED static int HC_I(fence_record)(HC_CACHE *self, HC_USE *fence,
+                                               const HC_ORDER *waiter, HC_TALLY *tally) {
+  HC_THREAD *own = HC_I(here_already)(self);
+  HC_LANE *lane = fence->order->lane;
+  HC_QUEUE *queue;
+  int is_after;
+  HC_I(begin)(self, own);
+  queue = HC_I(queue_of)(own, lane);
+  if (HC_POOLS_EVENTS && queue && queue->pool_count > 0) {
+    fence->event = queue->pool[--queue->pool_count];
+    fence->has_event = 1;
+  }
+  HC_I(end)(own);
+  if (!queue) queue = HC_I(queue_make)(self, own, lane);
+  fence->kind = HOSTCACHE_USE_STREAM;
+  fence->fate = HOSTCACHE_FATE_QUEUED;
+  fence->lane = lane;
+  fence->stream = lane->stream;
+  tally->hooks++;
+  if (!HC_I(use_record)(self, fence, NULL, tally)) {
+    tally->failed = 1;
+    HC_I(fence_drop)(self, fence);
+    return 0;
+  }
+  is_after = !waiter || HC_I(stream_waits)(self, fence, waiter);
+  HC_I(begin)(self, own);
+  HC_I(count_asked)(own, tally);
+  (void)HC_I(queue_push)(self, own, queue ? queue : &own->loose, fence);
+  HC_I(end)(own);
+  return is_after;
+}
+
+/* Lets what is ready for one stream alone become ready for all in time. Not during a capture. 1 if
+   a fence was recorded for that. */
+HOSTCACHE_UNUSED static int HC_I(fence)(HC_CACHE *self, HC_ORDER *order, HC_TALLY *tally) {
+  HC_USE *fence;
+  int recorded = 0;
+  if (!HC_I(drain_begin)(self)) return 0;
+  fence = HC_I(fence_new)(self, order, 1, 0);
+  if (fence) {
+    recorded = HC_I(fence_record)(self, fence, NULL, tally);
+    HC_I(guest_leave)(self, order);
+  }
+  HC_I(drain_end)(self);
+  return recorded;
+}
+
+/* The same for all streams. */
+HOSTCACHE_UNUSED static int HC_I(fence_all)(HC_CACHE *self, HC_TALLY *tally) {
+  HC_ORDER *order = HC_I(orders)(self);
+  int recorded = 0;
+  for (; order; order = order->next) recorded |= HC_I(fence)(self, order, tally);
+  return recorded;
+}
+
+/* Takes one range out of what is ready for one stream alone, for whom this thread is a guest then:
+   it is LEAVING. It need not be in the index, as nobody is to find it. NULL if there is none. */
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(order_take)(HC_CACHE *self, HC_ORDER *order) {
+  HC_BLOCK *range = NULL;
+  unsigned kind;
+  hostcache_lock(&self->segments_lock);
+  for (kind = 0; kind < HOSTCACHE_KIND_COUNT && !range; kind++)
+    range = HC_I(heap_first)(&order->heaps[kind], 1);
+  if (range) {
+    HC_I(heap_remove)(self, HC_I(heap_of)(self, range), range);
+    HC_I(count_ready)(self, range, 0);
+    HC_I(set_order)(range, NULL);
+    HC_I(set_state)(range, HOSTCACHE_LEAVING);
+    range->requested = range->size;
+    HC_I(count_lent)(self, range, 1, 1);
+    order->guests++;
+  }
+  hostcache_unlock(&self->segments_lock);
+  return range;
+}
+
+/* Frees for all one range that is ready for one stream alone: its event is recorded when what is
+   deferred is drained. Returns its bytes, or 0 if there is none. */
+HOSTCACHE_UNUSED static size_t HC_I(order_give_up_one)(HC_CACHE *self, HC_ORDER *order) {
+  HC_THREAD *thread = HC_I(here_already)(self);
+  HC_BLOCK *range = HC_I(order_take)(self, order);
+  size_t bytes;
+  if (!range) return 0;
+  bytes = range->size;
+  HC_I(begin)(self, thread);
+  hostcache_ptr_store_release(&range->home, thread);
+  HC_I(order_mark)(range, order->lane);
+  if (thread != &self->common) hostcache_lock(&self->common.lock);
+  HC_I(turn)(self, &self->common, range, HOSTCACHE_DEFERRED);
+  if (thread != &self->common) hostcache_unlock(&self->common.lock);
+  HC_I(end)(thread);
+  HC_I(push_deferred)(self, range);
+  HC_I(guest_leave)(self, order);
+  return bytes;
+}
+
+/* The same for all that is ready for it at the call. */
+HOSTCACHE_UNUSED static void HC_I(order_give_up)(HC_CACHE *self, HC_ORDER *order) {
+  size_t left, gone = 1;
+  hostcache_lock(&self->segments_lock);
+  left = order->bytes;
+  hostcache_unlock(&self->segments_lock);
+  for (; left > 0 && gone > 0; left -= gone < left ? gone : left)
+    gone = HC_I(order_give_up_one)(self, order);
+}
+
+/* The same for all streams, unless one may be captured. */
+HOSTCACHE_UNUSED static void HC_I(give_up_orders)(HC_CACHE *self) {
+  HC_ORDER *order = HC_I(orders)(self);
+  if (HC_I(is_capturing)(self)) return;
+  for (; order; order = order->next) HC_I(order_give_up)(self, order);
+}
+
+/* Is anything ready for one stream alone, or a fence not known to be complete? segments_lock is
+   held. */
+HOSTCACHE_UNUSED static int HC_I(is_ordered)(const HC_CACHE *self) {
+  const HC_ORDER *order = HC_I(orders)(self);
+  while (order && order->bytes == 0 && order->fences == 0) order = order->next;
+  return order != NULL;
+}
+
+/* Is anything ready for the stream of a lane alone, or is a thread at it? segments_lock is held. */
+HOSTCACHE_UNUSED static int HC_I(order_is_busy)(const HC_LANE *lane) {
+  const HC_ORDER *order = (const HC_ORDER *)lane->order;
+  return order && (order->bytes > 0 || order->guests > 0);
+}
+
+#else
+
+HOSTCACHE_INLINE int HC_I(is_ordered)(const HC_CACHE *self) {
+  (void)self;
+  return 0;
+}
+HOSTCACHE_INLINE int HC_I(fence)(HC_CACHE *self, HC_ORDER *order, HC_TALLY *tally) {
+  (void)self;
+  (void)order;
+  (void)tally;
+  return 0;
+}
+HOSTCACHE_INLINE int HC_I(fence_all)(HC_CACHE *self, HC_TALLY *tally) {
+  (void)self;
+  (void)tally;
+  return 0;
+}
+HOSTCACHE_INLINE void HC_I(give_up_orders)(HC_CACHE *self) { (void)self; }
+
+#endif
+
 /* Must a hook be called, or memory be got for a queue, before the block can wait in this thread's
    queues? The thread is held. */
 HOSTCACHE_UNUSED static int HC_I(needs_call)(const HC_THREAD *thread, HC_BLOCK *block) {
@@ -7931,10 +8525,23 @@ HOSTCACHE_UNUSED static int HC_I(is_capture_used)(HC_BLOCK *block) {
   return HC_I(is_captured)(block) && (uses != HC_CAPTURED || HC_I(all_marks)(block) != 0);
 }
 
+/* An active block is freed: is it going to be ready for one stream alone? Then its use there is
+   over. Returns the order, or NULL. The thread is held. */
+HOSTCACHE_INLINE HC_ORDER *HC_I(order_begin)(HC_BLOCK *block) {
+#ifdef HC_STREAM_ORDERED
+  if (HC_I(is_in_order)(block))
+    HC_I(order_end)(block);
+  else
+    block->order = NULL;
+#endif
+  return HC_I(order_of)(block);
+}
+
 /* Frees an active block. The thread is held, and is let go here. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_THREAD *thread,
                                                    HC_BLOCK *block, int deferred) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  HC_ORDER *order = HC_I(order_begin)(block);
   if (HC_I(is_capture_used)(block)) { /* what was captured may run at any time, and again: its uses
                                          wait, as they are, until the pool is released */
     hostcache_ptr_store_release(&block->home, thread);
@@ -7955,6 +8562,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_THREAD *th
   if (HC_I(use_count)(block) == 0 && HC_I(unknown_uses)(block) == 0) {
     HC_I(block_ready)(self, thread, block, 1);
     HC_I(end)(thread);
+    if (order && !deferred) (void)HC_I(fence)(self, order, &tally); /* on_error hears what fails */
     return HOSTCACHE_OK;
   }
   HC_I(end)(thread);
@@ -8563,6 +9171,38 @@ HOSTCACHE_RARE static void HC_I(lane_end)(HC_CACHE *self, HC_LANE *lane) {
   HC_I(go_on)(self);
 }
 
+#ifdef HC_STREAM_ORDERED
+
+/* Frees for all what is ready for the stream alone. */
+HOSTCACHE_UNUSED static void HC_I(forget_order)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+  void *order = job->lane ? hostcache_ptr_load_acquire(&job->lane->order) : NULL;
+  if (order) HC_I(order_give_up)(self, (HC_ORDER *)order);
+}
+
+/* Is anything so even now? All threads are held. */
+HOSTCACHE_UNUSED static int HC_I(order_left)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+  int busy;
+  if (!job->lane) return 0;
+  hostcache_lock(&self->segments_lock);
+  busy = HC_I(order_is_busy)(job->lane);
+  hostcache_unlock(&self->segments_lock);
+  return busy;
+}
+
+#else
+
+HOSTCACHE_INLINE void HC_I(forget_order)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+  (void)self;
+  (void)job;
+}
+HOSTCACHE_INLINE int HC_I(order_left)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+  (void)self;
+  (void)job;
+  return 0;
+}
+
+#endif
+
 /* The last step: changes all that was prepared, and forgets the handle. 1; 0 if a hook may be at
    the stream, or come to it: then nothing has changed; -1 likewise, if the threads cannot be
    held. */
@@ -8573,7 +9213,8 @@ HOSTCACHE_UNUSED static int HC_I(forget_commit)(HC_CACHE *self, struct HC_I(forg
   unsigned i = 0;
   int leaves;
   if (HC_I(stop)(self)) return -1;
-  if (HC_I(is_recording)(self, job) || (HC_I(dies_idle)(self) && HC_I(is_queued)(self, job))) {
+  if (HC_I(is_recording)(self, job) || (HC_I(dies_idle)(self) && HC_I(is_queued)(self, job)) ||
+      HC_I(order_left)(self, job)) {
     HC_I(go_on)(self);
     return 0;
   }
@@ -8615,6 +9256,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
   unsigned i, attempt;
   int done;
 
+  HC_I(forget_order)(self, job);
   HC_I(drain_deferred)(self, &of_others);
   for (slab = NULL, i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;) {
     result = HC_I(unless_capturing)(self);
@@ -8628,6 +9270,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
     if (done > 0) return HOSTCACHE_OK;
     result = HC_I(unless_capturing)(self);
     if (result != HOSTCACHE_OK) break;
+    if (done == 0) HC_I(forget_order)(self, job);
     if (done == 0) HC_I(drain_deferred)(self, &of_others);
     if (done < 0 || (HC_I(dies_idle)(self) && HC_I(wait_queued)(self, job, UINT64_MAX)))
       result = HC_I(forget_refused)(self, NULL);
@@ -8720,6 +9363,7 @@ HOSTCACHE_RARE static void HC_I(dispose_thread)(HC_THREAD *thread) {
   uint32_t i;
   for (i = 0; i < thread->queue_room; i++) {
     HC_QUEUE *queue = thread->queues[i];
+    if (queue) HC_I(dispose_uses)(queue->head);
     if (queue && queue->pool) HOSTCACHE_FREE(queue->pool);
     if (queue) HOSTCACHE_FREE(queue);
   }
@@ -8767,6 +9411,13 @@ HOSTCACHE_RARE static void HC_I(dispose)(HC_CACHE *self) {
     HC_POOL *pool = self->pools;
     self->pools = pool->next;
     HOSTCACHE_FREE(pool);
+  }
+#endif
+#ifdef HC_STREAM_ORDERED
+  while (self->orders) {
+    HC_ORDER *order = (HC_ORDER *)self->orders;
+    self->orders = order->next;
+    HOSTCACHE_FREE(order);
   }
 #endif
 #ifdef HC_TRACE
@@ -9362,15 +10013,17 @@ HOSTCACHE_RARE static void HC_I(end_loops)(HC_CACHE *self) {
 HOSTCACHE_RARE static int HC_I(is_busy)(HC_CACHE *self) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
   hostcache_stats stats;
-  int refused;
+  int refused, kept;
+  HC_I(give_up_orders)(self);
   HC_I(drain_deferred)(self, &tally);
   HC_I(poll)(self, SIZE_MAX, &tally);
   refused = HC_I(stop)(self);
   hostcache_lock(&self->segments_lock);
   HC_I(sum_up)(self, &stats);
+  kept = HC_I(is_ordered)(self);
   hostcache_unlock(&self->segments_lock);
   if (!refused) HC_I(go_on)(self);
-  return stats.active.current > stats.quarantined.current;
+  return kept || stats.active.current > stats.quarantined.current;
 }
 
 /* Ends a cache that is not busy: OK, or LEAKED. */
@@ -9464,6 +10117,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, HC_THREAD
   int retried = 0;
   for (attempt = 0;; attempt++) {
     HC_HOPES hopes;
+    HC_I(give_up_orders)(self);
     HC_I(drain_deferred)(self, tally);
     HC_I(poll)(self, SIZE_MAX, tally);
     HC_I(gather)(self);
@@ -9491,9 +10145,76 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, HC_THREAD
   return result;
 }
 
+#ifdef HC_STREAM_ORDERED
+
+#ifdef HC_CAN_WAIT
+
+/* Takes for one stream what is ready for another one alone, and makes it wait for that one. *out is
+   NULL if there is nothing, or it cannot be made to. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(take_after)(HC_CACHE *self, HC_THREAD *thread,
+                                                          HC_ORDER *order, const HC_WANT *given,
+                                                          HC_BLOCK **out, HC_TALLY *tally) {
+  HC_USE *fence = HC_I(fence_new)(self, order, given->size, 1);
+  HC_WANT want = *given;
+  hostcache_result result;
+  if (!fence) return HOSTCACHE_OK;
+  want.from = order;
+  result = HC_I(heap_take)(self, &want, out);
+  if (!*out) {
+    HC_I(fence_drop)(self, fence);
+  } else if (HC_I(fence_record)(self, fence, given->order, tally)) {
+    HC_I(activate)(self, thread, *out, given);
+  } else {
+    hostcache_lock(&self->segments_lock);
+    HC_I(count_lent)(self, *out, 1, 0);
+    HC_I(set_order)(*out, order);
+    HC_I(make_ready)(self, *out);
+    hostcache_unlock(&self->segments_lock);
+    *out = NULL;
+  }
+  HC_I(guest_leave)(self, order);
+  return result;
+}
+
+#endif
+
+/* Takes what is ready for other streams alone: what their fences make ready, or what this one can
+   be made to wait for. As bin_take. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(take_ordered)(HC_CACHE *self, HC_THREAD *thread,
+                                                            const HC_WANT *want, HC_BLOCK **out,
+                                                            HC_TALLY *tally) {
+  hostcache_result result = HOSTCACHE_OK;
+  if (want->pool) return result;
+  if (HC_I(fence_all)(self, tally)) {
+    HC_I(poll)(self, HC_LOOSE_PER_POLL, tally);
+    result = HC_I(bin_take)(self, thread, want, out);
+  }
+#ifdef HC_CAN_WAIT
+  if (want->order && HC_I(drain_begin)(self)) {
+    HC_ORDER *order = HC_I(orders)(self);
+    for (; order && !*out && result == HOSTCACHE_OK; order = order->next)
+      if (order != want->order)
+        result = HC_I(take_after)(self, thread, order, want, out, tally);
+    HC_I(drain_end)(self);
+  }
+#endif
+  return result;
+}
+
+#else
+
+HOSTCACHE_INLINE hostcache_result HC_I(take_ordered)(HC_CACHE *self, HC_THREAD *thread,
+                                                     const HC_WANT *want, HC_BLOCK **out,
+                                                     HC_TALLY *tally) {
+  (void)self, (void)thread, (void)want, (void)out, (void)tally;
+  return HOSTCACHE_OK;
+}
+
+#endif
+
 /* Gets a block, ACTIVE or LEAVING as it is wanted. In order of cost: what is
    ready; what a poll makes ready, of this thread's frees and then of all; what others have in
-   stock; new memory; and, if there is none, what reclaim gets. */
+   stock; what a fence makes ready; new memory; and, if there is none, what reclaim gets. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, HC_THREAD *thread,
                                                    const HC_WANT *want, HC_BLOCK **out,
                                                    HC_TALLY *tally) {
@@ -9510,6 +10231,8 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, HC_THREAD *th
   HC_I(poll_others)(self, thread, HC_LOOSE_PER_POLL, tally);
   if (!want->pool) HC_I(gather)(self); /* no stock has anything of a pool's */
   result = HC_I(bin_take)(self, thread, want, out);
+  if (*out || result != HOSTCACHE_OK) return result;
+  result = HC_I(take_ordered)(self, thread, want, out, tally);
   if (*out || result != HOSTCACHE_OK) return result;
   result = HC_I(grow)(self, want, out, &status, tally);
   if (result == HOSTCACHE_OK && want->state == HOSTCACHE_ACTIVE)
@@ -9551,10 +10274,14 @@ HOSTCACHE_RARE static hostcache_result HC_I(stream_unknown)(HC_CACHE *self, cons
 }
 
 /* The stream that this thread allocates for, and whether it is being captured. */
-HOSTCACHE_RARE static hostcache_result HC_I(stream_here)(HC_CACHE *self, HC_STREAM *stream,
-                                                         int *captured) {
+HOSTCACHE_RARE static hostcache_result HC_I(stream_here)(HC_CACHE *self, const HC_WANT *want,
+                                                         HC_STREAM *stream, int *captured) {
 #ifdef HC_STREAM_CURRENT
-  hostcache_status status = HC_I(call_stream_current)(self, stream);
+  hostcache_status status = hostcache_done();
+  if (want->stream)
+    *stream = *want->stream;
+  else
+    status = HC_I(call_stream_current)(self, stream);
   if (status.outcome != HOSTCACHE_DONE)
     return HC_I(stream_unknown)(
         self, "HC_STREAM_CURRENT failed: which pool the block belongs to is unknown", status.code);
@@ -9568,6 +10295,7 @@ HOSTCACHE_RARE static hostcache_result HC_I(stream_here)(HC_CACHE *self, HC_STRE
 #endif
 #endif
   (void)self;
+  (void)want;
   (void)stream;
   (void)captured;
   return HOSTCACHE_OK;
@@ -9596,7 +10324,7 @@ HOSTCACHE_RARE static hostcache_result HC_I(pool_choose)(HC_CACHE *self, HC_WANT
   HC_POOL *pool;
   int wants;
   memset((void *)stream, 0, sizeof *stream);
-  result = HC_I(stream_here)(self, stream, &want->captured);
+  result = HC_I(stream_here)(self, want, stream, &want->captured);
   if (result != HOSTCACHE_OK) return result;
   for (;;) {
     hostcache_lock(&self->segments_lock);
@@ -9659,10 +10387,10 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(hit)(HC_CACHE *self, size_t requested) {
   return block;
 }
 
-/* The rest of both forms of alloc. */
-HOSTCACHE_APART hostcache_result HC_I(get_active)(HC_CACHE *self, size_t requested,
+/* The rest of all forms of alloc. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(get_wanted)(HC_CACHE *self, HC_WANT *want,
                                                           HC_BLOCK **out) {
-  HC_WANT want = {0, requested, HOSTCACHE_ACTIVE, NULL, 0};
+  const size_t requested = want->requested;
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
   hostcache_result result = HC_I(enter)(self);
   HC_THREAD *thread;
@@ -9675,10 +10403,11 @@ HOSTCACHE_APART hostcache_result HC_I(get_active)(HC_CACHE *self, size_t request
   if (HC_I(is_traced)(self)) context = HC_I(trace_ask)(self, HOSTCACHE_TRACE_ALLOC);
 #endif
   result = HOSTCACHE_ERR_TOO_BIG;
-  want.size = HC_I(block_size_for)(self, requested);
+  want->size = HC_I(block_size_for)(self, requested);
   thread = HC_I(here)(self);
-  if (want.size) result = HC_I(pool_enter)(self, &want);
-  if (result == HOSTCACHE_OK) result = HC_I(get)(self, thread, &want, out, &tally);
+  if (want->size) result = HC_I(pool_enter)(self, want);
+  if (want->pool) want->order = NULL;
+  if (result == HOSTCACHE_OK) result = HC_I(get)(self, thread, want, out, &tally);
   if (result != HOSTCACHE_OK) {
     hostcache_lock(&self->segments_lock);
     self->stats.last_failed_bytes =
@@ -9693,10 +10422,16 @@ HOSTCACHE_APART hostcache_result HC_I(get_active)(HC_CACHE *self, size_t request
 #ifdef HC_TRACE
   if (*out && HC_I(is_traced)(self))
     HC_I(trace_now)(self, HOSTCACHE_TRACE_ALLOC, *out, (*out)->ptr, (*out)->size, requested,
-                    HC_I(pool_id)(want.pool), context);
+                    HC_I(pool_id)(want->pool), context);
 #endif
-  HC_I(taker_leave)(self, &want);
+  HC_I(taker_leave)(self, want);
   return result;
+}
+
+HOSTCACHE_APART hostcache_result HC_I(get_active)(HC_CACHE *self, size_t requested,
+                                                  HC_BLOCK **out) {
+  HC_WANT want = {0, requested, HOSTCACHE_ACTIVE, NULL, 0, NULL, NULL, NULL};
+  return HC_I(get_wanted)(self, &want, out);
 }
 
 /* Both forms of alloc, where the stock has none. Of what is ready, in few steps: as drop and
@@ -9743,6 +10478,118 @@ HC_PUBLIC hostcache_result HC_FN(block_alloc)(HC_CACHE *self, size_t size, HC_BL
   *block = got;
   return HOSTCACHE_OK;
 }
+
+#ifdef HC_STREAM_ORDERED
+
+/* The order of a lane, which is made if there is none. NULL: there is no memory for it. */
+HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_make)(HC_CACHE *self, HC_LANE *lane) {
+  HC_ORDER *order = (HC_ORDER *)hostcache_ptr_load_acquire(&lane->order), *fresh;
+  if (order) return order;
+  fresh = (HC_ORDER *)HOSTCACHE_MALLOC(sizeof *fresh);
+  if (!fresh) return NULL;
+  memset((void *)fresh, 0, sizeof *fresh);
+  fresh->lane = lane;
+  hostcache_lock(&self->segments_lock);
+  order = (HC_ORDER *)lane->order;
+  if (!order) {
+    order = fresh;
+    fresh = NULL;
+    order->next = (HC_ORDER *)self->orders;
+    hostcache_ptr_store_release(&self->orders, order);
+    hostcache_ptr_store_release(&lane->order, order);
+  }
+  hostcache_unlock(&self->segments_lock);
+  if (fresh) HOSTCACHE_FREE(fresh); /* another thread was faster */
+  return order;
+}
+
+/* The order of a stream, of which this thread is a guest from now on, so that the stream is not
+   forgotten meanwhile. NULL: there is no memory for it. */
+HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_enter)(HC_CACHE *self, HC_STREAM stream) {
+  HC_THREAD *own = HC_I(here)(self);
+  for (;;) {
+    HC_LANE *lane = HC_I(lane_here)(self, own, stream, HOSTCACHE_USE_STREAM);
+    HC_ORDER *order = lane ? HC_I(order_make)(self, lane) : NULL;
+    int lives;
+    if (!order) return NULL;
+    HC_I(begin)(self, own);
+    lives = HC_I(lane_is_of)(lane, stream);
+    if (lives) {
+      hostcache_lock(&self->segments_lock);
+      order->guests++;
+      hostcache_unlock(&self->segments_lock);
+    }
+    HC_I(end)(own);
+    if (lives) return order;
+  }
+}
+
+/* An allocation for a stream from what is ready for it alone, or for all: the hot path. NULL if
+   there is nothing that fits, or it takes more. */
+HOSTCACHE_INLINE HC_BLOCK *HC_I(order_hit)(HC_CACHE *self, size_t requested, HC_STREAM stream) {
+  const size_t number = HC_I(binned_class)(self, requested);
+  const size_t size =
+      number != HC_NO_BIN ? self->class_size[number] : HC_I(block_size_for)(self, requested);
+  HC_BLOCK *block = NULL;
+  HC_THREAD *thread;
+  HC_ORDER *order;
+  HC_LANE *lane;
+  if (size == 0 || !HC_I(raise_own)(self, &thread)) return NULL;
+  lane = HC_I(lane_known)(thread, stream);
+  order = lane ? (HC_ORDER *)hostcache_ptr_load_acquire(&lane->order) : NULL;
+  if (order && thread->limit > 0) {
+    hostcache_lock(&self->segments_lock);
+    block = HC_I(heap_hit)(self, order->heaps, thread, size, requested);
+    hostcache_unlock(&self->segments_lock);
+    if (block) HC_I(order_mark)(block, lane);
+  }
+  HC_I(lower)(thread);
+  return block;
+}
+
+/* Both forms of alloc_on, where there is nothing in few steps. */
+HOSTCACHE_APART hostcache_result HC_I(get_on)(HC_CACHE *self, size_t requested, HC_STREAM stream,
+                                              HC_BLOCK **out) {
+  HC_WANT want = {0, requested, HOSTCACHE_ACTIVE, NULL, 0, NULL, NULL, NULL};
+  hostcache_result result = HC_I(enter)(self);
+  HOSTCACHE_LOCAL(HC_USE, use);
+  HC_ORDER *order;
+  if (result != HOSTCACHE_OK || requested == 0) return result;
+  want.stream = &stream;
+  order = want.order = HC_I(order_enter)(self, stream);
+  result = HC_I(get_wanted)(self, &want, out);
+  if (order) HC_I(guest_leave)(self, order);
+  if (!*out || want.order) return result;
+  memset((void *)use, 0, sizeof *use);
+  use->kind = HOSTCACHE_USE_STREAM;
+  use->stream = stream;
+  return HC_I(record)(self, *out, NULL, use); /* there is room for the first */
+}
+
+HC_PUBLIC hostcache_result HC_FN(alloc_on)(HC_CACHE *self, size_t size, HC_STREAM stream,
+                                           void **ptr) {
+  hostcache_result result;
+  HC_BLOCK *block;
+  if (!ptr) return HOSTCACHE_ERR_ARGUMENT;
+  *ptr = NULL;
+  result = HC_FN(block_alloc_on)(self, size, stream, &block);
+  if (block) *ptr = block->ptr;
+  return result;
+}
+
+HC_PUBLIC hostcache_result HC_FN(block_alloc_on)(HC_CACHE *self, size_t size, HC_STREAM stream,
+                                                 HC_BLOCK **block) {
+  HC_BLOCK *got;
+  if (!block) return HOSTCACHE_ERR_ARGUMENT;
+  *block = NULL;
+  if (!self) return HOSTCACHE_ERR_ARGUMENT;
+  got = HC_I(order_hit)(self, size, stream);
+  if (!got) return HC_I(get_on)(self, size, stream, block);
+  *block = got;
+  return HOSTCACHE_OK;
+}
+
+#endif
 
 #if HC_HAS_STREAMS
 
@@ -9894,9 +10741,10 @@ HOSTCACHE_APART hostcache_result HC_I(drop_over)(HC_CACHE *self, HC_THREAD *thre
 enum {
   HC_I(not_dropped),
   HC_I(dropped),
-  HC_I(dropped_over), /* this and the next two: the thread is still held, as there is more to do */
+  HC_I(dropped_over), /* this and the next: the thread is still held, as there is more to do */
   HC_I(dropped_marked),
-  HC_I(dropped_large)
+  HC_I(dropped_large),
+  HC_I(dropped_ordered)
 };
 
 /* A free into this thread's stock: the hot path. */
@@ -9923,6 +10771,12 @@ HOSTCACHE_INLINE int HC_I(drop)(HC_CACHE *self, HC_BLOCK **given, const void *pt
       *whose = thread;
       return HC_I(dropped_large);
     }
+#ifdef HC_STREAM_ORDERED
+    if ((life & HOSTCACHE_STATE_MASK) == HOSTCACHE_ACTIVE && HC_I(is_in_order)(block)) {
+      *whose = thread;
+      return HC_I(dropped_ordered);
+    }
+#endif
     HC_I(lower)(thread);
     return HC_I(not_dropped);
   }
@@ -9955,6 +10809,7 @@ HOSTCACHE_APART hostcache_result HC_I(free_large)(HC_CACHE *self, HC_THREAD *thr
     is_ours = HC_I(state_of)(block) == HOSTCACHE_ACTIVE; /* else two threads free it */
     if (is_ours) {
       hostcache_ptr_store_release(&block->home, thread);
+      HC_I(set_order)(block, NULL); /* it has no mark: its stream was forgotten */
       HC_I(count_direct)(self, block, 0);
       HC_I(make_ready)(self, block);
     }
@@ -9965,6 +10820,36 @@ HOSTCACHE_APART hostcache_result HC_I(free_large)(HC_CACHE *self, HC_THREAD *thr
   HC_I(shed)(self);
   return HOSTCACHE_OK;
 }
+
+#ifdef HC_STREAM_ORDERED
+
+/* Frees a block that becomes ready for its stream alone, as free_large does. What is the first to
+   become so has a fence recorded, so that it is ready for all as soon as can be. */
+HOSTCACHE_APART hostcache_result HC_I(free_ordered)(HC_CACHE *self, HC_THREAD *thread,
+                                                    HC_BLOCK *block) {
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  HC_ORDER *order = block->order;
+  int is_ours = 0, fenced = 1;
+  if (thread->limit > 0 && !HC_I(is_oversize)(self, block->size)) {
+    hostcache_lock(&self->segments_lock);
+    is_ours = HC_I(state_of)(block) == HOSTCACHE_ACTIVE; /* else two threads free it */
+    if (is_ours) {
+      hostcache_ptr_store_release(&block->home, thread);
+      HC_I(order_end)(block);
+      HC_I(count_direct)(self, block, 0);
+      HC_I(make_ready)(self, block);
+      fenced = order->fences > 0;
+    }
+    hostcache_unlock(&self->segments_lock);
+  }
+  HC_I(lower)(thread);
+  if (!is_ours) return HC_I(free_any)(self, block, NULL, 0);
+  if (!fenced) (void)HC_I(fence)(self, order, &tally); /* on_error hears what fails */
+  HC_I(shed)(self);
+  return HOSTCACHE_OK;
+}
+
+#endif
 
 #if HC_HAS_STREAMS
 
@@ -10031,6 +10916,9 @@ HOSTCACHE_INLINE hostcache_result HC_I(free_now)(HC_CACHE *self, HC_BLOCK *block
   if (dropped == HC_I(dropped_marked)) return HC_I(free_marked)(self, thread, block, marks);
 #endif
   if (dropped == HC_I(dropped_large)) return HC_I(free_large)(self, thread, block);
+#ifdef HC_STREAM_ORDERED
+  if (dropped == HC_I(dropped_ordered)) return HC_I(free_ordered)(self, thread, block);
+#endif
   return HC_I(free_any)(self, ptr ? NULL : block, ptr, 0);
 }
 
@@ -10121,6 +11009,7 @@ HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *self, size_t *blocks_
   if (result != HOSTCACHE_OK) return result;
   tally.no_wait = 1; /* never blocks: what cannot be recorded is quarantined */
   HC_I(drain_deferred)(self, &tally);
+  (void)HC_I(fence_all)(self, &tally);
   HC_I(poll)(self, HC_LOOSE_PER_POLL, &tally);
   (void)HC_I(bins_shed)(self);
   if (blocks_made_ready) *blocks_made_ready = tally.ready;
@@ -10166,6 +11055,7 @@ HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_n
   own = HC_I(here_already)(self);
   HC_I(count)(self, &self->stats.num_sync_all_streams);
   began = hostcache_now_ns();
+  HC_I(give_up_orders)(self);
   HC_I(drain_deferred)(self, &tally);
   ticket = HC_I(settle)(self, &tally, began, timeout_ns, &settled);
   for (attempt = 0;; attempt++) {
@@ -10189,6 +11079,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(trim)(HC_CACHE *self, size_t keep,
                                                     uint64_t idle_ns) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
   uint64_t before = UINT64_MAX;
+  HC_I(give_up_orders)(self);
   HC_I(drain_deferred)(self, &tally);
   HC_I(poll)(self, SIZE_MAX, &tally);
   HC_I(gather)(self);
@@ -10222,7 +11113,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(set_aside)(HC_CACHE *self, size_t 
                                                          size_t requested, size_t count,
                                                          int may_grow) {
   hostcache_result result = HOSTCACHE_OK;
-  const HC_WANT want = {size, requested, HOSTCACHE_LEAVING, NULL, 0};
+  const HC_WANT want = {size, requested, HOSTCACHE_LEAVING, NULL, 0, NULL, NULL, NULL};
   HC_THREAD *thread = HC_I(here)(self);
   HC_BLOCK *got = NULL, *block;
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
@@ -11996,10 +12887,13 @@ HOSTCACHE_RARE static const char *HC_I(check_range)(HC_CACHE *self, const HC_SEG
   if ((size_t)range->ptr & (self->config.alignment - 1)) return "a block is aligned";
   if ((state == HOSTCACHE_CACHED) != range->is_ready) return "a cached block is in a heap";
   if (range->is_ready && range->bin != HC_NO_BIN) return "a range in a heap has no bin";
-  if (range->is_ready && range->right && range->right->is_ready)
+  if (range->is_ready && HC_I(is_ready_too)(range->right, range))
     return "ready ranges do not stand side by side";
-  if (!range->is_indexed)
-    return range->is_ready || state == HOSTCACHE_LEAVING ? NULL : "a block is in the index";
+  if (!range->is_indexed) {
+    if (range->is_ready || state == HOSTCACHE_LEAVING) return NULL;
+    if (HC_HAS_ORDERS && state != HOSTCACHE_ACTIVE && state != HOSTCACHE_STOCKED) return NULL;
+    return "a block is in the index";
+  }
   if (hostcache_index_floor(&self->index, (size_t)range->ptr) != (const void *)range ||
       hostcache_index_floor(&self->index, (size_t)range->ptr + (range->size - 1)) !=
           (const void *)range)
@@ -12053,12 +12947,12 @@ HOSTCACHE_RARE static const char *HC_I(check_index)(HC_CACHE *self, HC_FINDINGS 
   return held <= self->claimed ? NULL : "what is held was claimed";
 }
 
-/* The heaps of a pool, or (NULL) those that are shared. Adds up their ranges, those of them that
-   are whole segments, and the bytes. */
-HOSTCACHE_RARE static const char *HC_I(check_heap_set)(HC_CACHE *self, const HC_POOL *pool,
+/* The heaps of a pool, of what is ready for one stream alone, or (neither) those that are shared.
+   Adds up their ranges, those of them that are whole segments, and the bytes. */
+HOSTCACHE_RARE static const char *HC_I(check_heap_set)(const HC_HEAP *heaps, const HC_POOL *pool,
+                                                       const HC_ORDER *order,
                                                        const HC_FINDINGS *findings, size_t *count,
                                                        size_t *whole, size_t *bytes) {
-  const HC_HEAP *heaps = HC_I(heaps_of)(self, (HC_POOL *)(size_t)pool);
   unsigned at;
   for (at = 0; at < HOSTCACHE_KIND_COUNT * HOSTCACHE_HEAP_SIZES; at++) {
     const HC_HEAP *heap = &heaps[at / HOSTCACHE_HEAP_SIZES];
@@ -12070,7 +12964,8 @@ HOSTCACHE_RARE static const char *HC_I(check_heap_set)(HC_CACHE *self, const HC_
     for (; *from; from = &(*from)->ready_next) {
       const HC_BLOCK *range = *from;
       if ((*count)++ == findings->ready || !range->is_ready ||
-          &heaps[range->segment->kind] != heap || HC_I(pool_of)(range->segment) != pool)
+          &heaps[range->segment->kind] != heap || HC_I(pool_of)(range->segment) != pool ||
+          HC_I(order_of)(range) != order)
         return "what is in a heap is ready, of its kind, and of its pool";
       if (range->ready_class != list || HC_I(heap_class)(range->size) != list ||
           range->ready_from != from)
@@ -12086,15 +12981,29 @@ HOSTCACHE_RARE static const char *HC_I(check_heap_set)(HC_CACHE *self, const HC_
 HOSTCACHE_RARE static const char *HC_I(check_heaps)(HC_CACHE *self, const HC_FINDINGS *findings) {
   size_t count = 0, idle = 0;
   const HC_SEGMENT *segment, *previous = NULL;
-  size_t kept = 0, kept_ready = 0;
-  const char *broken = HC_I(check_heap_set)(self, NULL, findings, &count, &idle, NULL);
+  size_t kept = 0, kept_ready = 0, for_one = 0;
+  const char *broken =
+      HC_I(check_heap_set)(self->heaps, NULL, NULL, findings, &count, &idle, NULL);
 #ifdef HC_POOLS
   const HC_POOL *pool;
   for (pool = self->pools; pool && !broken; pool = pool->next)
-    broken = HC_I(check_heap_set)(self, pool, findings, &count, &kept, &kept_ready);
+    broken =
+        HC_I(check_heap_set)(pool->heaps, pool, NULL, findings, &count, &kept, &kept_ready);
+#endif
+#ifdef HC_STREAM_ORDERED
+  const HC_ORDER *order;
+  for (order = HC_I(orders)(self); order && !broken; order = order->next) {
+    size_t bytes = 0;
+    broken = HC_I(check_heap_set)(order->heaps, NULL, order, findings, &count, &kept, &bytes);
+    if (!broken && (bytes != order->bytes || (bytes > 0 && !order->lane->live)))
+      broken = "a stream that lives knows how much is ready for it alone";
+    for_one += bytes;
+  }
 #endif
   if (broken) return broken;
   if (kept_ready != HC_I(pooled_bytes)(self)) return "the pools know how much of them is ready";
+  if (for_one != HC_I(ordered_bytes)(self))
+    return "a stream that lives knows how much is ready for it alone";
   if (count != findings->ready) return "a cached block is in a heap";
   if ((int64_t)(idle + kept) != HC_I(rest)(self->idle.in, self->idle.out))
     return "the idle segments are those that are one ready range";
@@ -12637,6 +13546,9 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_COPY_DATA
 #undef HC_POOLS
 #undef HC_STREAM_CURRENT
+#undef HC_STREAM_ORDERED
+#undef HC_STREAM_WAIT_EVENT
+#undef HC_STREAM_WAIT_VALUE
 #undef HC_STREAM_IS_CAPTURING
 #undef HC_CAPTURE_RELAX_BEGIN
 #undef HC_CAPTURE_RELAX_END
@@ -12707,6 +13619,9 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_WAS_USED
 #undef HC_POOL
 #undef HC_WANT
+#undef HC_ORDER
+#undef HC_CAN_WAIT
+#undef HC_HAS_ORDERS
 #undef HC_HAS_CAPTURES
 #undef HC_BATCH
 #undef HC_NO_BIN

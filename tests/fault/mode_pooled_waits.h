@@ -1,7 +1,12 @@
-/* For scenarios.c: events are created, pooled and reused; the hooks that wait are there. */
+/* For scenarios.c: events are created, pooled and reused; the hooks that wait are there;
+   and blocks for the work of one stream. */
 #include "sim/hooks_pooled.h"
 
 #include "sim/hooks_waits.h"
+
+#include "sim/hooks_ordered.h"
+
+#define MODE_ORDERED
 
 #define MODE_WAITS
 #define MODE_STREAMS

@@ -423,6 +423,58 @@ static void waiting_at_the_cap(run *r) {
   take_or(r, 3, 100 * KIB, A_LIMIT);
 }
 
+/* ---- blocks for the work of one stream ------------------------------------------------------- */
+
+#ifdef MODE_ORDERED
+
+static void streams_of_their_own(run *r) {
+  take_on(r, 0, 300 * KIB, 1);
+  take_on(r, 2, 300 * KIB, 1);
+  take_on(r, 4, 4 * KIB, 2);
+  use(r, 4, 1);
+  give(r, 0);
+  give(r, 4);
+  take_on(r, 6, 100 * KIB, 1);
+  take_on(r, 8, 200 * KIB, 2); /* for which stream 1 may have to be waited for */
+  give_deferred(r, 2);
+  sim_complete(&r->device, 1, 1);
+  process_events(r);
+  take(r, 10, 300 * KIB);
+  give(r, 6);
+  give(r, 8);
+  sim_complete_all(&r->device);
+  process_events(r);
+  give(r, 10);
+  take_on(r, 0, 300 * KIB, 2);
+  give(r, 0);
+  forget_stream(r, 2);
+  take_on(r, 0, 64 * KIB, 2);
+  give(r, 0);
+  sim_complete_all(&r->device);
+  synchronize(r, 1000000);
+  take_on(r, 0, 64 * KIB, 1);
+  give(r, 0);
+  sim_complete_all(&r->device);
+  empty_cache(r);
+}
+
+static void a_stream_at_the_cap(run *r) {
+  take_on(r, 0, 128 * KIB, 1);
+  take_on(r, 2, 128 * KIB, 1);
+  give(r, 0);
+  give(r, 2);
+  take_on(r, 0, 64 * KIB, 1);
+  give(r, 0);
+  sim_complete_all(&r->device);
+  take(r, 4, 256 * KIB);
+  give(r, 4);
+  take_on(r, 0, 256 * KIB, 2);
+  give(r, 0);
+  sim_complete_all(&r->device);
+}
+
+#endif
+
 /* ---- pools ----------------------------------------------------------------------------------- */
 
 #ifdef MODE_POOLS
@@ -563,6 +615,14 @@ static const scenario scenarios[] = {
     {.name = "a_pool", .script = a_pool, .config = {.segment_bytes = 4096}},
     {.name = "a_capture", .script = a_capture, .config = {.segment_bytes = 4096}},
     {.name = "a_checkpoint", .script = a_checkpoint, .config = {.segment_bytes = 256 * KIB}},
+#endif
+#ifdef MODE_ORDERED
+    {.name = "streams_of_their_own",
+     .script = streams_of_their_own,
+     .config = {.segment_bytes = SEGMENT_OF_ONE_BLOCK}},
+    {.name = "a_stream_at_the_cap",
+     .script = a_stream_at_the_cap,
+     .config = {.segment_bytes = 4096, .max_reserved_bytes = 256 * KIB}},
 #endif
     {.name = "much_to_destroy", .script = much_to_destroy, .config = {.segment_bytes = 4096}},
 };

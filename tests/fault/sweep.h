@@ -81,7 +81,8 @@ static const char *const call_names[CALLS] = {"(none)",
 #define A_BOUNDED ONE_OF(-20)
 /* ... where a block that free_deferred left may be the one that it failed for */
 #define A_OK_DEFERRED ONE_OF(-21)
-#define A_OK_WAITS ONE_OF(-22) /* ... where waiting for the stream does as well */
+#define A_OK_WAITS ONE_OF(-22)   /* ... where waiting for the stream does as well */
+#define A_OK_ORDERED ONE_OF(-23) /* ... where it may be a fence that was not recorded */
 
 /* What a call may answer when a site in it failed (sections 5 and 8 of the contract). Of several
    failures each may decide the error; it is OK only if each of them lets it be. 0: this call never
@@ -106,6 +107,7 @@ static const unsigned answers[CALLS][SITES] = {
             [SITE_QUERY] = A_OK | A_BOUNDED,
             [SITE_PENDING] = A_OK | A_BOUNDED,
             [SITE_STREAM_WAIT] = A_OK | A_BOUNDED,
+            [SITE_AFTER] = A_OK | A_BOUNDED,
             [SITE_END] = A_OK,
         },
     [CALL_RESERVE] =
@@ -130,7 +132,7 @@ static const unsigned answers[CALLS][SITES] = {
         {
             [SITE_MALLOC] = A_OK,
             [SITE_FREE] = A_OK,
-            [SITE_RECORD] = A_EVENT | A_OK_DEFERRED,
+            [SITE_RECORD] = A_EVENT | A_OK_DEFERRED | A_OK_ORDERED,
             [SITE_QUERY] = A_OK, /* of a poll; of a value that found no room it is EVENT */
             [SITE_PENDING] = A_OK,
             [SITE_STREAM_WAIT] = A_EVENT | A_OK_DEFERRED,
@@ -171,10 +173,10 @@ static const unsigned answers[CALLS][SITES] = {
         {
             [SITE_MALLOC] = A_OK | A_META,
             [SITE_FREE] = A_OK,
-            [SITE_RECORD] = A_EVENT | A_OK_WAITS | A_OK_DEFERRED,
+            [SITE_RECORD] = A_EVENT | A_OK_WAITS | A_OK_DEFERRED | A_OK_ORDERED,
             [SITE_QUERY] = A_EVENT,
             [SITE_PENDING] = A_OK,
-            [SITE_STREAM_WAIT] = A_EVENT | A_OK_DEFERRED,
+            [SITE_STREAM_WAIT] = A_EVENT | A_OK_DEFERRED | A_OK_ORDERED,
             [SITE_WAIT] = A_OK,
             [SITE_END] = A_OK,
         },
@@ -246,6 +248,7 @@ typedef struct run {
   bool bounded; /* by a cap, or by the memory of the device */
   size_t cap;   /* that holds all along; 0: none */
   slot slots[RUN_SLOTS];
+  bool ordered; /* something may be ready for one stream alone */
   bool deferred,
       deferred_unknown; /* free_deferred has left a block to others; ... with such a use */
 #ifdef MODE_POOLS
@@ -493,6 +496,7 @@ static unsigned allowed_answers(const run *r, unsigned clean, const slot *s) {
     if (r->fired[what] == 0) continue;
     if ((answer & A_BOUNDED) != 0 && r->bounded) answer |= A_LIMIT | A_OOM;
     if ((answer & A_OK_DEFERRED) != 0 && r->deferred) answer |= A_OK;
+    if ((answer & A_OK_ORDERED) != 0 && r->ordered) answer |= A_OK;
 #ifdef MODE_WAITS
     if ((answer & A_OK_WAITS) != 0) answer |= A_OK;
 #endif
@@ -506,7 +510,8 @@ static unsigned allowed_answers(const run *r, unsigned clean, const slot *s) {
 /* on_error hears of each failure, once, and with the code that the hook gave. */
 static void judge_what_was_told(run *r, hostcache_result result, const slot *s) {
   const unsigned events = r->fired[SITE_RECORD] + r->fired[SITE_QUERY] +
-                          r->fired[SITE_STREAM_WAIT] + r->fired[SITE_WAIT] + r->fired[SITE_END];
+                          r->fired[SITE_STREAM_WAIT] + r->fired[SITE_WAIT] + r->fired[SITE_END] +
+                          r->fired[SITE_AFTER];
   const bool unknown = (s != NULL && s->unknown) || r->deferred_unknown;
   assert_int_equal(r->heard.with_code - r->before.with_code, r->coded);
   assert_in_range(told_of(r, HOSTCACHE_ERR_EVENT), events, events + unknown);
@@ -630,6 +635,32 @@ static void take_or(run *r, int i, size_t size, unsigned clean) {
 }
 
 static void take(run *r, int i, size_t size) { take_or(r, i, size, A_OK); }
+
+#ifdef MODE_ORDERED
+/* For the work of a stream, which begins at once. */
+static void take_on(run *r, int i, size_t size, sim_stream stream) {
+  slot *s = &r->slots[i];
+  hostcache_result result;
+  assert_null(s->ptr);
+  r->ordered = true;
+  do {
+    void *ptr = r;
+    begin(r, CALL_ALLOC);
+    result = faulted_alloc_on(r->cache, size, stream, &ptr);
+    memset(s, 0, sizeof *s);
+    if (result != HOSTCACHE_OK) {
+      assert_null(ptr);
+      continue;
+    }
+    s->ptr = ptr;
+    s->block = faulted_find(r->cache, ptr);
+    s->size = size;
+    s->marked = true;
+    sim_handed_out_on(&r->device, ptr, size, stream);
+    (void)sim_use(&r->device, stream, ptr);
+  } while (judge(r, result, A_OK, NULL));
+}
+#endif
 
 #ifdef MODE_STREAMS
 /* The work runs whether the mark was made or not. */

@@ -2,7 +2,8 @@
    with it. Each step tells the referee, and checks what it is answered.
 
    Compiled with events or, with CACHE_TIMELINE, with timelines; with CACHE_POOLS also with private
-   pools, where all streams are captured as long as the device says so. */
+   pools, where all streams are captured as long as the device says so; with CACHE_ORDERED also with
+   blocks for the work of one stream. */
 
 #ifndef TESTS_INTERLEAVE_CACHE_H
 #define TESTS_INTERLEAVE_CACHE_H
@@ -33,6 +34,9 @@ static int create_event(device *d, unsigned stream, unsigned *event) {
 #define HC_STREAM_CURRENT(ctx, stream_ptr) ((void)(ctx), *(stream_ptr) = 0, hostcache_done())
 #define HC_STREAM_IS_CAPTURING(ctx, stream) \
   ((void)(stream), (ctx)->is_capturing ? hostcache_done() : hostcache_pending())
+#endif
+#ifdef CACHE_ORDERED
+#define HC_STREAM_ORDERED
 #endif
 #define HC_STREAM_T unsigned
 #ifdef CACHE_TIMELINE

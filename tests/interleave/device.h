@@ -66,6 +66,8 @@ int device_timeline_query(device *d, unsigned stream, uint64_t *value);
 
 /* What the program does with the cache, as the referee has to know it. */
 void device_hand_out(device *d, const void *ptr, size_t size);
+void device_hand_out_on(device *d, const void *ptr, size_t size,
+                        unsigned stream);                       /* for its work */
 void device_hand_back(device *d, const void *ptr, size_t size); /* before the free */
 void device_submit(device *d, const void *ptr, size_t size, unsigned stream);
 void device_forget(device *d, unsigned stream); /* when forget_stream has returned OK */

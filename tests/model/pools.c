@@ -1,12 +1,13 @@
 /* pools.c - random programs of private pools, captures and checkpoints, against an oracle.
 
-     model_pools     the tests; HOSTCACHE_MODEL_PROGRAMS says how many programs each config gets,
+     model_pools     the tests (pools; and with blocks for the work of streams); HOSTCACHE_MODEL_PROGRAMS says how many programs each config gets,
                      HOSTCACHE_SEED which
 
    The oracle knows of each block which pool it was got from, whether it was got for a capture and
    used, and which blocks a checkpoint holds. After every operation: each call says what it may say;
    what is handed out is of the pool that it belongs to, in memory that nobody has; what was used in
-   a capture is quarantined until the last release of its pool; check finds nothing; the figures
+   a capture is quarantined until the last release of its pool; what is freed by the stream that it
+   was got for, and used by no other, serves that stream again; check finds nothing; the figures
    that the oracle knows are right. The simulated device watches the one rule, and that no hook is
    called that a capture forbids. A program that breaks a rule is told by its seed, which runs it
    again; it is not made smaller. */
@@ -24,6 +25,33 @@
 #define HC_TRACE
 #include "sim/hooks_captures.h"
 #include "sim/hooks_timeline.h"
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
+#define HC_NAME ordered
+#define HC_TRACE
+#include "sim/hooks_captures.h"
+#include "sim/hooks_pooled.h"
+#include "sim/hooks_ordered.h"
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
+#define HC_NAME ordered_timeline
+#define HC_TRACE
+#define HC_DEVICE_ALLOCATOR
+#include "sim/hooks_captures.h"
+#include "sim/hooks_timeline.h"
+#include "sim/hooks_waits.h"
+#include "sim/hooks_ordered.h"
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
+#define HC_NAME ordered_after
+#define HC_TRACE
+#include "sim/hooks_captures.h"
+#include "sim/hooks_plain.h"
+#define SIM_ORDERED_AFTER
+#include "sim/hooks_ordered.h"
 #define HC_IMPLEMENT
 #include "hostcache.h"
 
@@ -73,13 +101,34 @@ static int is_stream(void *user, const void *stream) {
 #include "pools.h"
 #undef CACHE
 
+#define CACHE_ORDERED
+
+#define CACHE ordered
+#include "sim/rig.h"
+#include "pools.h"
+#undef CACHE
+
+#define CACHE ordered_timeline
+#include "sim/rig.h"
+#include "pools.h"
+#undef CACHE
+
+#define CACHE ordered_after
+#include "sim/rig.h"
+#include "pools.h"
+#undef CACHE
+
+#undef CACHE_ORDERED
+
 #define IN_CONFIG(cache, config) \
   { #cache ": " #config, PASTE(cache, programs), NULL, tell_the_seed, (void *)(uintptr_t)config }
+#define IN_EACH_CONFIG(cache) \
+  IN_CONFIG(cache, SHARED), IN_CONFIG(cache, ALONE), IN_CONFIG(cache, WITHOUT_STOCKS)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      IN_CONFIG(pooled, SHARED),   IN_CONFIG(pooled, ALONE),   IN_CONFIG(pooled, WITHOUT_STOCKS),
-      IN_CONFIG(timeline, SHARED), IN_CONFIG(timeline, ALONE), IN_CONFIG(timeline, WITHOUT_STOCKS),
+      IN_EACH_CONFIG(pooled),           IN_EACH_CONFIG(timeline),      IN_EACH_CONFIG(ordered),
+      IN_EACH_CONFIG(ordered_timeline), IN_EACH_CONFIG(ordered_after),
   };
   return cmocka_run_group_tests_name("model.pools", tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@ typedef struct oracle_block {
   int pool; /* which it was got from; OF_NONE also once that has ended */
   bool captured, used, is_freed;
   bool may_be_unmarked; /* forget_stream may have waited for its uses */
+  int own;              /* the stream that it was got for; -1: none, or it was used on others too */
 } oracle_block;
 
 typedef struct oracle_pool {
@@ -114,10 +115,40 @@ static inline void ON_RIG(allocate)(ORACLE *o) {
   block->pool = ON_RIG(pool_for)(o, sim_current);
   block->size = 1 + ON_RIG(draw)(o, ON_RIG(draw)(o, 4) ? 40 * KIB : 3 * MIB);
   block->captured = ON_RIG(any_open)(o) && o->capturing && sim_current == sim_captured_stream;
+  block->own = -1;
   assert_ok(API(alloc)(o->rig->cache, block->size, &ptr));
   sim_handed_out(&o->rig->device, ptr, block->size);
   block->ptr = ptr;
 }
+
+#ifdef CACHE_ORDERED
+/* For the work of a stream, which is not the one that this thread works for. */
+static inline void ON_RIG(allocate_on)(ORACLE *o) {
+  const sim_stream stream = streams[ON_RIG(draw)(o, STREAMS)];
+  const uint64_t got = o->rig->device.calls[SIM_MEM_ALLOC];
+  oracle_block *block = &o->blocks[ON_RIG(draw)(o, BLOCKS)];
+  const oracle_block before = *block;
+  void *ptr = NULL;
+  const bool again = before.ptr != NULL && !before.is_freed && before.own == stream;
+  if (block->ptr != NULL && !again) return;
+  sim_current = streams[ON_RIG(draw)(o, STREAMS)];
+  if (again) { /* it is ready for its stream */
+    sim_handed_back(&o->rig->device, block->ptr);
+    assert_ok(API(free)(o->rig->cache, block->ptr));
+  }
+  memset(block, 0, sizeof *block);
+  block->pool = ON_RIG(pool_for)(o, stream);
+  block->size = again ? before.size : 1 + ON_RIG(draw)(o, ON_RIG(draw)(o, 4) ? 40 * KIB : 3 * MIB);
+  block->captured = ON_RIG(any_open)(o) && o->capturing && stream == sim_captured_stream;
+  block->used = block->pool != OF_NONE || block->captured; /* like one that was marked */
+  block->own = block->used ? -1 : stream;
+  assert_ok(API(alloc_on)(o->rig->cache, block->size, stream, &ptr));
+  if (again && !block->used) assert_int_equal(o->rig->device.calls[SIM_MEM_ALLOC], got);
+  sim_handed_out_on(&o->rig->device, ptr, block->size, stream);
+  block->ptr = ptr;
+  if (!o->capturing || stream != sim_captured_stream) (void)sim_use(&o->rig->device, stream, ptr);
+}
+#endif
 
 /* The work of a captured stream runs when it is replayed, if ever. */
 static inline void ON_RIG(use_some)(ORACLE *o) {
@@ -128,6 +159,7 @@ static inline void ON_RIG(use_some)(ORACLE *o) {
   if (!o->capturing || stream != sim_captured_stream)
     (void)sim_use(&o->rig->device, stream, block->ptr);
   block->used = true;
+  block->own = -1;
   block->may_be_unmarked = false;
 }
 
@@ -141,6 +173,12 @@ static inline void ON_RIG(free_some)(ORACLE *o) {
     assert_ok(API(free)(o->rig->cache, block->ptr));
   block->is_freed = block->captured && block->used; /* then it is kept */
   if (!block->is_freed) block->ptr = NULL;
+}
+
+/* One unit, or all. */
+static inline void ON_RIG(complete_some)(ORACLE *o) {
+  const sim_stream stream = streams[ON_RIG(draw)(o, STREAMS)];
+  sim_complete(&o->rig->device, stream, ON_RIG(draw)(o, 2) ? 1 : -1);
 }
 
 static inline void ON_RIG(open_some)(ORACLE *o) {
@@ -270,7 +308,10 @@ static inline void ON_RIG(forget_some)(ORACLE *o) {
   if (result != HOSTCACHE_OK) return;
   sim_stream_destroy(&o->rig->device, stream);
   sim_stream_create(&o->rig->device, stream);
-  for (i = 0; i < BLOCKS; i++) o->blocks[i].may_be_unmarked = true;
+  for (i = 0; i < BLOCKS; i++) {
+    o->blocks[i].may_be_unmarked = true;
+    if (o->blocks[i].own == stream) o->blocks[i].own = -1;
+  }
 }
 
 static inline void ON_RIG(step)(ORACLE *o) {
@@ -283,7 +324,15 @@ static inline void ON_RIG(step)(ORACLE *o) {
     case 5:
     case 6:
     case 7:
-    case 8: ON_RIG(allocate)(o); break;
+    case 8:
+#ifdef CACHE_ORDERED
+      if (ON_RIG(draw)(o, 3) > 0) {
+        ON_RIG(allocate_on)(o);
+        break;
+      }
+#endif
+      ON_RIG(allocate)(o);
+      break;
     case 9:
     case 10:
     case 11: ON_RIG(use_some)(o); break;
@@ -294,7 +343,7 @@ static inline void ON_RIG(step)(ORACLE *o) {
     case 16:
     case 17:
     case 18: ON_RIG(free_some)(o); break;
-    case 19: sim_complete(&o->rig->device, streams[ON_RIG(draw)(o, STREAMS)], -1); break;
+    case 19: ON_RIG(complete_some)(o); break;
     case 20: assert_ok(API(process_events)(o->rig->cache, NULL)); break;
     case 21:
     case 22:

@@ -1,0 +1,525 @@
+/* suite_ordered.h - a template of tests: blocks for the work of one stream, of a cache with the
+   parameters of hooks_ordered.h; and CACHE_AFTER where streams can be made to wait. */
+
+/* A block for a stream, also in the referee's book, and in use there. */
+static inline void *ON_RIG(take_on)(RIG_NOW *rig, size_t size, sim_stream stream) {
+  void *ptr = NULL;
+  assert_ok(API(alloc_on)(rig->cache, size, stream, &ptr));
+  assert_non_null(ptr);
+  sim_handed_out_on(&rig->device, ptr, size, stream);
+  (void)sim_use(&rig->device, stream, ptr);
+  return ptr;
+}
+
+/* A block that its stream alone has used, freed. */
+static inline void *ON_RIG(leave_on)(RIG_NOW *rig, size_t size, sim_stream stream) {
+  void *ptr = ON_RIG(take_on)(rig, size, stream);
+  ON_RIG(give)(rig, ptr);
+  ON_RIG(check)(rig);
+  return ptr;
+}
+
+static inline uint64_t ON_RIG(records)(RIG_NOW *rig) {
+  return sim_calls(&rig->device, SIM_ONLY(SIM_EVENT_RECORD) | SIM_ONLY(SIM_TIMELINE_RECORD));
+}
+
+/* ---- the same stream ------------------------------------------------------------------------- */
+
+RIG_TEST(a_block_that_its_stream_alone_used_is_ready_for_it_at_once) {
+  RIG_NOW *rig = *state;
+  static const size_t sizes[] = {1, 4 * KIB, 64 * KIB, 3 * MIB};
+  size_t i;
+  for (i = 0; i < COUNT_OF(sizes); i++) {
+    void *ptr = ON_RIG(leave_on)(rig, sizes[i], 1);
+    assert_ptr_equal(ON_RIG(take_on)(rig, sizes[i], 1), ptr);
+    ON_RIG(check)(rig);
+  }
+}
+
+RIG_TEST(a_stream_that_goes_on_with_its_blocks_records_one_fence) {
+  RIG_NOW *rig = *state;
+  uint64_t hooks;
+  int i;
+  (void)ON_RIG(leave_on)(rig, 64 * KIB, 1);
+  assert_int_equal(ON_RIG(records)(rig), 1);
+  hooks = sim_calls(&rig->device, SIM_EVERY_HOOK);
+  for (i = 0; i < 100; i++) (void)ON_RIG(leave_on)(rig, 64 * KIB, 1);
+  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_HOOK), hooks);
+  assert_int_equal(ON_RIG(stats)(rig).num_hits, 100);
+}
+
+RIG_TEST(what_is_ready_for_a_stream_is_split_there_and_becomes_whole_again) {
+  RIG_NOW *rig = *state;
+  void *whole = ON_RIG(leave_on)(rig, 8 * MIB, 1), *part[4];
+  size_t i;
+  for (i = 0; i < 4; i++) {
+    part[i] = ON_RIG(take_on)(rig, 2 * MIB, 1);
+    assert_int_equal((char *)part[i] - (char *)whole, i * 2 * MIB);
+  }
+  ON_RIG(give)(rig, part[2]);
+  ON_RIG(give)(rig, part[0]);
+  ON_RIG(give)(rig, part[3]);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 4 * MIB, 1), part[2]);
+  ON_RIG(give)(rig, part[2]);
+  ON_RIG(give)(rig, part[1]);
+  ON_RIG(check)(rig);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 8 * MIB, 1), whole);
+  assert_int_equal(ON_RIG(stats)(rig).segment.current, 1);
+}
+
+RIG_TEST(a_mark_by_its_own_stream_changes_nothing) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take_on)(rig, 64 * KIB, 1);
+  (void)ON_RIG(use)(rig, ptr, 1);
+  ON_RIG(give)(rig, ptr);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 64 * KIB, 1), ptr);
+}
+
+RIG_TEST(a_deferred_free_makes_a_block_ready_for_its_stream_without_a_hook) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take_on)(rig, 64 * KIB, 1);
+  const uint64_t hooks = sim_calls(&rig->device, SIM_EVERY_HOOK);
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(API(free_deferred)(rig->cache, ptr));
+  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_HOOK), hooks);
+  ON_RIG(check)(rig);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 64 * KIB, 1), ptr);
+}
+
+/* ---- other streams --------------------------------------------------------------------------- */
+
+RIG_TEST(a_block_is_ready_for_others_when_its_stream_is_through) {
+  RIG_NOW *rig = *state;
+  void *ptr, *other;
+  int host;
+  ON_RIG(warm)(rig, 32 * MIB);
+  for (host = 0; host < 2; host++) {
+    ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
+    sim_complete_all(&rig->device);
+    if (host)
+      other = ON_RIG(take)(rig, 3 * MIB);
+    else
+      other = ON_RIG(take_on)(rig, 3 * MIB, 2);
+    assert_ptr_equal(other, ptr);
+    ON_RIG(give)(rig, other);
+    sim_complete_all(&rig->device);
+    assert_int_equal(ON_RIG(stats)(rig).segment.current, 1);
+    ON_RIG(check)(rig);
+  }
+}
+
+/* The fence is recorded at the free, so that what was submitted later does not count. */
+RIG_TEST(what_a_stream_does_later_does_not_keep_its_block_from_others) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  ON_RIG(warm)(rig, 32 * MIB);
+  ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  (void)sim_submit(&rig->device, 1);
+  sim_complete(&rig->device, 1, 1);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+RIG_TEST(what_was_freed_after_a_fence_gets_one_of_its_own) {
+  RIG_NOW *rig = *state;
+  void *one, *two, *got[2];
+  ON_RIG(warm)(rig, 32 * MIB);
+  one = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  two = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  ON_RIG(give)(rig, one); /* with a fence */
+  ON_RIG(give)(rig, two); /* without */
+  sim_complete_all(&rig->device);
+  got[0] = ON_RIG(take)(rig, 3 * MIB);
+  got[1] = ON_RIG(take)(rig, 3 * MIB);
+  assert_true((got[0] == one && got[1] == two) || (got[0] == two && got[1] == one));
+  assert_int_equal(ON_RIG(stats)(rig).segment.current, 2);
+}
+
+RIG_TEST(a_fence_does_not_cover_what_is_freed_after_it) {
+  RIG_NOW *rig = *state;
+  void *one, *two;
+  ON_RIG(warm)(rig, 32 * MIB);
+  one = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  two = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  ON_RIG(give)(rig, one); /* with a fence */
+  (void)ON_RIG(use)(rig, two, 1);
+  ON_RIG(give)(rig, two);
+  sim_complete(&rig->device, 1, 2);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), one);
+  assert_ptr_not_equal(ON_RIG(take)(rig, 3 * MIB), two);
+  sim_complete_all(&rig->device);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), two);
+}
+
+/* What becomes one is covered where all of it is. */
+RIG_TEST(a_fence_does_not_cover_what_a_later_neighbour_became_part_of) {
+  RIG_NOW *rig = *state;
+  char *whole, *parts[2];
+  int first;
+  ON_RIG(warm)(rig, 32 * MIB);
+  for (first = 0; first < 2; first++) {
+    whole = ON_RIG(take)(rig, 8 * MIB);
+    ON_RIG(give)(rig, whole);
+    parts[0] = ON_RIG(take_on)(rig, 4 * MIB, 1);
+    parts[1] = ON_RIG(take_on)(rig, 4 * MIB, 1);
+    assert_ptr_equal(parts[1], whole + 4 * MIB);
+    ON_RIG(give)(rig, parts[first]); /* with a fence */
+    (void)ON_RIG(use)(rig, parts[1 - first], 1);
+    ON_RIG(give)(rig, parts[1 - first]);
+    sim_complete(&rig->device, 1, 2);
+    assert_int_equal(ON_RIG(poll)(rig), 0);
+    ON_RIG(check)(rig);
+    sim_complete_all(&rig->device);
+    assert_ok(API(synchronize)(rig->cache, UINT64_MAX));
+    assert_ptr_equal(ON_RIG(take)(rig, 8 * MIB), whole);
+    ON_RIG(give)(rig, whole);
+  }
+}
+
+/* Where a range is divided, both parts are as new as it was. */
+RIG_TEST(a_part_of_what_is_ready_for_a_stream_is_as_new_as_the_whole) {
+  RIG_NOW *rig = *state;
+  char *whole, *part;
+  ON_RIG(warm)(rig, 32 * MIB);
+  whole = ON_RIG(leave_on)(rig, 8 * MIB, 1); /* with a fence */
+  part = ON_RIG(take_on)(rig, 8 * MIB, 1);
+  ON_RIG(give)(rig, part); /* without one */
+  part = ON_RIG(take_on)(rig, 4 * MIB, 1);
+  assert_ptr_equal(part, whole);
+  sim_complete(&rig->device, 1, 1);
+  assert_int_equal(ON_RIG(poll)(rig), 0);
+  assert_ptr_not_equal(ON_RIG(take)(rig, 4 * MIB), whole + 4 * MIB);
+}
+
+RIG_TEST(process_events_makes_ready_for_all_what_streams_are_through_with) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  ON_RIG(warm)(rig, 32 * MIB);
+  ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  assert_int_equal(ON_RIG(poll)(rig), 0);
+  sim_complete_all(&rig->device);
+  assert_int_equal(ON_RIG(poll)(rig), 1);
+  ON_RIG(check)(rig);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+RIG_TEST(a_block_that_others_used_waits_for_them_too) {
+  RIG_NOW *rig = *state;
+  void *ptr, *again;
+  ON_RIG(warm)(rig, 32 * MIB);
+  ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  (void)ON_RIG(use)(rig, ptr, 2);
+  ON_RIG(give)(rig, ptr);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
+  again = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  assert_ptr_not_equal(again, ptr);
+  sim_complete(&rig->device, 2, -1);
+  assert_ptr_not_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+  sim_complete(&rig->device, 1, -1);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+#ifdef CACHE_EVENT_T
+RIG_TEST(a_block_waits_for_an_event_that_was_given_for_it) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  ON_RIG(warm)(rig, 32 * MIB);
+  ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  (void)sim_use(&rig->device, 2, ptr);
+  assert_ok(API(record_event)(rig->cache, ptr, CACHE_OWN_EVENT(&rig->device, 2)));
+  ON_RIG(give)(rig, ptr);
+  assert_ptr_not_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
+  sim_complete_all(&rig->device);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
+}
+#else
+RIG_TEST(a_block_waits_for_a_value_that_was_given_for_it) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  ON_RIG(warm)(rig, 32 * MIB);
+  ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  (void)sim_submit(&rig->device, 1);
+  assert_ok(API(record_value)(rig->cache, ptr, 1, 1)); /* the user knows: its first unit */
+  ON_RIG(give)(rig, ptr);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
+  sim_complete(&rig->device, 1, 1);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+#endif
+
+#ifdef CACHE_AFTER
+
+RIG_TEST(another_stream_gets_it_before_and_is_made_to_wait) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  const uint64_t got = rig->device.calls[SIM_MEM_ALLOC];
+  assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 2), ptr);
+  assert_int_equal(rig->device.calls[SIM_STREAM_AFTER], 1);
+  ON_RIG(give)(rig, ptr);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 3), ptr); /* after 2, and so after 1 */
+  assert_int_equal(rig->device.calls[SIM_MEM_ALLOC], got);
+  ON_RIG(give)(rig, ptr);
+  ON_RIG(check)(rig);
+  assert_ptr_not_equal(ON_RIG(take)(rig, 3 * MIB), ptr); /* the host cannot be made to */
+}
+
+RIG_TEST(where_a_stream_cannot_be_made_to_wait_it_gets_other_memory) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  sim_fail(&rig->device, 1, false, SIM_ONLY(SIM_STREAM_AFTER));
+  assert_ptr_not_equal(ON_RIG(take_on)(rig, 3 * MIB, 2), ptr);
+  assert_int_equal(rig->heard.count, 1);
+  ON_RIG(check)(rig);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
+}
+
+#else
+
+RIG_TEST(neighbours_of_two_streams_become_one_when_both_are_through) {
+  RIG_NOW *rig = *state;
+  void *whole, *one, *two;
+  ON_RIG(warm)(rig, 32 * MIB);
+  whole = ON_RIG(take)(rig, 8 * MIB);
+  ON_RIG(give)(rig, whole);
+  one = ON_RIG(take_on)(rig, 4 * MIB, 1);
+  two = ON_RIG(take_on)(rig, 4 * MIB, 2);
+  assert_int_equal((char *)two - (char *)one, 4 * MIB);
+  ON_RIG(give)(rig, one);
+  ON_RIG(give)(rig, two);
+  ON_RIG(check)(rig);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 4 * MIB, 2), two);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 4 * MIB, 1), one);
+  ON_RIG(give)(rig, one);
+  ON_RIG(give)(rig, two);
+  sim_complete(&rig->device, 1, -1);
+  (void)ON_RIG(poll)(rig);
+  ON_RIG(check)(rig);
+  sim_complete(&rig->device, 2, -1);
+  assert_ptr_equal(ON_RIG(take)(rig, 8 * MIB), whole);
+}
+
+/* Streams beyond those that have a bit in the marks. */
+RIG_TEST(a_hundred_streams_have_blocks_of_their_own) {
+  RIG_NOW *rig = *state;
+  void *of[100];
+  sim_stream stream;
+  for (stream = 0; stream < 100; stream++) of[stream] = ON_RIG(leave_on)(rig, 64 * KIB, stream);
+  for (stream = 99; stream >= 0; stream--)
+    assert_ptr_equal(ON_RIG(take_on)(rig, 64 * KIB, stream), of[stream]);
+  ON_RIG(check)(rig);
+}
+
+RIG_TEST(a_stream_that_runs_keeps_its_block_from_others) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  assert_ptr_not_equal(ON_RIG(take_on)(rig, 3 * MIB, 2), ptr);
+  assert_ptr_not_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
+}
+
+#endif
+
+/* ---- bounds, and the end of things ----------------------------------------------------------- */
+
+RIG_TEST(empty_cache_gives_back_what_streams_are_through_with_and_no_more) {
+  RIG_NOW *rig = *state;
+  (void)ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  (void)ON_RIG(leave_on)(rig, 5 * MIB, 2);
+  sim_complete(&rig->device, 1, -1);
+  assert_ok(API(empty_cache)(rig->cache)); /* the referee looks at what goes back */
+  ON_RIG(check)(rig);
+  assert_int_equal(ON_RIG(stats)(rig).reserved_bytes.current, 5 * MIB);
+  sim_complete(&rig->device, 2, -1);
+  assert_ok(API(empty_cache)(rig->cache));
+  assert_int_equal(ON_RIG(stats)(rig).reserved_bytes.current, 0);
+}
+
+RIG_TEST(what_is_above_the_bound_goes_back_when_its_stream_is_through) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  config.max_cached_bytes = HOSTCACHE_NONE;
+  ON_RIG(configure)(rig, config);
+  (void)ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  assert_int_equal(ON_RIG(stats)(rig).reserved_bytes.current, 3 * MIB);
+  sim_complete_all(&rig->device);
+  (void)ON_RIG(poll)(rig);
+  assert_int_equal(ON_RIG(stats)(rig).reserved_bytes.current, 0);
+}
+
+RIG_TEST(at_the_cap_a_block_of_another_stream_is_waited_for) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  void *ptr, *other;
+  config.max_reserved_bytes = 4 * MIB;
+  ON_RIG(configure)(rig, config);
+  ptr = ON_RIG(leave_on)(rig, 4 * MIB, 1);
+  assert_result(API(alloc)(rig->cache, 3 * MIB, &other), HOSTCACHE_ERR_LIMIT);
+  ON_RIG(check)(rig);
+  sim_complete_all(&rig->device);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+RIG_TEST(at_the_cap_a_stream_takes_what_is_its_own) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  void *ptr;
+  config.max_reserved_bytes = 4 * MIB;
+  ON_RIG(configure)(rig, config);
+  ptr = ON_RIG(leave_on)(rig, 4 * MIB, 1);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
+}
+
+RIG_TEST(destroy_is_busy_as_long_as_a_stream_runs) {
+  RIG_NOW *rig = *state;
+  (void)ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  assert_result(API(destroy)(rig->cache), HOSTCACHE_ERR_BUSY);
+  ON_RIG(check)(rig);
+  sim_complete_all(&rig->device);
+  assert_ok(API(destroy)(rig->cache));
+  rig->cache = NULL;
+}
+
+RIG_TEST(destroy_is_busy_as_long_as_a_fence_waits) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  (void)ON_RIG(take_on)(rig, 3 * MIB, 1);
+  assert_ok(API(forget_stream)(rig->cache, 7)); /* another one */
+  sim_complete(&rig->device, 1, 1);
+  (void)sim_submit(&rig->device, 1);
+  ON_RIG(give)(rig, ptr);
+  assert_result(API(destroy)(rig->cache), HOSTCACHE_ERR_BUSY);
+}
+
+RIG_TEST(abandon_leaves_no_bookkeeping) {
+  RIG_NOW *rig = *state;
+  (void)ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  (void)ON_RIG(take_on)(rig, 3 * MIB, 2);
+  sim_shutdown(&rig->device);
+  rig->left_bytes = sim_live_bytes(&rig->device);
+  rig->may_lose_events = true;
+  API(abandon)(rig->cache);
+  rig->cache = NULL;
+}
+
+RIG_TEST(synchronize_waits_until_all_is_ready_for_all) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  ON_RIG(warm)(rig, 32 * MIB);
+  ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  assert_result(API(synchronize)(rig->cache, 0), HOSTCACHE_ERR_TIMEOUT);
+  rig->device.progress_per_queries = 2;
+  assert_ok(API(synchronize)(rig->cache, UINT64_MAX));
+  rig->device.progress_per_queries = 0;
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+/* ---- streams that go ------------------------------------------------------------------------- */
+
+RIG_TEST(what_was_ready_for_a_forgotten_stream_is_waited_for_without_it) {
+  RIG_NOW *rig = *state;
+  void *ptr, *kept;
+  ON_RIG(warm)(rig, 32 * MIB);
+  kept = ON_RIG(take_on)(rig, 5 * MIB, 1);
+  ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  rig->device.progress_per_queries = 1; /* in timeline mode it has to come to its end */
+  assert_ok(API(forget_stream)(rig->cache, 1));
+  rig->device.progress_per_queries = 0;
+  sim_stream_destroy(&rig->device, 1);
+  ON_RIG(check)(rig);
+  sim_complete_all(&rig->device);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+  ON_RIG(give)(rig, kept);
+  assert_ptr_equal(ON_RIG(take)(rig, 5 * MIB), kept);
+  ON_RIG(check)(rig);
+}
+
+RIG_TEST(a_new_stream_gets_nothing_that_was_ready_for_the_one_before) {
+  RIG_NOW *rig = *state;
+  int round;
+  for (round = 0; round < 3; round++) {
+    (void)ON_RIG(leave_on)(rig, 3 * MIB, 1); /* the referee sees whether that is in use */
+    rig->device.progress_per_queries = 1;
+    assert_ok(API(forget_stream)(rig->cache, 1));
+    rig->device.progress_per_queries = 0;
+    sim_stream_destroy(&rig->device, 1);
+    sim_stream_create(&rig->device, 1);
+    ON_RIG(check)(rig);
+  }
+}
+
+/* ---- when things fail ------------------------------------------------------------------------ */
+
+RIG_TEST(wrong_calls_for_a_stream_are_told) {
+  RIG_NOW *rig = *state;
+  API(block) *block = (API(block) *)rig;
+  void *ptr = rig;
+  assert_result(API(alloc_on)(NULL, 1, 1, &ptr), HOSTCACHE_ERR_ARGUMENT);
+  assert_null(ptr);
+  assert_result(API(alloc_on)(rig->cache, 1, 1, NULL), HOSTCACHE_ERR_ARGUMENT);
+  assert_result(API(block_alloc_on)(NULL, 1, 1, &block), HOSTCACHE_ERR_ARGUMENT);
+  assert_null(block);
+  assert_result(API(block_alloc_on)(rig->cache, 1, 1, NULL), HOSTCACHE_ERR_ARGUMENT);
+  ptr = rig;
+  assert_ok(API(alloc_on)(rig->cache, 0, 1, &ptr));
+  assert_null(ptr);
+  assert_result(API(alloc_on)(rig->cache, SIZE_MAX, 1, &ptr), HOSTCACHE_ERR_TOO_BIG);
+  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_HOOK), 0);
+  ptr = ON_RIG(leave_on)(rig, 64 * KIB, 1);
+  assert_result(API(free)(rig->cache, ptr), HOSTCACHE_ERR_DOUBLE_FREE);
+  assert_result(API(record_stream)(rig->cache, ptr, 1), HOSTCACHE_ERR_NOT_FOUND);
+}
+
+RIG_TEST(a_fence_that_cannot_be_recorded_leaves_the_block_to_its_stream) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
+  ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  assert_int_equal(rig->heard.count, 1);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
+  ON_RIG(give)(rig, ptr);
+  sim_complete_all(&rig->device);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+RIG_TEST(process_events_says_that_a_fence_could_not_be_recorded) {
+  RIG_NOW *rig = *state;
+  sim_fail(&rig->device, 1, true, SIM_EVERY_RECORD);
+  (void)ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
+  sim_fail_no_more(&rig->device);
+  assert_ok(API(process_events)(rig->cache, NULL));
+}
+
+RIG_TEST(a_fence_that_cannot_be_told_leaves_the_block_to_its_stream) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  int i;
+  rig->may_lose_events = true;
+  sim_complete_all(&rig->device);
+  sim_fail(&rig->device, 1, true, SIM_EVERY_QUERY);
+  for (i = 0; i < 3; i++) assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
+  ON_RIG(check)(rig);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
+  sim_fail_no_more(&rig->device);
+  ON_RIG(give)(rig, ptr);
+  sim_complete_all(&rig->device);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr); /* by another fence */
+}
+
+RIG_TEST(without_memory_for_the_books_it_is_a_block_like_any_other) {
+  RIG_NOW *rig = *state;
+  uint64_t n;
+  for (n = 1; n < 12; n++) {
+    void *ptr = NULL;
+    below_fail(n, false);
+    if (API(alloc_on)(rig->cache, 64 * KIB, 1, &ptr) == HOSTCACHE_OK) {
+      sim_handed_out_on(&rig->device, ptr, 64 * KIB, 1);
+      (void)sim_use(&rig->device, 1, ptr);
+      sim_handed_back(&rig->device, ptr);
+      assert_ok(API(free)(rig->cache, ptr));
+    }
+    below_fail_no_more();
+    ON_RIG(check)(rig);
+    assert_int_equal(ON_RIG(stats)(rig).allocation.current, 0);
+  }
+}

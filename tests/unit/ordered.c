@@ -1,0 +1,150 @@
+/* ordered.c - tests blocks for the work of one stream (HC_STREAM_ORDERED), in each mode.
+
+   Promises: a block that its stream alone has used is ready for that stream as soon as it is freed,
+   is split there and becomes one with its neighbours of the same stream; others, and the host, get
+   it when the stream is through, or after it; nothing of it goes back before; a stream can be
+   forgotten; what fails leaves a block where it is. */
+
+#include <pthread.h>
+
+#include "sim/below.h"
+
+#define HC_NAME pooled
+#include "sim/hooks_pooled.h"
+#include "sim/hooks_ordered.h"
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
+#define HC_NAME owned
+#include "sim/hooks_owned.h"
+#include "sim/hooks_ordered.h"
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
+#define HC_NAME timeline
+#include "sim/hooks_timeline.h"
+#include "sim/hooks_waits.h"
+#include "sim/hooks_ordered.h"
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
+#define HC_NAME pooled_after
+#include "sim/hooks_pooled.h"
+#include "sim/hooks_waits.h"
+#define SIM_ORDERED_AFTER
+#include "sim/hooks_ordered.h"
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
+#define HC_NAME plain_after
+#include "sim/hooks_plain.h"
+#define SIM_ORDERED_AFTER
+#include "sim/hooks_ordered.h"
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
+#define HC_NAME timeline_after
+#include "sim/hooks_timeline.h"
+#define SIM_ORDERED_AFTER
+#include "sim/hooks_ordered.h"
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
+#define CACHE pooled
+#define CACHE_EVENT_T sim_event
+#define CACHE_OWN_EVENT(d, stream) sim_own_event(d, stream)
+#include "sim/rig.h"
+#include "sim/suite_ordered.h"
+#undef CACHE
+#undef CACHE_EVENT_T
+#undef CACHE_OWN_EVENT
+
+#define CACHE owned
+#define CACHE_EVENT_T sim_event
+#define CACHE_OWN_EVENT(d, stream) sim_own_event(d, stream)
+#include "sim/rig.h"
+#include "sim/suite_ordered.h"
+#undef CACHE
+#undef CACHE_EVENT_T
+#undef CACHE_OWN_EVENT
+
+#define CACHE timeline
+#include "sim/rig.h"
+#include "sim/suite_ordered.h"
+#undef CACHE
+
+#define CACHE_AFTER
+
+#define CACHE pooled_after
+#define CACHE_EVENT_T sim_event
+#define CACHE_OWN_EVENT(d, stream) sim_own_event(d, stream)
+#include "sim/rig.h"
+#include "sim/suite_ordered.h"
+#undef CACHE
+#undef CACHE_EVENT_T
+#undef CACHE_OWN_EVENT
+
+#define CACHE plain_after
+#define CACHE_EVENT_T sim_point
+#define CACHE_OWN_EVENT(d, stream) sim_own_point(d, stream)
+#include "sim/rig.h"
+#include "sim/suite_ordered.h"
+#undef CACHE
+#undef CACHE_EVENT_T
+#undef CACHE_OWN_EVENT
+
+#define CACHE timeline_after
+#include "sim/rig.h"
+#include "sim/suite_ordered.h"
+#undef CACHE
+
+#undef CACHE_AFTER
+
+#define ON_EACH_THAT_LEAVES(test) ON(pooled, test), ON(owned, test), ON(timeline, test)
+#define ON_EACH_AFTER(test) ON(pooled_after, test), ON(plain_after, test), ON(timeline_after, test)
+#define ON_EACH(test) ON_EACH_THAT_LEAVES(test), ON_EACH_AFTER(test)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      ON_EACH(a_block_that_its_stream_alone_used_is_ready_for_it_at_once),
+      ON_EACH(a_stream_that_goes_on_with_its_blocks_records_one_fence),
+      ON_EACH(what_is_ready_for_a_stream_is_split_there_and_becomes_whole_again),
+      ON_EACH(a_mark_by_its_own_stream_changes_nothing),
+      ON_EACH(a_deferred_free_makes_a_block_ready_for_its_stream_without_a_hook),
+      ON_EACH(a_block_is_ready_for_others_when_its_stream_is_through),
+      ON_EACH(what_a_stream_does_later_does_not_keep_its_block_from_others),
+      ON_EACH(what_was_freed_after_a_fence_gets_one_of_its_own),
+      ON_EACH(a_fence_does_not_cover_what_is_freed_after_it),
+      ON_EACH(a_fence_does_not_cover_what_a_later_neighbour_became_part_of),
+      ON_EACH(a_part_of_what_is_ready_for_a_stream_is_as_new_as_the_whole),
+      ON_EACH(process_events_makes_ready_for_all_what_streams_are_through_with),
+      ON_EACH(a_block_that_others_used_waits_for_them_too),
+      ON(pooled, a_block_waits_for_an_event_that_was_given_for_it),
+      ON(owned, a_block_waits_for_an_event_that_was_given_for_it),
+      ON(pooled_after, a_block_waits_for_an_event_that_was_given_for_it),
+      ON(plain_after, a_block_waits_for_an_event_that_was_given_for_it),
+      ON(timeline, a_block_waits_for_a_value_that_was_given_for_it),
+      ON(timeline_after, a_block_waits_for_a_value_that_was_given_for_it),
+      ON_EACH_THAT_LEAVES(neighbours_of_two_streams_become_one_when_both_are_through),
+      ON_EACH_THAT_LEAVES(a_hundred_streams_have_blocks_of_their_own),
+      ON_EACH_AFTER(another_stream_gets_it_before_and_is_made_to_wait),
+      ON_EACH_AFTER(where_a_stream_cannot_be_made_to_wait_it_gets_other_memory),
+      ON_EACH_THAT_LEAVES(a_stream_that_runs_keeps_its_block_from_others),
+      ON_EACH(empty_cache_gives_back_what_streams_are_through_with_and_no_more),
+      ON_EACH(what_is_above_the_bound_goes_back_when_its_stream_is_through),
+      ON_EACH(at_the_cap_a_block_of_another_stream_is_waited_for),
+      ON_EACH(at_the_cap_a_stream_takes_what_is_its_own),
+      ON_EACH(destroy_is_busy_as_long_as_a_stream_runs),
+      ON_EACH(destroy_is_busy_as_long_as_a_fence_waits),
+      ON_EACH(abandon_leaves_no_bookkeeping),
+      ON_EACH(synchronize_waits_until_all_is_ready_for_all),
+      ON_EACH(what_was_ready_for_a_forgotten_stream_is_waited_for_without_it),
+      ON_EACH(a_new_stream_gets_nothing_that_was_ready_for_the_one_before),
+      ON_EACH(wrong_calls_for_a_stream_are_told),
+      ON_EACH(a_fence_that_cannot_be_recorded_leaves_the_block_to_its_stream),
+      ON_EACH(process_events_says_that_a_fence_could_not_be_recorded),
+      ON_EACH(a_fence_that_cannot_be_told_leaves_the_block_to_its_stream),
+      ON_EACH(without_memory_for_the_books_it_is_a_block_like_any_other),
+  };
+  return cmocka_run_group_tests_name("ordered", tests, NULL, NULL);
+}
