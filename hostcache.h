@@ -121,6 +121,10 @@
                                share a list of themselves. Each thread has a current cache
    HC_FREE_FOREIGN(ctx, ptr)   with HC_OWN_SEGMENTS: frees what is in no cache of this HC_NAME, and
                                was given to free
+   HC_SEGMENT_FITS(segment_ptr)
+                               with HC_OWN_SEGMENTS and HC_SEGMENT_T: may this segment, which is
+                               ready and of the right size, serve what this thread asks for? Runs
+                               under a lock, and must not call the cache
 
    Interfaces, which cost nothing where they are not asked for:
    HC_HOST_ALLOCATOR      (*)  as_allocator, and a loop for a thread of the user's own
@@ -978,6 +982,11 @@ static inline hostcache_status hostcache_map_memory(int64_t code, int64_t done_c
 
 #if defined HC_FREE_FOREIGN && !defined HC_OWN_SEGMENTS
 #error "hostcache: define HC_OWN_SEGMENTS, which HC_FREE_FOREIGN(ctx, ptr) belongs to"
+#define HC_BAD_EMIT
+#endif
+
+#if defined HC_SEGMENT_FITS && !(defined HC_OWN_SEGMENTS && defined HC_SEGMENT_T)
+#error "hostcache: define HC_OWN_SEGMENTS and HC_SEGMENT_T, for HC_SEGMENT_FITS(segment_ptr)"
 #define HC_BAD_EMIT
 #endif
 
@@ -5401,10 +5410,20 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_free_foreign)(HC_CACHE *hc_ca
 }
 #endif
 
+/* Not hooks, but expanded once like them: this one and the next two are called under locks, and
+   must not call the cache. */
+
+HOSTCACHE_INLINE int HC_I(segment_fits)(const HC_RUNTIME *hc_runtime) {
+#ifdef HC_SEGMENT_FITS
+  return HC_SEGMENT_FITS(hc_runtime) ? 1 : 0;
+#else
+  (void)hc_runtime;
+  return 1;
+#endif
+}
+
 #if HC_HAS_STREAMS
 
-/* Not hooks, but expanded once like them: they are called under locks, and must not call the
-   cache. */
 HOSTCACHE_UNUSED static int HC_I(same_stream)(HC_STREAM hc_a, HC_STREAM hc_b) {
 #ifdef HC_STREAM_EQ
   return HC_STREAM_EQ(hc_a, hc_b) ? 1 : 0;
@@ -5822,10 +5841,11 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(list_best)(HC_BLOCK *range, size_t size) {
   return best;
 }
 
-/* The range of exactly this size in a list that became ready last, or NULL. segments_lock is
-   held. */
+/* The range of exactly this size in a list that became ready last, and whose segment may serve this
+   thread, or NULL. segments_lock is held. */
 HOSTCACHE_INLINE HC_BLOCK *HC_I(list_exact)(HC_BLOCK *range, size_t size) {
-  while (range && range->size != size) range = range->ready_next;
+  while (range && !(range->size == size && HC_I(segment_fits)(&range->segment->runtime)))
+    range = range->ready_next;
   return range;
 }
 
@@ -13538,6 +13558,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_NO_STREAMS
 #undef HC_OWN_SEGMENTS
 #undef HC_FREE_FOREIGN
+#undef HC_SEGMENT_FITS
 #undef HC_EVENTS_DO_NOT_CANCEL
 #undef HC_HOST_ALLOCATOR
 #undef HC_TRACE

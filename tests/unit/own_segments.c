@@ -3,10 +3,10 @@
    them alone.
 
    Promises: a block has the request's size, rounded up to the alignment and to nothing else, and
-   serves that size alone; it may leave, and then is not touched or counted any more; a pointer is
-   freed where it belongs, whichever cache of the name is asked, and what belongs to none is passed
-   on, and nothing else; a cache does not end while another one frees a block of it; a thread has a
-   current cache, as deep as guards are nested. */
+   serves that size alone, and those whom its segment fits; it may leave, and then is not touched or
+   counted any more; a pointer is freed where it belongs, whichever cache of the name is asked, and
+   what belongs to none is passed on, and nothing else; a cache does not end while another one frees
+   a block of it; a thread has a current cache, as deep as guards are nested. */
 
 #include "sim/below.h"
 
@@ -36,6 +36,22 @@ static int pass_on(void *ptr) {
 #define HC_POOLS
 #define HC_DEVICE_ALLOCATOR
 #include "sim/hooks_memory.h"
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
+/* A cache whose segments have a colour, and serve those alone who ask for it. */
+static int colour_wanted, colours_got;
+
+#define HC_NAME coloured
+#define HC_NO_STREAMS
+#define HC_OWN_SEGMENTS
+#define HC_SEGMENT_T int
+#define HC_MEM_ALLOC(ctx, size, align, ptr_out, segment_ptr)         \
+  ((void)(ctx), (void)(align), *(ptr_out) = aligned_alloc(64, size), \
+   *(segment_ptr) = colour_wanted, colours_got++, hostcache_done())
+#define HC_MEM_FREE(ctx, ptr, size, segment_ptr) \
+  ((void)(ctx), (void)(size), (void)(segment_ptr), free(ptr), hostcache_done())
+#define HC_SEGMENT_FITS(segment_ptr) (*(segment_ptr) == colour_wanted)
 #define HC_IMPLEMENT
 #include "hostcache.h"
 
@@ -120,6 +136,28 @@ static void of_one_size_what_was_freed_last_comes_first(void **state) {
   for (i = 0; i < COUNT_OF(ptrs); i++) ptrs[i] = tensors_rig_take(rig, 4096);
   for (i = 0; i < COUNT_OF(ptrs); i++) tensors_rig_give(rig, ptrs[i]);
   for (i = COUNT_OF(ptrs); i-- > 0;) assert_ptr_equal(tensors_rig_take(rig, 4096), ptrs[i]);
+}
+
+static void a_segment_that_does_not_fit_serves_nobody(void **state) {
+  void *red, *blue, *again;
+  coloured *of;
+  (void)state;
+  colours_got = 0;
+  assert_ok(coloured_create(&of, NULL, NULL));
+  colour_wanted = 1;
+  assert_ok(coloured_alloc(of, 128, &red));
+  assert_ok(coloured_free(of, red));
+  colour_wanted = 2;
+  assert_ok(coloured_alloc(of, 128, &blue));
+  assert_int_equal(colours_got, 2);
+  assert_ok(coloured_free(of, blue)); /* the last one, and yet the other is found */
+  colour_wanted = 1;
+  assert_ok(coloured_alloc(of, 128, &again));
+  assert_ptr_equal(again, red);
+  assert_int_equal(colours_got, 2);
+  assert_ok(coloured_free(of, again));
+  assert_ok(coloured_check(of));
+  assert_ok(coloured_destroy(of));
 }
 
 /* More sizes than there are lists, and many that a best fit would take for each other. */
@@ -888,6 +926,7 @@ int main(void) {
       TEST(the_config_says_which_alignment),
       TEST(a_block_serves_its_own_size_alone),
       TEST(of_one_size_what_was_freed_last_comes_first),
+      cmocka_unit_test(a_segment_that_does_not_fit_serves_nobody),
       TEST(each_of_thousands_of_sizes_is_found_again),
       TEST(neighbours_do_not_become_one),
       TEST(a_round_of_sizes_is_found_the_second_time),

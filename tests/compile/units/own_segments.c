@@ -27,6 +27,7 @@
                                      RT_NO_MEMORY, RT_NO_MEMORY))
 #define HC_MEM_FREE(ctx, ptr, size, segment_ptr) \
   ((void)(ctx), (void)(size), hostcache_map(rt_key_free(ptr, segment_ptr), RT_OK, RT_NOT_READY))
+#define HC_SEGMENT_FITS(segment_ptr) ((segment_ptr)->local != 0)
 #define HC_STATIC
 #include "hostcache.h"
 
