@@ -57,6 +57,11 @@
 
    hostcache_cpu_lock_limit says what the limit is, hostcache_cpu_raise_lock_limit asks for more.
 
+   MEMORY THAT PROCESSES SHARE
+
+   hostcache_cpu_shared_alloc gives memory that another process maps by its handle, as a device's
+   memory is by an IPC handle. No cache of these packs uses it: it is for hooks of your own.
+
    GUARANTEES
 
    - Items of one stream run one at a time, in order of submission. What an item wrote is visible to
@@ -113,7 +118,8 @@ typedef struct hostcache_cpu_event hostcache_cpu_event;   /* a marker in a strea
   X(ERR_QUEUE_FULL, -5, "as many items wait in the stream as the options allow")     \
   X(ERR_BUSY, -6, "streams, events or memory of the runtime are still alive")        \
   X(ERR_DEADLOCK, -7, "a function called by a stream would wait for its own stream") \
-  X(ERR_SYSTEM, -8, "the system refused to take the memory back")
+  X(ERR_SYSTEM, -8, "the system refused what it was asked for")                      \
+  X(ERR_UNSUPPORTED, -9, "this system has no memory that processes share by a handle")
 
 typedef enum hostcache_cpu_result {
 #define HOSTCACHE_CPU_RESULT(name, value, text) HOSTCACHE_CPU_##name = value,
@@ -146,8 +152,14 @@ typedef struct hostcache_cpu_figures {
   uint64_t streams;        /* alive, as are the next two                          */
   uint64_t events;
   uint64_t device_blocks;
-  int64_t lock_error; /* errno or GetLastError() of the last refusal; 0: none */
+  int64_t lock_error;     /* errno or GetLastError() of the last refusal; 0: none */
+  uint64_t shared_blocks; /* alive: made here, or opened by a handle              */
 } hostcache_cpu_figures;
+
+/* What another process needs to open shared memory: plain bytes, to be sent as they are. */
+typedef struct hostcache_cpu_handle {
+  uint64_t process, file, volume, inode, bytes;
+} hostcache_cpu_handle;
 
 typedef void (*hostcache_cpu_host_fn)(void *argument);
 
@@ -248,6 +260,26 @@ HOSTCACHE_CPU_API hostcache_cpu_result hostcache_cpu_device_alloc(hostcache_cpu 
                                                                   void **ptr);
 HOSTCACHE_CPU_API hostcache_cpu_result hostcache_cpu_device_free(hostcache_cpu *cpu, void *ptr);
 
+/* Memory that processes share, as a device's by its IPC handles: zero, in whole pages, not locked.
+   Each piece keeps a file descriptor. Linux alone (memfd_create): elsewhere ERR_UNSUPPORTED.
+   ERR_ARGUMENT, ERR_OUT_OF_MEMORY. */
+HOSTCACHE_CPU_API hostcache_cpu_result hostcache_cpu_shared_alloc(hostcache_cpu *cpu, size_t size,
+                                                                  void **ptr);
+/* The handle of such memory, by its first byte. ERR_ARGUMENT: it was not made by this runtime. */
+HOSTCACHE_CPU_API hostcache_cpu_result hostcache_cpu_shared_handle(hostcache_cpu *cpu,
+                                                                   const void *ptr,
+                                                                   hostcache_cpu_handle *handle);
+/* Maps the same memory here. It stays when the process that made it frees it, or ends; but then it
+   cannot be opened any more. Both processes must be the same user's, and see each other in /proc.
+   ERR_SYSTEM: the handle is none, or stands for nothing any more. ERR_ARGUMENT,
+   ERR_OUT_OF_MEMORY. */
+HOSTCACHE_CPU_API hostcache_cpu_result hostcache_cpu_shared_open(hostcache_cpu *cpu,
+                                                                 const hostcache_cpu_handle *handle,
+                                                                 void **ptr);
+/* Ends what either of them gave, for this process. NULL is fine. ERR_ARGUMENT: it is neither;
+   ERR_SYSTEM if the system keeps it. */
+HOSTCACHE_CPU_API hostcache_cpu_result hostcache_cpu_shared_free(hostcache_cpu *cpu, void *ptr);
+
 #ifdef __cplusplus
 }
 #endif
@@ -343,6 +375,13 @@ HOSTCACHE_CPU_API hostcache_cpu_result hostcache_cpu_device_free(hostcache_cpu *
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#endif
+
+#ifdef __linux__
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #endif
 
 #ifndef HOSTCACHE_CPU_MALLOC /* define both to replace them */
@@ -570,6 +609,13 @@ typedef int hostcache_cpu_kept; /* errno as a function found it */
 #error "hostcache_cpu.h: define what shows MAP_ANONYMOUS in sys/mman.h, as _DEFAULT_SOURCE does"
 #endif
 
+#if defined __linux__ && defined SYS_memfd_create
+#define HOSTCACHE_CPU_HAS_SHARED 1
+#ifndef __cplusplus
+long syscall(long number, ...);
+#endif
+#endif
+
 #if defined __linux__ && !defined MADV_HUGEPAGE && !defined __cplusplus /* C++ compilers show it */
 #define MADV_HUGEPAGE 14
 #define HOSTCACHE_CPU_OWN_MADVISE
@@ -696,7 +742,110 @@ hostcache_cpu_result hostcache_cpu_raise_lock_limit(size_t bytes) {
 
 #endif
 
+/* ---- the operating system: memory in a file without a name ----------------------------------- */
+
+#ifndef HOSTCACHE_CPU_HAS_SHARED
+#define HOSTCACHE_CPU_HAS_SHARED 0
+#endif
+
+#if HOSTCACHE_CPU_HAS_SHARED
+
+/* A file of so many bytes that only exists as memory, or -1. Its last byte is written: what would
+   set the size is hidden in -std=c11, and not the same function on every machine. */
+static int hostcache_cpu_file_make(size_t bytes) {
+  const unsigned close_on_exec = 1; /* MFD_CLOEXEC */
+  const int file = (int)syscall(SYS_memfd_create, "hostcache_cpu", close_on_exec);
+  if (file < 0) return -1;
+  if (lseek(file, (off_t)(bytes - 1), SEEK_SET) >= 0 && write(file, "", 1) == 1) return file;
+  close(file);
+  return -1;
+}
+
+static void hostcache_cpu_file_close(int file) {
+  if (file >= 0) close(file);
+}
+
+static void *hostcache_cpu_file_map(int file, size_t bytes) {
+  void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  return start == MAP_FAILED ? NULL : start;
+}
+
+static int hostcache_cpu_file_unmap(void *start, size_t bytes) { return munmap(start, bytes) == 0; }
+
+/* Which process has it under which number, and which file that is: numbers are used again. */
+static int hostcache_cpu_file_tell(int file, size_t bytes, hostcache_cpu_handle *handle) {
+  struct stat status;
+  if (fstat(file, &status) != 0) return 0;
+  memset(handle, 0, sizeof *handle);
+  handle->process = (uint64_t)getpid();
+  handle->file = (uint64_t)file;
+  handle->volume = (uint64_t)status.st_dev;
+  handle->inode = (uint64_t)status.st_ino;
+  handle->bytes = bytes;
+  return 1;
+}
+
+/* The file of another process, or -1: it is another one now, or smaller. */
+static int hostcache_cpu_file_open(const hostcache_cpu_handle *handle) {
+  struct stat status;
+  char path[64];
+  int file;
+  (void)snprintf(path, sizeof path, "/proc/%llu/fd/%llu", (unsigned long long)handle->process,
+                 (unsigned long long)handle->file);
+  file = open(path, O_RDWR);
+  if (file < 0) return -1;
+  if (fstat(file, &status) == 0 && (uint64_t)status.st_dev == handle->volume &&
+      (uint64_t)status.st_ino == handle->inode && (uint64_t)status.st_size >= handle->bytes) {
+    return file;
+  }
+  close(file);
+  return -1;
+}
+
+#else
+
+static int hostcache_cpu_file_make(size_t bytes) {
+  (void)bytes;
+  return -1;
+}
+
+static void hostcache_cpu_file_close(int file) { (void)file; }
+
+static void *hostcache_cpu_file_map(int file, size_t bytes) {
+  (void)file;
+  (void)bytes;
+  return NULL;
+}
+
+static int hostcache_cpu_file_unmap(void *start, size_t bytes) {
+  (void)start;
+  (void)bytes;
+  return 0;
+}
+
+static int hostcache_cpu_file_tell(int file, size_t bytes, hostcache_cpu_handle *handle) {
+  (void)file;
+  (void)bytes;
+  (void)handle;
+  return 0;
+}
+
+static int hostcache_cpu_file_open(const hostcache_cpu_handle *handle) {
+  (void)handle;
+  return -1;
+}
+
+#endif
+
 /* ---- types ----------------------------------------------------------------------------------- */
+
+/* A piece of memory that processes share, in a list. */
+typedef struct hostcache_cpu_shared {
+  struct hostcache_cpu_shared *next; /* LOCK: the runtime's */
+  void *start;                       /* constant, as is what follows */
+  size_t bytes;
+  int file; /* that it was made as; -1: it was opened */
+} hostcache_cpu_shared;
 
 /* No function holds two locks at once, so there is no order among them. */
 struct hostcache_cpu {
@@ -704,6 +853,7 @@ struct hostcache_cpu {
   size_t page;
   hostcache_cpu_mutex lock;
   hostcache_cpu_figures figures; /* LOCK: lock */
+  hostcache_cpu_shared *shared;  /* LOCK: lock */
 };
 
 struct hostcache_cpu_event {
@@ -797,7 +947,7 @@ hostcache_cpu_result hostcache_cpu_close(hostcache_cpu *cpu) {
   if (!cpu) return HOSTCACHE_CPU_OK;
   hostcache_cpu_get_figures(cpu, &figures);
   if (figures.locked_bytes || figures.unlocked_bytes || figures.streams || figures.events ||
-      figures.device_blocks) {
+      figures.device_blocks || figures.shared_blocks) {
     return HOSTCACHE_CPU_ERR_BUSY;
   }
   kept = hostcache_cpu_keep_error();
@@ -1275,6 +1425,108 @@ hostcache_cpu_result hostcache_cpu_device_free(hostcache_cpu *cpu, void *ptr) {
   return HOSTCACHE_CPU_OK;
 }
 
+/* ---- memory that processes share ------------------------------------------------------------- */
+
+/* Maps a file, and enters it into the list; if that fails, nothing has changed. */
+static hostcache_cpu_result hostcache_cpu_shared_add(hostcache_cpu *cpu, int file, size_t bytes,
+                                                     int is_ours, void **ptr) {
+  hostcache_cpu_shared *shared = (hostcache_cpu_shared *)HOSTCACHE_CPU_MALLOC(sizeof *shared);
+  void *start = shared ? hostcache_cpu_file_map(file, bytes) : NULL;
+  if (!start) {
+    HOSTCACHE_CPU_FREE(shared);
+    return HOSTCACHE_CPU_ERR_OUT_OF_MEMORY;
+  }
+  shared->start = start;
+  shared->bytes = bytes;
+  shared->file = is_ours ? file : -1;
+  hostcache_cpu_lock(&cpu->lock);
+  shared->next = cpu->shared;
+  cpu->shared = shared;
+  cpu->figures.shared_blocks++;
+  hostcache_cpu_unlock(&cpu->lock);
+  *ptr = start;
+  return HOSTCACHE_CPU_OK;
+}
+
+hostcache_cpu_result hostcache_cpu_shared_alloc(hostcache_cpu *cpu, size_t size, void **ptr) {
+  const hostcache_cpu_kept kept = hostcache_cpu_keep_error();
+  hostcache_cpu_result result = HOSTCACHE_CPU_ERR_OUT_OF_MEMORY;
+  int file;
+  if (ptr) *ptr = NULL;
+  if (!cpu || !ptr || !size) return HOSTCACHE_CPU_ERR_ARGUMENT;
+  if (!HOSTCACHE_CPU_HAS_SHARED) return HOSTCACHE_CPU_ERR_UNSUPPORTED;
+  if (size > SIZE_MAX / 2) return HOSTCACHE_CPU_ERR_OUT_OF_MEMORY; /* nor would off_t hold it */
+  size = (size + cpu->page - 1) & ~(cpu->page - 1);
+  file = hostcache_cpu_file_make(size);
+  if (file >= 0) {
+    result = hostcache_cpu_shared_add(cpu, file, size, 1, ptr);
+    if (result != HOSTCACHE_CPU_OK) hostcache_cpu_file_close(file);
+  }
+  hostcache_cpu_restore_error(kept);
+  return result;
+}
+
+hostcache_cpu_result hostcache_cpu_shared_handle(hostcache_cpu *cpu, const void *ptr,
+                                                 hostcache_cpu_handle *handle) {
+  const hostcache_cpu_kept kept = hostcache_cpu_keep_error();
+  hostcache_cpu_result result = HOSTCACHE_CPU_ERR_ARGUMENT;
+  hostcache_cpu_shared *shared;
+  if (!cpu || !ptr || !handle) return HOSTCACHE_CPU_ERR_ARGUMENT;
+  hostcache_cpu_lock(&cpu->lock);
+  for (shared = cpu->shared; shared && shared->start != ptr;) shared = shared->next;
+  if (shared && shared->file >= 0) {
+    result = hostcache_cpu_file_tell(shared->file, shared->bytes, handle)
+                 ? HOSTCACHE_CPU_OK
+                 : HOSTCACHE_CPU_ERR_SYSTEM;
+  }
+  hostcache_cpu_unlock(&cpu->lock);
+  hostcache_cpu_restore_error(kept);
+  return result;
+}
+
+hostcache_cpu_result hostcache_cpu_shared_open(hostcache_cpu *cpu,
+                                               const hostcache_cpu_handle *handle, void **ptr) {
+  const hostcache_cpu_kept kept = hostcache_cpu_keep_error();
+  hostcache_cpu_result result = HOSTCACHE_CPU_ERR_SYSTEM;
+  int file;
+  if (ptr) *ptr = NULL;
+  if (!cpu || !handle || !ptr) return HOSTCACHE_CPU_ERR_ARGUMENT;
+  if (!HOSTCACHE_CPU_HAS_SHARED) return HOSTCACHE_CPU_ERR_UNSUPPORTED;
+  if (!handle->bytes || handle->bytes > SIZE_MAX / 2) return HOSTCACHE_CPU_ERR_SYSTEM;
+  file = hostcache_cpu_file_open(handle);
+  if (file >= 0) {
+    result = hostcache_cpu_shared_add(cpu, file, (size_t)handle->bytes, 0, ptr);
+    hostcache_cpu_file_close(file); /* what is mapped stays */
+  }
+  hostcache_cpu_restore_error(kept);
+  return result;
+}
+
+hostcache_cpu_result hostcache_cpu_shared_free(hostcache_cpu *cpu, void *ptr) {
+  const hostcache_cpu_kept kept = hostcache_cpu_keep_error();
+  hostcache_cpu_result result = HOSTCACHE_CPU_ERR_ARGUMENT;
+  hostcache_cpu_shared **at, *shared;
+  if (!cpu) return HOSTCACHE_CPU_ERR_ARGUMENT;
+  if (!ptr) return HOSTCACHE_CPU_OK;
+  hostcache_cpu_lock(&cpu->lock);
+  for (at = &cpu->shared; *at && (*at)->start != ptr;) at = &(*at)->next;
+  shared = *at;
+  if (shared && hostcache_cpu_file_unmap(ptr, shared->bytes)) {
+    *at = shared->next;
+    cpu->figures.shared_blocks--;
+    result = HOSTCACHE_CPU_OK;
+  } else if (shared) {
+    result = HOSTCACHE_CPU_ERR_SYSTEM;
+  }
+  hostcache_cpu_unlock(&cpu->lock);
+  if (result == HOSTCACHE_CPU_OK) {
+    hostcache_cpu_file_close(shared->file);
+    HOSTCACHE_CPU_FREE(shared);
+  }
+  hostcache_cpu_restore_error(kept);
+  return result;
+}
+
 #ifdef __cplusplus
 }
 #endif
@@ -1283,6 +1535,7 @@ hostcache_cpu_result hostcache_cpu_device_free(hostcache_cpu *cpu, void *ptr) {
 #undef MADV_HUGEPAGE
 #undef HOSTCACHE_CPU_OWN_MADVISE
 #endif
+#undef HOSTCACHE_CPU_HAS_SHARED
 #undef HOSTCACHE_CPU_MAP_ANONYMOUS
 #undef HOSTCACHE_CPU_FIRST_ITEMS
 #undef HOSTCACHE_CPU_HUGE_PAGE

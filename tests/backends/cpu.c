@@ -3,7 +3,8 @@
    Promises checked: the items of a stream run in order and exactly; streams do not wait for each
    other, and submitting waits for nothing; every wait, query and counter tells the truth; a refused
    lock is seen; memory is aligned, zero, counted and really locked; what fails has done nothing;
-   errno stays; a buffer that a stream still uses is not handed out, by counter or by event.
+   errno stays; another process opens shared memory by its handle, and no other; a buffer that a
+   stream still uses is not handed out, by counter or by event.
 
    Nothing depends on time: a gate is a function in a stream that returns when the test says so. */
 
@@ -595,7 +596,7 @@ enum { KIB = 1024 };
 
 static int a_refusal_is_seen(void) {
   hostcache_cpu_segment small, large;
-  hostcache_cpu_figures f = {0, 0, 0, 0, 0, 0, 0, 0};
+  hostcache_cpu_figures f = {0, 0, 0, 0, 0, 0, 0, 0, 0};
   hostcache_cpu *cpu;
   void *first, *second;
   MUST(hostcache_cpu_open(&cpu, NULL) == HOSTCACHE_CPU_OK);
@@ -628,7 +629,7 @@ static void a_refused_lock_is_seen_and_the_memory_usable(void **state) {
 static int a_required_lock_fails(void) {
   hostcache_cpu_options options = {1, 0};
   hostcache_cpu_segment segment;
-  hostcache_cpu_figures f = {0, 0, 0, 0, 0, 0, 0, 0};
+  hostcache_cpu_figures f = {0, 0, 0, 0, 0, 0, 0, 0, 0};
   hostcache_cpu *cpu;
   void *ptr;
   MUST(hostcache_cpu_open(&cpu, &options) == HOSTCACHE_CPU_OK);
@@ -700,7 +701,7 @@ static void the_lock_limit_is_raised_as_far_as_it_may(void **state) {
 static int no_thread_is_an_error(void) {
   struct rlimit limit = {0, 0};
   hostcache_cpu_stream *stream;
-  hostcache_cpu_figures f = {0, 0, 0, 0, 0, 0, 0, 0};
+  hostcache_cpu_figures f = {0, 0, 0, 0, 0, 0, 0, 0, 0};
   hostcache_cpu *cpu;
   MUST(setrlimit(RLIMIT_NPROC, &limit) == 0);
   MUST(hostcache_cpu_open(&cpu, NULL) == HOSTCACHE_CPU_OK);
@@ -869,13 +870,121 @@ static void errno_is_left_as_it_was(void **state) {
   assert_int_equal(errno, 77);
 }
 
+/* ---- memory that processes share ------------------------------------------------------------- */
+
+#ifdef __linux__
+
+/* The part of the other process: finds what was written, and answers. 0: it was there. */
+static int answer(const hostcache_cpu_handle *handle) {
+  hostcache_cpu *cpu;
+  void *ptr;
+  if (hostcache_cpu_open(&cpu, NULL) != HOSTCACHE_CPU_OK) return 1;
+  if (hostcache_cpu_shared_open(cpu, handle, &ptr) != HOSTCACHE_CPU_OK) return 2;
+  if (strcmp((char *)ptr + 5000, "question") != 0) return 3;
+  strcpy((char *)ptr + 5000, "answer");
+  if (hostcache_cpu_close(cpu) != HOSTCACHE_CPU_ERR_BUSY) return 4;
+  if (hostcache_cpu_shared_free(cpu, ptr) != HOSTCACHE_CPU_OK) return 5;
+  return hostcache_cpu_close(cpu) == HOSTCACHE_CPU_OK ? 0 : 6;
+}
+
+static void another_process_opens_memory_by_its_handle(void **state) {
+  device *d = (device *)*state;
+  hostcache_cpu_handle handle;
+  char *bytes;
+  void *ptr;
+  int status;
+  pid_t child;
+  works(hostcache_cpu_shared_alloc(d->cpu, 8000, &ptr));
+  bytes = (char *)ptr;
+  assert_int_equal(bytes[0] | bytes[8191], 0); /* whole pages */
+  assert_int_equal(figures_of(d->cpu).shared_blocks, 1);
+  works(hostcache_cpu_shared_handle(d->cpu, ptr, &handle));
+  strcpy(bytes + 5000, "question");
+  child = fork();
+  assert_true(child >= 0);
+  if (child == 0) _exit(answer(&handle));
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+  assert_string_equal(bytes + 5000, "answer");
+  works(hostcache_cpu_shared_free(d->cpu, ptr));
+  assert_int_equal(figures_of(d->cpu).shared_blocks, 0);
+}
+
+static void a_handle_of_memory_that_is_gone_opens_nothing(void **state) {
+  device *d = (device *)*state;
+  hostcache_cpu_handle gone, none, larger;
+  void *ptr, *opened;
+  works(hostcache_cpu_shared_alloc(d->cpu, 1, &ptr));
+  works(hostcache_cpu_shared_handle(d->cpu, ptr, &gone));
+  works(hostcache_cpu_shared_free(d->cpu, ptr));
+  assert_int_equal(hostcache_cpu_shared_open(d->cpu, &gone, &opened), HOSTCACHE_CPU_ERR_SYSTEM);
+  works(hostcache_cpu_shared_alloc(d->cpu, 1, &ptr)); /* has the same number */
+  assert_int_equal(hostcache_cpu_shared_open(d->cpu, &gone, &opened), HOSTCACHE_CPU_ERR_SYSTEM);
+  assert_null(opened);
+  memset(&none, 0, sizeof none);
+  assert_int_equal(hostcache_cpu_shared_open(d->cpu, &none, &opened), HOSTCACHE_CPU_ERR_SYSTEM);
+  works(hostcache_cpu_shared_handle(d->cpu, ptr, &larger));
+  larger.bytes *= 2; /* to touch what is behind a file's end is a signal */
+  assert_int_equal(hostcache_cpu_shared_open(d->cpu, &larger, &opened), HOSTCACHE_CPU_ERR_SYSTEM);
+  works(hostcache_cpu_shared_free(d->cpu, ptr));
+}
+
+static void memory_that_was_opened_outlives_who_made_it(void **state) {
+  device *d = (device *)*state;
+  hostcache_cpu_handle handle;
+  void *ptr, *opened;
+  works(hostcache_cpu_shared_alloc(d->cpu, 1, &ptr));
+  works(hostcache_cpu_shared_handle(d->cpu, ptr, &handle));
+  works(hostcache_cpu_shared_open(d->cpu, &handle, &opened));
+  assert_ptr_not_equal(opened, ptr);
+  *(char *)ptr = 'x';
+  works(hostcache_cpu_shared_free(d->cpu, ptr));
+  assert_int_equal(*(char *)opened, 'x');
+  assert_int_equal(hostcache_cpu_shared_handle(d->cpu, opened, &handle),
+                   HOSTCACHE_CPU_ERR_ARGUMENT);
+  works(hostcache_cpu_shared_free(d->cpu, opened));
+}
+
+static void wrong_calls_about_shared_memory_are_told(void **state) {
+  device *d = (device *)*state;
+  hostcache_cpu_handle handle;
+  void *ptr, *kept;
+  int other;
+  assert_int_equal(hostcache_cpu_shared_alloc(NULL, 1, &ptr), HOSTCACHE_CPU_ERR_ARGUMENT);
+  assert_int_equal(hostcache_cpu_shared_alloc(d->cpu, 0, &ptr), HOSTCACHE_CPU_ERR_ARGUMENT);
+  assert_int_equal(hostcache_cpu_shared_alloc(d->cpu, 1, NULL), HOSTCACHE_CPU_ERR_ARGUMENT);
+  assert_int_equal(hostcache_cpu_shared_alloc(d->cpu, SIZE_MAX, &ptr),
+                   HOSTCACHE_CPU_ERR_OUT_OF_MEMORY);
+  assert_int_equal(hostcache_cpu_shared_handle(d->cpu, &other, &handle),
+                   HOSTCACHE_CPU_ERR_ARGUMENT);
+  assert_int_equal(hostcache_cpu_shared_handle(d->cpu, NULL, &handle), HOSTCACHE_CPU_ERR_ARGUMENT);
+  assert_int_equal(hostcache_cpu_shared_open(d->cpu, NULL, &ptr), HOSTCACHE_CPU_ERR_ARGUMENT);
+  assert_int_equal(hostcache_cpu_shared_free(d->cpu, &other), HOSTCACHE_CPU_ERR_ARGUMENT);
+  assert_int_equal(hostcache_cpu_shared_free(NULL, NULL), HOSTCACHE_CPU_ERR_ARGUMENT);
+  works(hostcache_cpu_shared_free(d->cpu, NULL));
+  works(hostcache_cpu_shared_alloc(d->cpu, 1, &ptr));
+  kept = ptr;
+  works(hostcache_cpu_shared_handle(d->cpu, ptr, &handle));
+  mallocs_left = 0;
+  errno = 77;
+  assert_int_equal(hostcache_cpu_shared_alloc(d->cpu, 1, &ptr), HOSTCACHE_CPU_ERR_OUT_OF_MEMORY);
+  assert_int_equal(hostcache_cpu_shared_open(d->cpu, &handle, &ptr),
+                   HOSTCACHE_CPU_ERR_OUT_OF_MEMORY);
+  mallocs_left = -1;
+  assert_int_equal(errno, 77);
+  assert_int_equal(figures_of(d->cpu).shared_blocks, 1);
+  works(hostcache_cpu_shared_free(d->cpu, kept));
+}
+
+#endif
+
 static void every_code_has_a_text_of_its_own(void **state) {
   int i, k;
   (void)state;
-  for (i = -8; i <= 1; i++) {
+  for (i = -9; i <= 1; i++) {
     const char *text = hostcache_cpu_result_string((hostcache_cpu_result)i);
     assert_string_not_equal(text, hostcache_cpu_result_string((hostcache_cpu_result)-100));
-    for (k = -8; k < i; k++) {
+    for (k = -9; k < i; k++) {
       assert_string_not_equal(text, hostcache_cpu_result_string((hostcache_cpu_result)k));
     }
   }
@@ -1164,6 +1273,12 @@ int main(void) {
       cmocka_unit_test(nothing_closes_while_anything_is_alive),
       TEST(bad_arguments_are_told),
       cmocka_unit_test(errno_is_left_as_it_was),
+#ifdef __linux__
+      TEST(another_process_opens_memory_by_its_handle),
+      TEST(a_handle_of_memory_that_is_gone_opens_nothing),
+      TEST(memory_that_was_opened_outlives_who_made_it),
+      TEST(wrong_calls_about_shared_memory_are_told),
+#endif
       cmocka_unit_test(every_code_has_a_text_of_its_own),
       TEST(a_freed_buffer_is_not_handed_out_while_a_stream_uses_it),
       TEST(a_buffer_tells_whether_it_is_locked),
