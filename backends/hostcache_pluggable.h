@@ -330,7 +330,8 @@ HOSTCACHE_PLUGGABLE_API hostcache_result hostcache_pluggable_allocate(
     hostcache_pluggable *allocator, size_t size, hostcache_pluggable_data *data);
 
 /* Ends an allocation, by its first byte: one call of free, unless a pool keeps it. NULL is fine.
-   NOT_FOUND: it is not this allocator's, or not any more; DOUBLE_FREE: a pool keeps it. */
+   NOT_FOUND: it is not this allocator's, or not any more; DOUBLE_FREE: a pool keeps it (after a
+   restore NOT_FOUND, perhaps). */
 HOSTCACHE_PLUGGABLE_API hostcache_result
 hostcache_pluggable_raw_delete(hostcache_pluggable *allocator, void *ptr);
 
@@ -1446,6 +1447,7 @@ hostcache_result hostcache_pluggable_attach_oom_observer(hostcache_pluggable *al
 hostcache_result hostcache_pluggable_check(hostcache_pluggable *allocator) {
   hostcache_result result = hostcache_pluggable_i_enter(allocator);
   int i;
+  if (result != HOSTCACHE_OK) return result;
   for (i = 0; i < hostcache_pluggable_i_end(allocator) && result == HOSTCACHE_OK; i++) {
     const hostcache_pluggable_device *device = hostcache_pluggable_i_used(allocator, i);
     if (device) result = hostcache_plugged_check(device->cache);
