@@ -1,5 +1,5 @@
-/* The pluggable allocator of backends/hostcache_pluggable.h, over functions that write down what they
-   are told, and over the CPU backend.
+/* The pluggable allocator of backends/hostcache_pluggable.h, over functions that write down what
+   they are told, and over the CPU backend.
 
    Promises checked: each allocation is one call of alloc and each delete one of free, with the same
    size, device and stream; what the functions fail, and what the caller does wrong, is told and
@@ -33,7 +33,7 @@
 
 #include "helpers.h"
 
-/* ---- functions that write down what they are told --------------------------------------------- */
+/* ---- functions that write down what they are told -------------------------------------------- */
 
 enum { /* one bit for each of those that can fail */
        FREE = 1,
@@ -263,7 +263,7 @@ static hostcache_pluggable_functions all_functions(recorder *r) {
   return f;
 }
 
-/* ---- the rig: an allocator with few functions, and one with all -------------------------------- */
+/* ---- the rig: an allocator with few functions, and one with all ------------------------------ */
 
 typedef struct rig {
   recorder few_told, all_told;
@@ -1248,7 +1248,7 @@ static void handles_that_are_none_are_refused(void **state) {
   assert_ok(hostcache_pluggable_raw_delete(r->all, ptr));
 }
 
-/* ---- bad calls, no bookkeeping, forks, threads ------------------------------------------------- */
+/* ---- bad calls, no bookkeeping, forks, threads ----------------------------------------------- */
 
 static void a_missing_argument_is_told(void **state) {
   const hostcache_pool_id pool = {1, 1};
@@ -1458,6 +1458,18 @@ static hostcache_status thread_free(void *user, void *ptr, size_t size, int devi
 
 static hostcache_pluggable *shared_by_threads;
 
+/* One of the threads opens a pool and ends it again, while the others are at work. */
+static void open_or_end_a_pool(int round) {
+  hostcache_pluggable *a = shared_by_threads;
+  if (round % 500 == 0) {
+    expect_or_abort(hostcache_pluggable_begin_allocate_to_pool(a, 0, pool_id(1), NULL, NULL) ==
+                    HOSTCACHE_OK);
+  } else if (round % 500 == 250) {
+    expect_or_abort(hostcache_pluggable_end_allocate_to_pool(a, 0, pool_id(1)) == HOSTCACHE_OK);
+    expect_or_abort(hostcache_pluggable_release_pool(a, 0, pool_id(1)) == HOSTCACHE_OK);
+  }
+}
+
 static void *work(void *user) {
   uint64_t seed = (size_t)user + 1;
   hostcache_pluggable_deleter deleter = hostcache_pluggable_raw_deleter(shared_by_threads);
@@ -1468,6 +1480,7 @@ static void *work(void *user) {
     const int device = (int)random_below(&seed, 3);
     void *ptr;
     unsigned char *old;
+    if (user == NULL) open_or_end_a_pool(i);
     expect_or_abort(hostcache_pluggable_malloc(shared_by_threads, size, device, stream, &ptr) ==
                     HOSTCACHE_OK);
     ((unsigned char *)ptr)[size - 1] = (unsigned char)size;
@@ -1477,15 +1490,6 @@ static void *work(void *user) {
       deleter(old);
     } else {
       expect_or_abort(hostcache_pluggable_raw_delete(shared_by_threads, old) == HOSTCACHE_OK);
-    }
-    if (i % 500 == 0 && user == NULL) { /* one of them opens and ends pools meanwhile */
-      expect_or_abort(hostcache_pluggable_begin_allocate_to_pool(shared_by_threads, 0, pool_id(1),
-                                                                 NULL, NULL) == HOSTCACHE_OK);
-    } else if (i % 500 == 250 && user == NULL) {
-      expect_or_abort(hostcache_pluggable_end_allocate_to_pool(shared_by_threads, 0, pool_id(1)) ==
-                      HOSTCACHE_OK);
-      expect_or_abort(hostcache_pluggable_release_pool(shared_by_threads, 0, pool_id(1)) ==
-                      HOSTCACHE_OK);
     }
   }
   return NULL;
@@ -1511,7 +1515,7 @@ static void threads_delete_what_they_were_passed(void **state) {
   assert_int_equal(thread_allocs, thread_frees);
 }
 
-/* ---- over the CPU backend ---------------------------------------------------------------------- */
+/* ---- over the CPU backend -------------------------------------------------------------------- */
 
 #define CPU_STATUS(call) hostcache_map(call, HOSTCACHE_CPU_OK, HOSTCACHE_CPU_OK)
 
