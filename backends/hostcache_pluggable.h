@@ -456,8 +456,8 @@ HOSTCACHE_PLUGGABLE_API hostcache_result hostcache_pluggable_share_handle(
     hostcache_pluggable *allocator, void *ptr, hostcache_pluggable_handle *handle);
 
 /* What a handle of another process stands for, by open, which is called once for as many pointers
-   into the same memory as are open at once. ARGUMENT: it is no such handle. Source:
-   getIpcDevPtr. */
+   into the same memory as are open at once (by two threads that come first, by each of them).
+   ARGUMENT: it is no such handle. Source: getIpcDevPtr. */
 HOSTCACHE_PLUGGABLE_API hostcache_result hostcache_pluggable_open_handle(
     hostcache_pluggable *allocator, const hostcache_pluggable_handle *handle, void **ptr);
 

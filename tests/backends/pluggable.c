@@ -75,7 +75,7 @@ typedef struct recorder {
   hostcache_pool_id pool;
   unsigned last; /* which function was called */
   hostcache_pluggable *allocator;
-  void (*inside)(struct recorder *r); /* called in alloc and init, once */
+  void (*inside)(struct recorder *r); /* called in alloc, free and init, once */
 } recorder;
 
 static hostcache_status told(recorder *r, unsigned which) {
@@ -111,6 +111,7 @@ static void *rec_alloc(void *user, size_t size, int device, void *stream) {
 static hostcache_status rec_free(void *user, void *ptr, size_t size, int device, void *stream) {
   recorder *r = user;
   size_t i = 0;
+  call_inside(r);
   r->frees++;
   if (r->failing & FREE) return hostcache_failed(FAILURE);
   while (i < MOST_LIVE && r->live[i].ptr != ptr) i++;
@@ -541,6 +542,21 @@ static void a_function_may_call_the_allocator(void **state) {
   assert_ptr_equal(r->few_told.live[0].stream, STREAM(0));
   assert_int_equal(r->few_told.live[0].device, 1);
   assert_ok(hostcache_pluggable_raw_delete(r->few, ptr));
+}
+
+static void allocate_inside_and_have_none(recorder *r) {
+  allocate_inside(r);
+  r->no_memory = 1;
+}
+
+static void a_function_that_called_the_allocator_may_have_no_memory(void **state) {
+  rig *r = *state;
+  void *ptr;
+  r->few_told.inside = allocate_inside_and_have_none;
+  assert_result(hostcache_pluggable_malloc(r->few, 20, 1, STREAM(0), &ptr),
+                HOSTCACHE_ERR_OUT_OF_MEMORY);
+  assert_null(ptr);
+  assert_int_equal(r->few_told.allocs, 2);
 }
 
 static void who_uses_memory_is_told(void **state) {
@@ -985,6 +1001,28 @@ static void a_pool_keeps_what_is_deleted_for_its_stream(void **state) {
   assert_int_equal(t->frees, 2);
   assert_ok(hostcache_pluggable_raw_delete(r->few, other)); /* of no pool any more */
   assert_int_equal(t->frees, 3);
+}
+
+static void *got_inside;
+
+static void get_the_same_inside(recorder *r) {
+  const size_t allocs = r->allocs;
+  got_inside = take(r->allocator, 100, 0, STREAM(0));
+  assert_int_equal(r->allocs, allocs + 1);
+}
+
+static void what_a_pool_gives_back_serves_nobody_on_its_way(void **state) {
+  rig *r = *state;
+  void *ptrs[2];
+  size_t i;
+  assert_ok(hostcache_pluggable_begin_allocate_to_pool(r->few, 0, pool_id(1), NULL, NULL));
+  for (i = 0; i < 2; i++) ptrs[i] = take(r->few, 100, 0, STREAM(0));
+  for (i = 0; i < 2; i++) assert_ok(hostcache_pluggable_raw_delete(r->few, ptrs[i]));
+  assert_ok(hostcache_pluggable_end_allocate_to_pool(r->few, 0, pool_id(1)));
+  r->few_told.inside = get_the_same_inside; /* while one goes back and the other is to follow */
+  assert_ok(hostcache_pluggable_release_pool(r->few, 0, pool_id(1)));
+  assert_int_equal(r->few_told.frees, 2);
+  assert_ok(hostcache_pluggable_raw_delete(r->few, got_inside));
 }
 
 static void what_another_stream_uses_serves_nobody_in_the_pool(void **state) {
@@ -1671,6 +1709,7 @@ int main(int count, char **words) {
       TEST(want_of_memory_is_asked_for_once_and_observers_hear),
       TEST(memory_that_is_handed_out_already_is_corrupt),
       TEST(a_function_may_call_the_allocator),
+      TEST(a_function_that_called_the_allocator_may_have_no_memory),
       TEST(who_uses_memory_is_told),
       TEST(a_failed_free_is_counted_as_leaked),
       TEST(bytes_are_copied),
@@ -1691,6 +1730,7 @@ int main(int count, char **words) {
       TEST(history_and_trackers_tell_what_happened),
       TEST(a_snapshot_shows_what_is_handed_out),
       TEST(a_pool_keeps_what_is_deleted_for_its_stream),
+      TEST(what_a_pool_gives_back_serves_nobody_on_its_way),
       TEST(what_another_stream_uses_serves_nobody_in_the_pool),
       TEST(a_filter_says_which_streams_allocate_from_a_pool),
       TEST(the_functions_are_told_of_pools),
