@@ -59,8 +59,8 @@
      same pool, size and stream again, but not if record_stream named another stream for it.
    - Functions may be set at any time; a call that runs has those of its beginning.
    - Every function may be called from any thread, but for destroy and abandon, which must be the
-     last. A child after fork gets HOSTCACHE_ERR_FORKED from every allocator of its parent, and may
-     make its own.
+     last. Threads that call in must not be cancelled there, but in malloc and raw_delete. A child
+     after fork gets HOSTCACHE_ERR_FORKED from every allocator of its parent, and may make its own.
 
    The current allocator is one variable of the program, as the registry of hostcache.h is: where
    two shared objects both emit this file, the dynamic linker decides. If its functions are visible
@@ -306,8 +306,8 @@ HOSTCACHE_PLUGGABLE_API const char *hostcache_pluggable_name(const hostcache_plu
 HOSTCACHE_PLUGGABLE_API hostcache_pluggable *hostcache_pluggable_get_current(void);
 
 /* Makes another one the current one, or none: NULL. It stays the caller's. BUSY: the current one
-   has allocated, as its pointers are about by then; only its own end makes room. Source:
-   changeCurrentAllocator. */
+   has allocated, as its pointers are about by then; only its own end makes room. (What it allocates
+   at this moment may come too late to count.) Source: changeCurrentAllocator. */
 HOSTCACHE_PLUGGABLE_API hostcache_result
 hostcache_pluggable_change_current(hostcache_pluggable *allocator);
 
@@ -1013,13 +1013,15 @@ hostcache_pluggable *hostcache_pluggable_get_current(void) {
 }
 
 hostcache_result hostcache_pluggable_change_current(hostcache_pluggable *allocator) {
-  void *seen = hostcache_ptr_load_acquire(&hostcache_pluggable_i_current);
+  void *seen;
   if (allocator) {
     const hostcache_result result = hostcache_pluggable_i_enter(allocator);
     if (result != HOSTCACHE_OK) return result;
   }
   do {
-    hostcache_pluggable *current = (hostcache_pluggable *)seen;
+    const hostcache_pluggable *current;
+    seen = hostcache_ptr_load_acquire(&hostcache_pluggable_i_current);
+    current = (const hostcache_pluggable *)seen;
     if (current == allocator) return HOSTCACHE_OK;
     if (hostcache_pluggable_i_enter(current) == HOSTCACHE_OK &&
         hostcache_size_load_relaxed(&current->allocated)) {
