@@ -945,11 +945,18 @@ static void memory_that_was_opened_outlives_who_made_it(void **state) {
   works(hostcache_cpu_shared_free(d->cpu, opened));
 }
 
+/* The number that the next file gets: higher if one was left open. */
+static int next_file(void) {
+  const int file = dup(1);
+  close(file);
+  return file;
+}
+
 static void wrong_calls_about_shared_memory_are_told(void **state) {
   device *d = (device *)*state;
   hostcache_cpu_handle handle;
   void *ptr, *kept;
-  int other;
+  int other, file;
   assert_int_equal(hostcache_cpu_shared_alloc(NULL, 1, &ptr), HOSTCACHE_CPU_ERR_ARGUMENT);
   assert_int_equal(hostcache_cpu_shared_alloc(d->cpu, 0, &ptr), HOSTCACHE_CPU_ERR_ARGUMENT);
   assert_int_equal(hostcache_cpu_shared_alloc(d->cpu, 1, NULL), HOSTCACHE_CPU_ERR_ARGUMENT);
@@ -964,6 +971,7 @@ static void wrong_calls_about_shared_memory_are_told(void **state) {
   works(hostcache_cpu_shared_free(d->cpu, NULL));
   works(hostcache_cpu_shared_alloc(d->cpu, 1, &ptr));
   kept = ptr;
+  file = next_file();
   works(hostcache_cpu_shared_handle(d->cpu, ptr, &handle));
   mallocs_left = 0;
   errno = 77;
@@ -972,6 +980,7 @@ static void wrong_calls_about_shared_memory_are_told(void **state) {
                    HOSTCACHE_CPU_ERR_OUT_OF_MEMORY);
   mallocs_left = -1;
   assert_int_equal(errno, 77);
+  assert_int_equal(next_file(), file);
   assert_int_equal(figures_of(d->cpu).shared_blocks, 1);
   works(hostcache_cpu_shared_free(d->cpu, kept));
 }
