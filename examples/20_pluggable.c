@@ -56,7 +56,7 @@ static void hear(void *user, hostcache_result result, int64_t code, const char *
 
 /* ---- a cache for each device ----------------------------------------------------------------- */
 
-/* Not a leak: PyTorch frees tensors to the end of the process, so that there is no time to end these.
+/* Not a leak: PyTorch frees tensors until the process ends, so there is no time to end these.
    LOCK: making, to write. */
 static _Atomic(plugged *) caches[PLUGGABLE_DEVICES];
 static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
@@ -110,9 +110,10 @@ static _Thread_local pluggable_stream allocating_for;
 
 pluggable_stream pluggable_allocating_for(void) { return allocating_for; }
 
-/* The stream counts as a use of the block, so it serves no other before this one is through what was
-   submitted until the free. (It need not wait for its own stream: what is ready for that at once is
-   the place for it here.) A first use needs no memory. */
+/* The stream counts as a use of the block, which then serves no other before this one is through
+   with what was submitted until the free. (For its own stream it need not wait. Where the cache can
+   give a block back to a stream at once, that belongs here, and nowhere else.) A first use needs no
+   memory. */
 static hostcache_result alloc_for(plugged *cache, size_t size, pluggable_stream stream,
                                   void **ptr) {
   hostcache_result result;
@@ -128,8 +129,7 @@ void *pluggable_alloc(ssize_t size, int device, torch_stream stream) {
   plugged *cache = pluggable_cache(device);
   hostcache_result result = HOSTCACHE_ERR_ARGUMENT;
   void *ptr = NULL;
-  if (cache && size >= 0)
-    result = alloc_for(cache, (size_t)size, pluggable_stream_of(device, stream), &ptr);
+  if (cache) result = alloc_for(cache, (size_t)size, pluggable_stream_of(device, stream), &ptr);
   tell(&told, result, "pluggable_alloc");
   return ptr;
 }
@@ -169,8 +169,8 @@ void pluggable_memory_fraction(double fraction, int device) {
        "pluggable_memory_fraction");
 }
 
-/* What the runtime gave, and how much, for any pointer into a block: the segment that it is in. NULL
-   and 0 for any other pointer. */
+/* What the runtime gave, and how much, for any pointer into a block: the segment that it is in.
+   NULL and 0 for any other pointer. */
 void *pluggable_base_alloc(void *ptr, size_t *size) {
   plugged_block *block;
   size_t offset, bytes = 0;

@@ -1,5 +1,5 @@
-/* 20_pluggable.h - the cache that 20_pluggable.c implements in C and 20_pluggable_pools.cpp uses from
-   C++, over the runtime that was chosen. */
+/* 20_pluggable.h - the cache that 20_pluggable.c implements in C and 20_pluggable_pools.cpp uses
+   from C++, over the runtime that was chosen. */
 
 #ifndef PLUGGABLE_H
 #define PLUGGABLE_H

@@ -1,5 +1,5 @@
-/* 20_pluggable_cpu.h - the runtime of 20_pluggable.c where there is no CUDA: each device is one of the
-   CPU backend, a stream of PyTorch's is a hostcache_cpu_stream *.
+/* 20_pluggable_cpu.h - the runtime of 20_pluggable.c where there is no CUDA: each device is one of
+   the CPU backend, a stream of PyTorch's is a hostcache_cpu_stream *.
 
    The library exports the functions of the backend, so that a program makes its streams with them,
    as it would with those of libcudart. NULL is no stream here: what is got for it is the host's. */

@@ -23,8 +23,8 @@ typedef struct pluggable_stream {
   cudaStream_t handle;
 } pluggable_stream;
 
-/* A value must mean the same stream on every thread. The default stream of each thread does not; but
-   the legacy one waits for all of these, so an event there comes after what it stands for. */
+/* A value must mean the same stream on every thread. The default stream of each thread does not;
+   but the legacy one waits for all of these, so an event there comes after what it stands for. */
 static inline pluggable_stream pluggable_stream_of(int device, torch_stream handle) {
   pluggable_stream stream = {device, handle};
   if (handle == cudaStreamLegacy || handle == cudaStreamPerThread) stream.handle = NULL;
@@ -112,7 +112,7 @@ static inline cudaError_t pluggable_is_capturing(pluggable_stream stream) {
   return status == cudaStreamCaptureStatusNone ? cudaErrorNotReady : cudaSuccess;
 }
 
-/* What a capture forbids, cudaMalloc first of all, is allowed to this thread in the relaxed mode. */
+/* In the relaxed mode this thread may do what a capture forbids, cudaMalloc first of all. */
 static inline cudaError_t pluggable_exchange(enum cudaStreamCaptureMode mode, uint64_t *was) {
   const cudaError_t error = cudaThreadExchangeStreamCaptureMode(&mode);
   *was = (uint64_t)mode;

@@ -1,5 +1,5 @@
-// 20_pluggable_pools.cpp - private pools for 20_pluggable.c, which PyTorch opens for a graph that is
-// captured and for torch.cuda.use_mem_pool.
+// 20_pluggable_pools.cpp - private pools for 20_pluggable.c, which PyTorch opens for a graph that
+// is captured and for torch.cuda.use_mem_pool.
 //
 // PyTorch casts the addresses to functions that take a std::function and a std::pair by value. As
 // these are the types of the C++ library, this file and PyTorch must be compiled with the same one.
@@ -17,8 +17,8 @@ namespace {
 using pool_id = std::pair<unsigned long long, unsigned long long>;  // c10::MempoolId_t
 using stream_filter = std::function<bool(torch_stream)>;
 
-// A filter lives as long as its pool is open. LOCK: lock; each is PyTorch's to call while others are
-// added and removed.
+// A filter lives as long as its pool is open. LOCK: lock; a filter is called without it, and stays
+// where it is while others are added and removed.
 std::mutex lock;
 std::map<std::pair<int, pool_id>, stream_filter> filters;
 
@@ -61,12 +61,11 @@ PLUGGABLE_API void pluggable_release_pool(int device, pool_id id);
 
 // What the filter lets in, or all where there is none, comes from this pool until it is closed.
 void pluggable_begin_allocate_to_pool(int device, pool_id id, stream_filter filter) {
-  const bool for_all = !filter;
   stream_filter *kept = keep(device, id, std::move(filter));
   hostcache_result result = HOSTCACHE_ERR_ARGUMENT;
   if (kept) {
     result = plugged_begin_allocate_to_pool(pluggable_cache(device), pool_of(id),
-                                            for_all ? nullptr : let_in, kept);
+                                            *kept ? let_in : nullptr, kept);
     if (result != HOSTCACHE_OK) let_go(device, id);
   }
   tell("pluggable_begin_allocate_to_pool", result);

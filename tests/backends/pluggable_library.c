@@ -1,14 +1,16 @@
 /* The library of examples/20_pluggable.c, loaded and called as PyTorch does it (pluggable_torch.h),
    over the CPU backend.
 
-   Promises checked: each function that the example tells Python of is there by name; memory that was
-   freed serves no other stream before the one it was got for, and each that was recorded, is through;
-   devices share nothing; what the functions of PyTorch mean is what these do; what cannot be is told
-   on stderr, once, and gives NULL. Each test has a device, or several, to itself. */
+   Promises checked: each function that the example tells Python of is there by name; memory that
+   was freed serves no other stream before the one it was got for, and each that was recorded, is
+   through; devices share nothing; what the functions of PyTorch mean is what these do; what cannot
+   be is told on stderr, once, and gives NULL. Each test has a device, or several, to itself. */
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,7 +30,7 @@ static hostcache_cpu *cpu;
 
 /* ---- streams whose work ends when the test says so --------------------------------------------
 
-   They are not destroyed before the process ends, as PyTorch's are not, for the library may ask them. */
+   They are not destroyed before the process ends, as PyTorch's are not: the library may ask them. */
 
 typedef struct gate {
   torch_stream stream;
@@ -205,7 +207,7 @@ static void devices_share_nothing(void **state) {
   again = get(LARGE, 5, a.stream);
   assert_ptr_equal(again, first);
   torch_set_memory_fraction(t, 0.0, 5);
-  assert_non_null(torch_raw_alloc(t, 3 * LARGE, 6, a.stream));
+  give(get(3 * LARGE, 6, a.stream));
   give(second);
   give(again);
 }
@@ -519,7 +521,8 @@ static void a_child_after_fork_gets_nothing_and_breaks_nothing(void **state) {
 
 /* ---- threads --------------------------------------------------------------------------------- */
 
-enum { THREADS = 6, STREAMS = 3, ROUNDS = 400, FIRST_DEVICE = 30, DEVICES = 2 };
+enum { THREADS = 6, STREAMS = 3, ROUNDS = 400 };
+enum { FIRST_DEVICE = 30, DEVICES = 2, FIRST_NEW_DEVICE = 32, ALL_DEVICES = 64 };
 
 static torch_stream streams[STREAMS];
 
@@ -536,8 +539,8 @@ static void is_untouched(void *argument) {
   free(p);
 }
 
-/* Fills memory on a stream and looks at it there: the one that it is got for, or another one, which is
-   recorded. Frees it while that is at work. */
+/* Fills memory on a stream and looks at it there: the one that it is got for, or another one, which
+   is recorded. Frees it while that is at work. */
 static void use_and_free(uint64_t *random, unsigned char value) {
   const size_t size = 1 + random_below(random, 200000);
   const int device = FIRST_DEVICE + (int)random_below(random, DEVICES);
@@ -565,15 +568,45 @@ static void *work(void *argument) {
   return NULL;
 }
 
-static void any_thread_may_call(void **state) {
+static void run_on_threads(uintptr_t count, void *(*run)(void *argument)) {
   pthread_t threads[THREADS];
   uintptr_t i;
+  for (i = 0; i < count; i++) pthread_create(&threads[i], NULL, run, (void *)i);
+  for (i = 0; i < count; i++) pthread_join(threads[i], NULL);
+}
+
+static void any_thread_may_call(void **state) {
+  size_t i;
   (void)state;
   for (i = 0; i < STREAMS; i++) must(hostcache_cpu_stream_create(cpu, &streams[i]));
-  for (i = 0; i < THREADS; i++)
-    assert_int_equal(pthread_create(&threads[i], NULL, work, (void *)i), 0);
-  for (i = 0; i < THREADS; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+  run_on_threads(THREADS, work);
   for (i = 0; i < STREAMS; i++) must(hostcache_cpu_stream_wait(streams[i]));
+}
+
+/* Both threads come here before either goes on, and then both at once. */
+static void meet(void) {
+  static atomic_uint arrivals;
+  const unsigned mine = atomic_fetch_add(&arrivals, 1);
+  while (atomic_load(&arrivals) / 2 == mine / 2) sched_yield();
+}
+
+/* What is of a cache that another one took the place of would be nobody's. */
+static void *use_new_devices(void *argument) {
+  int device;
+  for (device = FIRST_NEW_DEVICE; device < ALL_DEVICES; device++) {
+    void *ptr;
+    meet();
+    ptr = torch_raw_alloc(t, PAGE, device, NULL);
+    meet();
+    expect_or_abort(torch_base_allocation(t, ptr, NULL) != NULL);
+    torch_raw_delete(t, ptr);
+  }
+  return argument;
+}
+
+static void threads_that_come_first_get_one_cache(void **state) {
+  (void)state;
+  run_on_threads(2, use_new_devices);
 }
 
 /* ---- over CUDA ------------------------------------------------------------------------------- */
@@ -622,6 +655,7 @@ int main(void) {
       cmocka_unit_test(a_double_free_is_told_once),
       cmocka_unit_test(a_child_after_fork_gets_nothing_and_breaks_nothing),
       cmocka_unit_test(any_thread_may_call),
+      cmocka_unit_test(threads_that_come_first_get_one_cache),
       cmocka_unit_test(the_library_over_cuda_has_the_same_functions),
   };
   return cmocka_run_group_tests(tests, setup, NULL);

@@ -1,9 +1,10 @@
 /* pluggable_torch.h - what PyTorch does with a library that is plugged into it, without PyTorch.
 
-   The library is loaded by its path and each function by its name; the addresses go through integers,
-   as they do from Python; and each becomes a std::function of the type that CUDAPluggableAllocator
-   has for it. Size, device and stream of each pointer are kept here, and given to the library's free.
-   (Read in torch/csrc/cuda/CUDAPluggableAllocator.cpp and Module.cpp.) */
+   The library is loaded by its path and each function by its name; the addresses go through
+   integers, as they do from Python; and each becomes a std::function of the type that
+   CUDAPluggableAllocator has for it. Size, device and stream of each pointer are kept here, and
+   given to the library's free. (Read in torch/csrc/cuda/CUDAPluggableAllocator.cpp and
+   Module.cpp.) */
 
 #ifndef TESTS_PLUGGABLE_TORCH_H
 #define TESTS_PLUGGABLE_TORCH_H
@@ -18,13 +19,13 @@ extern "C" {
 #endif
 
 /* What Python gives by name; the comment in examples/20_pluggable.c says so. */
-#define TORCH_NAMES(X)                                                        \
-  X(alloc)                                                                    \
-  X(free)                                                                     \
-  X(init)                                                                     \
-  X(reset)                                                                    \
-  X(memory_fraction) X(base_alloc) X(record_stream) X(begin_allocate_to_pool) \
-      X(end_allocate_to_pool) X(release_pool)
+#define TORCH_NAMES(X) \
+  X(alloc)             \
+  X(free)              \
+  X(init)              \
+  X(reset)             \
+  X(memory_fraction)   \
+  X(base_alloc) X(record_stream) X(begin_allocate_to_pool) X(end_allocate_to_pool) X(release_pool)
 
 typedef hostcache_cpu_stream *torch_stream;
 typedef int (*torch_filter)(void *user, torch_stream stream);
