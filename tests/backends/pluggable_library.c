@@ -30,7 +30,7 @@ static hostcache_cpu *cpu;
 
 /* ---- streams whose work ends when the test says so --------------------------------------------
 
-   They are not destroyed before the process ends, as PyTorch's are not: the library may ask them. */
+   They are not destroyed before the process ends, as PyTorch's are not: the library may ask. */
 
 typedef struct gate {
   torch_stream stream;
