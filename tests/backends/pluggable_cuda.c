@@ -123,7 +123,7 @@ static int is_captured(void *user, torch_stream stream) { return (void *)stream 
    handed out again before the graph ends. */
 static void a_graph_keeps_what_was_got_while_it_was_captured(void **state) {
   cudaStream_t a = stand_in_stream(0);
-  void *used, *used_too, *beside, *later;
+  void *used, *used_too, *beside, *later, *of_another_graph;
   (void)state;
   torch_begin_pool(t, 0, 1, 0, TORCH_ASKS, is_captured, a);
   stand_in_capture(a, 1);
@@ -138,12 +138,18 @@ static void a_graph_keeps_what_was_got_while_it_was_captured(void **state) {
   give(used_too);
   stand_in_capture(a, 0);
   torch_end_pool(t, 0, 1, 0);
-  torch_empty_cache(t);
   later = get(0, a);
+  torch_begin_pool(t, 0, 1, 0, TORCH_ASKS, is_captured, a); /* for another graph */
+  of_another_graph = get(0, a);
+  torch_end_pool(t, 0, 1, 0);
   assert_ptr_not_equal(later, used);
   assert_ptr_not_equal(later, used_too);
-  torch_release_pool(t, 0, 1, 0);
+  assert_ptr_not_equal(of_another_graph, used);
+  assert_ptr_not_equal(of_another_graph, used_too);
   give(later);
+  give(of_another_graph);
+  torch_release_pool(t, 0, 1, 0);
+  torch_release_pool(t, 0, 1, 0);
 }
 
 int main(void) {
