@@ -19,8 +19,8 @@
        torch.cuda.memory.change_current_allocator(plug)             # before CUDA is used
 
    What to learn: a cache for each device, and one line for each function. PyTorch asks for memory
-   for a stream and frees it while that is at work; the cache hands it out again when the stream is
-   through, and so it does with the streams that record_stream adds.
+   for a stream and frees it while that is at work; the cache hands it out again to the same stream at
+   once, and to others when it is through, as also are those that record_stream adds.
 
    That is all that PyTorch lets a library do. Statistics, snapshots, histories and sharing between
    processes it refuses by itself for whatever is plugged in. The three functions of pools take a
@@ -110,17 +110,13 @@ static _Thread_local pluggable_stream allocating_for;
 
 pluggable_stream pluggable_allocating_for(void) { return allocating_for; }
 
-/* The stream counts as a use of the block, which then serves no other before this one is through
-   with what was submitted until the free. (For its own stream it need not wait. Where the cache can
-   give a block back to a stream at once, that belongs here, and nowhere else.) A first use needs no
-   memory. */
+/* Once it is freed, the block serves its stream again at once, and any other when this one is
+   through with what was submitted until then. */
 static hostcache_result alloc_for(plugged *cache, size_t size, pluggable_stream stream,
                                   void **ptr) {
-  hostcache_result result;
   allocating_for = stream;
-  result = plugged_alloc(cache, size, ptr);
-  if (result != HOSTCACHE_OK || !*ptr || !pluggable_is_stream(stream)) return result;
-  return plugged_record_stream(cache, *ptr, stream);
+  if (!pluggable_is_stream(stream)) return plugged_alloc(cache, size, ptr);
+  return plugged_alloc_on(cache, size, stream, ptr);
 }
 
 /* Memory of a device for a stream; NULL for 0 bytes, without memory, and of no such device. */

@@ -23,6 +23,7 @@ pluggable_stream pluggable_allocating_for(void);
 #endif
 
 #define HC_NAME plugged
+#define HC_STREAM_ORDERED
 #define HC_DEVICE_ALLOCATOR
 #define HC_POOLS
 #define HC_STREAM_CURRENT(ctx, stream_ptr) \

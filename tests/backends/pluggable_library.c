@@ -142,6 +142,20 @@ static void what_is_used_before_init_is_there_after_it(void **state) {
   give(again);
 }
 
+static void memory_serves_its_stream_again_at_once(void **state) {
+  gate a;
+  void *first, *second;
+  (void)state;
+  gate_new(&a);
+  first = get(LARGE, 4, a.stream);
+  gate_close(&a);
+  give(first);
+  second = get(LARGE, 4, a.stream);
+  assert_ptr_equal(second, first);
+  gate_open_and_wait(&a);
+  give(second);
+}
+
 static void memory_serves_another_stream_when_its_own_is_through(void **state) {
   gate a, b;
   void *first, *second, *third;
@@ -633,6 +647,7 @@ static void the_library_over_cuda_has_the_same_functions(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(what_is_used_before_init_is_there_after_it),
+      cmocka_unit_test(memory_serves_its_stream_again_at_once),
       cmocka_unit_test(memory_serves_another_stream_when_its_own_is_through),
       cmocka_unit_test(memory_waits_for_each_stream_that_was_recorded),
       cmocka_unit_test(memory_for_no_stream_waits_for_none),
