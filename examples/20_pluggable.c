@@ -112,11 +112,15 @@ pluggable_stream pluggable_allocating_for(void) { return allocating_for; }
 
 /* Once it is freed, the block serves its stream again at once, and any other when this one is
    through with what was submitted until then. */
-static hostcache_result alloc_for(plugged *cache, size_t size, pluggable_stream stream,
+static hostcache_result alloc_for(plugged *cache, size_t size, int device, torch_stream handle,
                                   void **ptr) {
+  const pluggable_stream stream = pluggable_stream_of(device, handle);
+  hostcache_result result;
   allocating_for = stream;
-  if (!pluggable_is_stream(stream)) return plugged_alloc(cache, size, ptr);
-  return plugged_alloc_on(cache, size, stream, ptr);
+  if (pluggable_is_one_stream(handle)) return plugged_alloc_on(cache, size, stream, ptr);
+  result = plugged_alloc(cache, size, ptr);
+  if (result != HOSTCACHE_OK || !*ptr || !pluggable_is_stream(stream)) return result;
+  return plugged_record_stream(cache, *ptr, stream); /* which waits for all that it may be */
 }
 
 /* Memory of a device for a stream; NULL for 0 bytes, without memory, and of no such device. */
@@ -125,7 +129,7 @@ void *pluggable_alloc(ssize_t size, int device, torch_stream stream) {
   plugged *cache = pluggable_cache(device);
   hostcache_result result = HOSTCACHE_ERR_ARGUMENT;
   void *ptr = NULL;
-  if (cache) result = alloc_for(cache, (size_t)size, pluggable_stream_of(device, stream), &ptr);
+  if (cache) result = alloc_for(cache, (size_t)size, device, stream, &ptr);
   tell(&told, result, "pluggable_alloc");
   return ptr;
 }

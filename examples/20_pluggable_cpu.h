@@ -26,6 +26,8 @@ static inline pluggable_stream pluggable_stream_of(int device, torch_stream hand
 
 static inline torch_stream pluggable_handle(pluggable_stream stream) { return stream; }
 
+static inline int pluggable_is_one_stream(torch_stream handle) { return handle != NULL; }
+
 static inline int pluggable_is_stream(pluggable_stream stream) { return stream != NULL; }
 
 /* Opens a device: 0, or an error. */

@@ -37,6 +37,11 @@ static inline pluggable_stream pluggable_stream_of(int device, torch_stream hand
 
 static inline torch_stream pluggable_handle(pluggable_stream stream) { return stream.handle; }
 
+/* Is it the same stream whoever says so? */
+static inline int pluggable_is_one_stream(torch_stream handle) {
+  return handle != cudaStreamPerThread;
+}
+
 static inline int pluggable_is_stream(pluggable_stream stream) {
   (void)stream;
   return 1;

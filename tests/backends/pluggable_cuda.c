@@ -78,20 +78,32 @@ static void a_stream_of_another_device_is_waited_for_there(void **state) {
   give(third);
 }
 
-/* The legacy stream waits for them, so an event there does. */
+/* The legacy stream waits for them, so an event there does; and the name may be that of another one
+   on another thread, so that it serves none of them at once. */
 static void the_default_stream_of_a_thread_is_waited_for_on_the_legacy_one(void **state) {
-  const cudaStream_t names[] = {cudaStreamPerThread, cudaStreamLegacy};
+  const cudaStream_t others[] = {NULL, cudaStreamPerThread};
   size_t i;
   (void)state;
-  for (i = 0; i < COUNT_OF(names); i++) {
-    void *first = get(0, names[i]), *second;
+  for (i = 0; i < COUNT_OF(others); i++) {
+    void *first = get(0, cudaStreamPerThread), *second;
     stand_in_submit(NULL, 0);
     give(first);
-    second = get(0, NULL);
+    second = get(0, others[i]);
     assert_ptr_not_equal(second, first);
     stand_in_finish(NULL, 0);
     give(second);
   }
+}
+
+static void the_legacy_stream_is_the_default_one(void **state) {
+  void *first = get(0, cudaStreamLegacy), *second;
+  (void)state;
+  stand_in_submit(NULL, 0);
+  give(first);
+  second = get(0, NULL);
+  assert_ptr_equal(second, first);
+  stand_in_finish(NULL, 0);
+  give(second);
 }
 
 static void without_memory_there_is_no_pointer_and_no_error_left(void **state) {
@@ -158,6 +170,7 @@ int main(void) {
       cmocka_unit_test_teardown(a_stream_of_another_device_is_waited_for_there, is_as_it_was),
       cmocka_unit_test_teardown(the_default_stream_of_a_thread_is_waited_for_on_the_legacy_one,
                                 is_as_it_was),
+      cmocka_unit_test_teardown(the_legacy_stream_is_the_default_one, is_as_it_was),
       cmocka_unit_test_teardown(without_memory_there_is_no_pointer_and_no_error_left, is_as_it_was),
       cmocka_unit_test_teardown(the_base_of_a_pointer_is_what_cudaMalloc_gave, is_as_it_was),
       cmocka_unit_test_teardown(a_graph_keeps_what_was_got_while_it_was_captured, is_as_it_was),

@@ -554,7 +554,7 @@ static void is_untouched(void *argument) {
 }
 
 /* Fills memory on a stream and looks at it there: the one that it is got for, or another one, which
-   is recorded. Frees it while that is at work. */
+   comes after that one and is recorded. Frees it while that is at work. */
 static void use_and_free(uint64_t *random, unsigned char value) {
   const size_t size = 1 + random_below(random, 200000);
   const int device = FIRST_DEVICE + (int)random_below(random, DEVICES);
@@ -564,7 +564,10 @@ static void use_and_free(uint64_t *random, unsigned char value) {
   payload *p = malloc(sizeof *p);
   expect_or_abort(bytes != NULL && p != NULL);
   *p = (payload){bytes, value, size};
-  if (used_on != got_for) torch_record_stream(t, bytes, used_on);
+  if (used_on != got_for) {
+    must(hostcache_cpu_stream_wait(got_for)); /* which may be using what was there before */
+    torch_record_stream(t, bytes, used_on);
+  }
   must(hostcache_cpu_fill(used_on, bytes, value, size));
   must(hostcache_cpu_host(used_on, is_untouched, p));
   torch_raw_delete(t, bytes);

@@ -371,7 +371,9 @@ RIG_TEST(at_the_cap_a_stream_takes_what_is_its_own) {
 
 RIG_TEST(destroy_is_busy_as_long_as_a_stream_runs) {
   RIG_NOW *rig = *state;
+  void *later = ON_RIG(take_on)(rig, 3 * MIB, 1);
   (void)ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  ON_RIG(give)(rig, later); /* which its fence does not cover */
   assert_result(API(destroy)(rig->cache), HOSTCACHE_ERR_BUSY);
   ON_RIG(check)(rig);
   sim_complete_all(&rig->device);
