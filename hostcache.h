@@ -127,6 +127,10 @@
                                under a lock, and must not call the cache
 
    Interfaces, which cost nothing where they are not asked for:
+   HC_ALLOC_EX            (*)  alloc_ex: an allocation with all that can be said of it
+   HC_MEM_ALLOC_ON_NODE(ctx, size, align, node, ptr_out)
+                               with HC_ALLOC_EX: gets memory on this NUMA node. With HC_SEGMENT_T a
+                               last argument segment_ptr
    HC_HOST_ALLOCATOR      (*)  as_allocator, and a loop for a thread of the user's own
    HC_TRACE               (*)  snapshot, and a history of what happens, with those who follow it
    HC_POOLS               (*)  private pools, with captures: begin_allocate_to_pool and what is
@@ -197,6 +201,7 @@
      create, destroy, abandon        a cache
      alloc, free, free_deferred      a block, by its pointer
      alloc_on, block_alloc_on        a block for the work of one stream
+     alloc_ex, block_alloc_ex        ... of an alignment, a pool, a NUMA node, and how to get it
      record_stream, record_value, record_event
                                      what uses the block: a stream, a stream's value, an event
      block_alloc, block_free, block_free_deferred, block_record_stream, block_record_value,
@@ -535,6 +540,25 @@ typedef struct hostcache_guard {
 typedef struct hostcache_pool_id {
   uint64_t first, second;
 } hostcache_pool_id;
+
+/* An allocation with all that can be said of it: start from HOSTCACHE_REQUEST_INIT. */
+#define HOSTCACHE_NODE_ANY (-1)
+#define HOSTCACHE_REQUEST_CACHED_ONLY 1u /* what is ready or nothing: HC_MEM_ALLOC is not called */
+#define HOSTCACHE_REQUEST_NO_WAIT 2u     /* as if wait_on_limit_ns were 0 */
+
+typedef struct hostcache_request {
+  uint32_t version;       /* stamped by HOSTCACHE_REQUEST_INIT */
+  uint32_t flags;         /* HOSTCACHE_REQUEST_..., or-ed */
+  size_t size;            /* bytes */
+  size_t alignment;       /* a power of two; 0, or less than the config's: that */
+  hostcache_pool_id pool; /* {0, 0}: as the open pools and their filters say; else this one, which
+                             somebody has retained, open or not */
+  int32_t node;           /* HOSTCACHE_NODE_ANY, or the memory is to be of this NUMA node */
+  const void *stream;     /* a const HC_STREAM_T *: as alloc_on; NULL: as alloc */
+} hostcache_request;
+
+#define HOSTCACHE_REQUEST_INIT \
+  { HOSTCACHE_VERSION, 0, 0, 0, {0, 0}, HOSTCACHE_NODE_ANY, NULL }
 
 /* The figures of a host allocator, with the meanings of at::HostStats. A request is active until
    all uses of its block are known to be complete; what is allocated is what HC_MEM_ALLOC gave.
@@ -980,6 +1004,11 @@ static inline hostcache_status hostcache_map_memory(int64_t code, int64_t done_c
 #define HC_BAD_EMIT
 #endif
 
+#if defined HC_MEM_ALLOC_ON_NODE && !defined HC_ALLOC_EX
+#error "hostcache: define HC_ALLOC_EX, which HC_MEM_ALLOC_ON_NODE belongs to"
+#define HC_BAD_EMIT
+#endif
+
 #if defined HC_FREE_FOREIGN && !defined HC_OWN_SEGMENTS
 #error "hostcache: define HC_OWN_SEGMENTS, which HC_FREE_FOREIGN(ctx, ptr) belongs to"
 #define HC_BAD_EMIT
@@ -1115,6 +1144,23 @@ HC_PUBLIC hostcache_result HC_FN(alloc)(HC_CACHE *cache, size_t size, void **ptr
 HC_PUBLIC hostcache_result HC_FN(alloc_on)(HC_CACHE *cache, size_t size, HC_STREAM stream,
                                            void **ptr);
 HC_PUBLIC hostcache_result HC_FN(block_alloc_on)(HC_CACHE *cache, size_t size, HC_STREAM stream,
+                                                 HC_BLOCK **block);
+#endif
+
+#ifdef HC_ALLOC_EX
+/* Hands out a block as alloc does, or alloc_on, and as the request says: of an alignment beyond the
+   config's, for which a range is divided before the block as well as behind it; of a pool; of a
+   NUMA node, with HC_MEM_ALLOC_ON_NODE; only of what is ready. The request is copied; its size 0
+   gives OK and NULL. Errors as alloc, and: ARGUMENT: the request is NULL or of another version, or
+   has an unknown flag, a negative node but HOSTCACHE_NODE_ANY, or an alignment that is no power of
+   two; UNSUPPORTED: a node without that hook, a stream without HC_STREAM_ORDERED, a pool without
+   HC_POOLS, an alignment beyond the config's with HC_OWN_SEGMENTS; NOT_FOUND: nobody has retained
+   the pool; LIMIT: CACHED_ONLY was said, and nothing ready fits, of which on_error does not hear;
+   TOO_BIG also for what the alignment may take. Where it has an alignment or a node, O(n) of the
+   ready ranges that are large enough. */
+HC_PUBLIC hostcache_result HC_FN(alloc_ex)(HC_CACHE *cache, const hostcache_request *request,
+                                           void **ptr);
+HC_PUBLIC hostcache_result HC_FN(block_alloc_ex)(HC_CACHE *cache, const hostcache_request *request,
                                                  HC_BLOCK **block);
 #endif
 
@@ -3611,6 +3657,13 @@ typedef char HC_RUNTIME;
 #define HC_STOCK_MOST ((size_t)32 << 20)
 #define HC_BINNED_PART 2 /* the shared bins hold at most this part of it */
 
+/* What a range may be divided into besides the block. */
+#ifdef HC_ALLOC_EX
+#define HC_DIVISIONS 2u
+#else
+#define HC_DIVISIONS 1u
+#endif
+
 #define HC_SEGMENT struct HC_I(segment)
 #define HC_USE struct HC_I(use)
 #define HC_LANE struct HC_I(lane)
@@ -3769,6 +3822,9 @@ HC_SEGMENT {
                     until it goes back; any of these to read. NULL: it is shared by all */
   hostcache_pool_id was_of; /* of who gives it back: the pool that it was of */
   uint64_t born;            /* LOCK: segments_lock. No other segment of the cache ever has it */
+#endif
+#ifdef HC_MEM_ALLOC_ON_NODE
+  int32_t node; /* HOSTCACHE_NODE_ANY: it was not said */
 #endif
   HC_RUNTIME runtime; /* what HC_MEM_ALLOC gave with it */
 };
@@ -4092,6 +4148,7 @@ HC_WANT {
   HC_ORDER *order;  /* of the stream it is for; NULL: it is for the host, or any stream */
   HC_ORDER *from;   /* not NULL: only what is ready for that stream alone will do */
   const HC_STREAM *stream; /* that it is for; NULL: HC_STREAM_CURRENT tells */
+  const hostcache_request *more; /* what else was said; NULL: nothing */
 };
 
 /* What one pass over the queues did. */
@@ -4696,6 +4753,50 @@ HOSTCACHE_INLINE HC_HEAP *HC_I(heaps_of_order)(HC_ORDER *order) {
 
 #endif
 
+/* What was said beside the size. Without HC_ALLOC_EX nothing ever is, and these know that. */
+
+#ifdef HC_ALLOC_EX
+
+HOSTCACHE_INLINE unsigned HC_I(flags_of)(const HC_WANT *want) {
+  return want->more ? want->more->flags : 0;
+}
+
+HOSTCACHE_INLINE int32_t HC_I(node_of)(const HC_WANT *want) {
+  return want->more ? want->more->node : HOSTCACHE_NODE_ANY;
+}
+
+/* 1: as the config says. */
+HOSTCACHE_INLINE size_t HC_I(alignment_of)(const HC_WANT *want) {
+  return want->more && want->more->alignment ? want->more->alignment : 1;
+}
+
+/* Bytes in front of the first address in a range that is aligned as wanted. */
+HOSTCACHE_INLINE size_t HC_I(ahead)(const HC_BLOCK *range, size_t alignment) {
+  return (0 - (size_t)range->ptr) & (alignment - 1);
+}
+
+#else
+
+HOSTCACHE_INLINE unsigned HC_I(flags_of)(const HC_WANT *want) {
+  (void)want;
+  return 0;
+}
+HOSTCACHE_INLINE int32_t HC_I(node_of)(const HC_WANT *want) {
+  (void)want;
+  return HOSTCACHE_NODE_ANY;
+}
+HOSTCACHE_INLINE size_t HC_I(alignment_of)(const HC_WANT *want) {
+  (void)want;
+  return 1;
+}
+HOSTCACHE_INLINE size_t HC_I(ahead)(const HC_BLOCK *range, size_t alignment) {
+  (void)range;
+  (void)alignment;
+  return 0;
+}
+
+#endif
+
 /* May a stream be captured at this moment? Then no event is recorded or asked. True as long as a
    thread is held; else a peek. */
 HOSTCACHE_INLINE int HC_I(is_capturing)(const HC_CACHE *self) {
@@ -5063,6 +5164,35 @@ HOSTCACHE_UNUSED static hostcache_status HC_I(call_mem_alloc)(HC_CACHE *hc_cache
   hostcache_hook_end(hc_cancel);
   return hc_status;
 }
+
+#ifdef HC_MEM_ALLOC_ON_NODE
+HOSTCACHE_UNUSED static hostcache_status HC_I(call_mem_alloc_on_node)(HC_CACHE *hc_cache,
+                                                                      size_t hc_size,
+                                                                      int32_t hc_node,
+                                                                      void **hc_ptr,
+                                                                      HC_RUNTIME *hc_runtime) {
+  size_t hc_align = hc_cache->config.alignment;
+  HC_CTX hc_ctx = hc_cache->ctx;
+  hostcache_status hc_status = hostcache_failed(0);
+  int hc_cancel = hostcache_hook_begin();
+  (void)hc_ctx;
+  (void)hc_size;
+  (void)hc_node;
+  (void)hc_ptr;
+  (void)hc_runtime;
+  (void)hc_align;
+  HC_TRY {
+#ifdef HC_SEGMENT_T
+    hc_status = HC_MEM_ALLOC_ON_NODE(hc_ctx, hc_size, hc_align, hc_node, hc_ptr, hc_runtime);
+#else
+    hc_status = HC_MEM_ALLOC_ON_NODE(hc_ctx, hc_size, hc_align, hc_node, hc_ptr);
+#endif
+  }
+  HC_CATCH(hc_status)
+  hostcache_hook_end(hc_cancel);
+  return hc_status;
+}
+#endif
 
 HOSTCACHE_UNUSED static hostcache_status HC_I(call_mem_free)(HC_CACHE *hc_cache, void *hc_ptr,
                                                              size_t hc_size,
@@ -5891,6 +6021,41 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(heap_best)(const HC_CACHE *self, const HC_HEAP *
   return NULL;
 }
 
+#ifdef HC_ALLOC_EX
+
+/* May a block as it is wanted be cut out of this ready range? segments_lock is held. */
+HOSTCACHE_UNUSED static int HC_I(suits)(const HC_CACHE *self, const HC_BLOCK *range,
+                                        const HC_WANT *want) {
+  const size_t ahead = HC_I(ahead)(range, HC_I(alignment_of)(want));
+#ifdef HC_MEM_ALLOC_ON_NODE
+  if (HC_I(node_of)(want) != HOSTCACHE_NODE_ANY && range->segment->node != HC_I(node_of)(want))
+    return 0;
+#endif
+  if (range->size < want->size || range->size - want->size < ahead) return 0;
+  if (HC_ALONE) return range->size == want->size && HC_I(segment_fits)(&range->segment->runtime);
+  if (HC_I(may_split)(self, range)) return 1;
+  return ahead == 0 && (range->size == HC_I(own_size)(self, want->size) ||
+                        range->size - want->requested <= want->requested / 8);
+}
+
+/* The first range of the least class that suits, or NULL. segments_lock is held. */
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(heap_search)(const HC_CACHE *self, const HC_HEAP *heaps,
+                                                    const HC_WANT *want) {
+  unsigned kind, at;
+  for (kind = 0; kind < HOSTCACHE_KIND_COUNT; kind++) {
+    const HC_HEAP *heap = &heaps[kind];
+    at = HC_ALONE ? 0 : HC_I(heap_class)(want->size);
+    for (; heap->words && at < HOSTCACHE_HEAP_SIZES; at++) {
+      HC_BLOCK *range = heap->first[at];
+      while (range && !HC_I(suits)(self, range, want)) range = range->ready_next;
+      if (range) return range;
+    }
+  }
+  return NULL;
+}
+
+#endif
+
 /* Carving and coalescing. */
 
 /* Divides a range, which is in no heap, after `size` bytes. Returns the rest, CACHED and in no heap
@@ -6097,11 +6262,24 @@ HOSTCACHE_RARE static const char *HC_I(memory_fault)(HC_CACHE *self, const void 
   return "HC_MEM_ALLOC gave memory that is not aligned as asked; it goes back";
 }
 
+/* Gets memory, on this node if one is said. */
+HOSTCACHE_UNUSED static hostcache_status HC_I(call_for_memory)(HC_CACHE *self, size_t size,
+                                                               int32_t node, void **ptr,
+                                                               HC_RUNTIME *runtime) {
+#ifdef HC_MEM_ALLOC_ON_NODE
+  if (node != HOSTCACHE_NODE_ANY)
+    return HC_I(call_mem_alloc_on_node)(self, size, node, ptr, runtime);
+#endif
+  (void)node;
+  return HC_I(call_mem_alloc)(self, size, ptr, runtime);
+}
+
 /* Gets memory from the hook that is as it should be. segments_lock is held on success, so that no
    other segment can come between the check and the entry into the index. *left: the memory is
    wrong, and the free hook did not take it back. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(memory_get)(HC_CACHE *self, size_t size,
-                                                          const HC_POOL *pool, void **ptr,
+                                                          const HC_POOL *pool, int32_t node,
+                                                          void **ptr,
                                                           HC_RUNTIME *runtime,
                                                           hostcache_status *status, int *left) {
   const char *fault;
@@ -6112,7 +6290,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(memory_get)(HC_CACHE *self, size_t
   memset((void *)runtime, 0, sizeof *runtime);
   *status = HC_I(relax_begin)(self, &mode);
   if (status->outcome == HOSTCACHE_DONE) {
-    *status = HC_I(call_mem_alloc)(self, size, ptr, runtime);
+    *status = HC_I(call_for_memory)(self, size, node, ptr, runtime);
     HC_I(relax_end)(self, &mode);
     HC_I(count_call)(self, &self->stats.num_mem_alloc, &self->stats.mem_alloc_time, began);
   }
@@ -6130,13 +6308,13 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(memory_get)(HC_CACHE *self, size_t
   return HOSTCACHE_ERR_CORRUPT;
 }
 
-/* Sets aside what a segment needs: records for it, for its range and for what is over of that, and
+/* Sets aside what a segment needs: records for it, for its range and for what is over of it, and
    shelves for two addresses anywhere. Before anything is given back or asked for, so that nothing
    can fail for want of them later. segments_lock is held, but let go around malloc. 0, and the lock
    is not held: there was no memory, and on_error was told. */
 HOSTCACHE_UNUSED static int HC_I(spares_for_segment)(HC_CACHE *self, HC_SPARES *spares) {
   const size_t low = self->index.shift < HOSTCACHE_PAGE_SHIFT ? 2 : 0;
-  const HC_NEEDS needs = {2, 1, {2 * HOSTCACHE_DEPTH_MAX - 3, low}};
+  const HC_NEEDS needs = {HC_DIVISIONS + 1, 1, {2 * HOSTCACHE_DEPTH_MAX - 3, low}};
   int let_go;
   memset((void *)spares, 0, sizeof *spares);
   if (!HC_I(spares_fill)(self, &needs, &let_go)) return 0;
@@ -6149,8 +6327,8 @@ HOSTCACHE_UNUSED static int HC_I(spares_for_segment)(HC_CACHE *self, HC_SPARES *
    OUT_OF_MEMORY: *status is what HC_MEM_ALLOC said, and the caller tells on_error; the other errors
    were told. `spares` has what spares_for_segment set aside. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_t size, int kind,
-                                                           HC_POOL *pool, HC_SPARES *spares,
-                                                           HC_BLOCK **out,
+                                                           HC_POOL *pool, int32_t node,
+                                                           HC_SPARES *spares, HC_BLOCK **out,
                                                            hostcache_status *status) {
   HC_SEGMENT *segment = spares->segments;
   hostcache_result result;
@@ -6158,7 +6336,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_
   void *ptr;
   int left;
 
-  result = HC_I(memory_get)(self, size, pool, &ptr, &segment->runtime, status, &left);
+  result = HC_I(memory_get)(self, size, pool, node, &ptr, &segment->runtime, status, &left);
   if (result != HOSTCACHE_OK) hostcache_lock(&self->segments_lock);
   if (result != HOSTCACHE_OK && !left) {
     self->claimed -= size;
@@ -6172,6 +6350,9 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_
   segment->ptr = ptr;
   segment->size = size;
   segment->kind = kind;
+#ifdef HC_MEM_ALLOC_ON_NODE
+  segment->node = node;
+#endif
   HC_I(pool_join)(self, segment, left ? NULL : pool);
   segment->first = range;
   HC_I(count_segment)(self, size, 1);
@@ -6826,17 +7007,35 @@ HOSTCACHE_UNUSED static void HC_I(cut)(HC_CACHE *self, HC_SPARES *spares, HC_BLO
   range->requested = requested;
 }
 
+/* Divides a range, which is in no heap, before the first address that is aligned as wanted. What is
+   before that becomes ready. Returns the rest. segments_lock is held. */
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(align_range)(HC_CACHE *self, HC_SPARES *spares,
+                                                    HC_BLOCK *range, const HC_WANT *want) {
+  const size_t ahead = HC_I(ahead)(range, HC_I(alignment_of)(want));
+  HC_BLOCK *rest;
+  if (ahead == 0) return range;
+  rest = HC_I(carve)(spares, range, ahead);
+  HC_I(set_state)(range, HOSTCACHE_CACHED);
+  HC_I(heap_add)(self, HC_I(heap_of)(self, range), range);
+  HC_I(count_ready)(self, range, 1);
+  return rest;
+}
+
 /* Hands a range, which is in no heap, to this thread as the block that it wants, LEAVING; with the
-   rest as by cut. segments_lock is held. */
-HOSTCACHE_UNUSED static void HC_I(hand_out)(HC_CACHE *self, HC_SPARES *spares, HC_BLOCK *range,
-                                            const HC_WANT *want) {
+   rest as by cut. Returns the block. segments_lock is held. */
+HOSTCACHE_UNUSED static HC_BLOCK *HC_I(hand_out)(HC_CACHE *self, HC_SPARES *spares,
+                                                 HC_BLOCK *range, const HC_WANT *want) {
+  HC_BLOCK *const whole = range;
+  range = HC_I(align_range)(self, spares, whole, want);
   HC_I(cut)(self, spares, range, want->size, want->requested);
+  if (range != whole) HC_I(note_ready)(self); /* two are, perhaps, where one was */
   HC_I(set_order)(range, want->order); /* after the rest has become ready, for whom it was */
   if (want->state == HOSTCACHE_ACTIVE) {
     range->bin = HC_I(bin_of)(self, range);
     HC_I(count_lent)(self, range, 1, 1);
   }
   HC_I(set_state)(range, HOSTCACHE_LEAVING);
+  return range;
 }
 
 /* A block that was handed to this thread is the user's from now on. */
@@ -6852,17 +7051,25 @@ HOSTCACHE_UNUSED static void HC_I(activate)(HC_CACHE *self, HC_THREAD *thread, H
   HC_I(end)(thread);
 }
 
+/* The ready range of these heaps that serves a want best, or NULL. segments_lock is held. */
+HOSTCACHE_INLINE HC_BLOCK *HC_I(choose_of)(HC_CACHE *self, const HC_HEAP *heaps,
+                                           const HC_WANT *want) {
+#ifdef HC_ALLOC_EX
+  if (HC_I(alignment_of)(want) > 1 || HC_I(node_of)(want) != HOSTCACHE_NODE_ANY)
+    return HC_I(heap_search)(self, heaps, want);
+#endif
+  return HC_I(heap_best)(self, heaps, want->size, want->requested);
+}
+
 /* The ready range that serves a want best, or NULL: first of those that are ready for its stream
    alone. segments_lock is held. */
 HOSTCACHE_INLINE HC_BLOCK *HC_I(choose)(HC_CACHE *self, const HC_WANT *want) {
 #ifdef HC_STREAM_ORDERED
   HC_ORDER *order = want->from ? want->from : want->order;
-  HC_BLOCK *range =
-      order ? HC_I(heap_best)(self, order->heaps, want->size, want->requested) : NULL;
+  HC_BLOCK *range = order ? HC_I(choose_of)(self, order->heaps, want) : NULL;
   if (range || want->from) return range;
 #endif
-  return HC_I(heap_best)(self, HC_I(heaps_of)(self, HC_I(pool_still)(want->pool)), want->size,
-                         want->requested);
+  return HC_I(choose_of)(self, HC_I(heaps_of)(self, HC_I(pool_still)(want->pool)), want);
 }
 
 /* Takes the ready range that fits best; it is LEAVING. *out is NULL if there is none. NO_METADATA:
@@ -6871,6 +7078,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(heap_take)(HC_CACHE *self, const H
                                                          HC_BLOCK **out) {
   HC_BLOCK *range;
   HC_NEEDS needs;
+  size_t ahead;
   int let_go;
   *out = NULL;
   memset((void *)&needs, 0, sizeof needs);
@@ -6879,16 +7087,17 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(heap_take)(HC_CACHE *self, const H
     let_go = 0;
     range = HC_I(choose)(self, want);
     if (!range) break;
-    needs.blocks = 1;
+    needs.blocks = HC_DIVISIONS;
     needs.shelves[0] = needs.shelves[1] = 0;
-    if (!range->is_indexed)
-      hostcache_index_missing(&self->index, (size_t)range->ptr, needs.shelves);
+    ahead = HC_I(ahead)(range, HC_I(alignment_of)(want));
+    if (!range->is_indexed || ahead > 0)
+      hostcache_index_missing(&self->index, (size_t)range->ptr + ahead, needs.shelves);
     if (!HC_I(spares_fill)(self, &needs, &let_go)) return HOSTCACHE_ERR_NO_METADATA;
   } while (let_go); /* another thread may have taken it */
   if (range) {
     HC_I(heap_remove)(self, HC_I(heap_of)(self, range), range);
     HC_I(count_ready)(self, range, 0);
-    HC_I(hand_out)(self, &self->spares, range, want);
+    range = HC_I(hand_out)(self, &self->spares, range, want);
   }
   hostcache_unlock(&self->segments_lock);
   *out = range;
@@ -6952,7 +7161,8 @@ HOSTCACHE_INLINE size_t HC_I(binned_class)(const HC_CACHE *self, size_t requeste
 HOSTCACHE_UNUSED static hostcache_result HC_I(bin_take)(HC_CACHE *self, HC_THREAD *thread,
                                                         const HC_WANT *want, HC_BLOCK **out) {
   hostcache_result result;
-  if (want->state == HOSTCACHE_ACTIVE && !thread->shared && !want->pool && !want->order) {
+  if (want->state == HOSTCACHE_ACTIVE && !thread->shared && !want->pool && !want->order &&
+      !want->more) {
     const size_t number = HC_I(binned_class)(self, want->requested);
     HC_I(begin)(self, thread);
     if (number != HC_NO_BIN) *out = HC_I(stock_take)(self, thread, number, want->requested);
@@ -7074,13 +7284,20 @@ HOSTCACHE_UNUSED static size_t HC_I(size_to_get)(const HC_CACHE *self, size_t si
   return shared;
 }
 
+/* How much more than the block a segment must hold, so that it is aligned as wanted wherever the
+   segment begins. */
+HOSTCACHE_INLINE size_t HC_I(slack_for)(const HC_CACHE *self, const HC_WANT *want) {
+  const size_t alignment = HC_I(alignment_of)(want);
+  return alignment > self->config.alignment ? alignment - self->config.alignment : 0;
+}
+
 /* Gets new memory for a block, which is LEAVING. OUT_OF_MEMORY: *status is what HC_MEM_ALLOC said;
    LIMIT: the cap would be passed; of both the caller tells on_error. What is for the cache's own
    ends does not make other idle memory go back, but for the cap. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(grow)(HC_CACHE *self, const HC_WANT *want,
                                                     HC_BLOCK **out, hostcache_status *status,
                                                     HC_TALLY *tally) {
-  const size_t size = want->size, own = HC_I(own_size)(self, size);
+  const size_t size = want->size + HC_I(slack_for)(self, want), own = HC_I(own_size)(self, size);
   hostcache_result result = HOSTCACHE_ERR_LIMIT;
   int leaked = 0;
   HC_SPARES spares;
@@ -7103,10 +7320,10 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(grow)(HC_CACHE *self, const HC_WAN
     self->claimed += get; /* before the hook is called, so that the cap holds */
     hostcache_unlock(&self->segments_lock);
     tally->hooks++;
-    result = HC_I(segment_get)(self, get, HC_I(kind_for)(self, size), want->pool, &spares, out,
-                               status);
+    result = HC_I(segment_get)(self, get, HC_I(kind_for)(self, size), want->pool,
+                               HC_I(node_of)(want), &spares, out, status);
     if (result == HOSTCACHE_OK) {
-      HC_I(hand_out)(self, &spares, *out, want);
+      *out = HC_I(hand_out)(self, &spares, *out, want);
       break;
     }
     hostcache_lock(&self->segments_lock);
@@ -9519,7 +9736,8 @@ HOSTCACHE_RARE static hostcache_result HC_I(reserve_segment)(HC_CACHE *self) {
   if (!HC_I(spares_for_segment)(self, &spares)) return HOSTCACHE_ERR_NO_METADATA;
   self->claimed = size;
   hostcache_unlock(&self->segments_lock);
-  result = HC_I(segment_get)(self, size, HOSTCACHE_KIND_RESERVE, NULL, &spares, &range, &status);
+  result = HC_I(segment_get)(self, size, HOSTCACHE_KIND_RESERVE, NULL, HOSTCACHE_NODE_ANY, &spares,
+                             &range, &status);
   if (result == HOSTCACHE_ERR_OUT_OF_MEMORY)
     HC_I(tell)(self, result, status.code, "HC_MEM_ALLOC failed for reserve_segment_bytes", NULL);
   if (result != HOSTCACHE_OK) hostcache_lock(&self->segments_lock);
@@ -10129,7 +10347,8 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, HC_THREAD
                                                        const HC_WANT *want, HC_BLOCK **out,
                                                        hostcache_status *status,
                                                        HC_TALLY *tally) {
-  const uint64_t wait_ns = self->config.wait_on_limit_ns;
+  const uint64_t wait_ns =
+      HC_I(flags_of)(want) & HOSTCACHE_REQUEST_NO_WAIT ? 0 : self->config.wait_on_limit_ns;
   const uint64_t began = wait_ns ? hostcache_now_ns() : 0;
   hostcache_result result = HOSTCACHE_ERR_LIMIT, taken;
   int64_t tried = 0;
@@ -10137,10 +10356,10 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, HC_THREAD
   int retried = 0;
   for (attempt = 0;; attempt++) {
     HC_HOPES hopes;
-    HC_I(give_up_orders)(self);
     HC_I(drain_deferred)(self, tally);
     HC_I(poll)(self, SIZE_MAX, tally);
     HC_I(gather)(self);
+    (void)HC_I(fence_all)(self, tally); /* what this waits for, if it does */
     hopes = HC_I(look_ahead)(self); /* before the look, so that nothing comes unseen after it */
     taken = HC_I(bin_take)(self, thread, want, out);
     if (*out || taken != HOSTCACHE_OK) return taken;
@@ -10254,6 +10473,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, HC_THREAD *th
   if (*out || result != HOSTCACHE_OK) return result;
   result = HC_I(take_ordered)(self, thread, want, out, tally);
   if (*out || result != HOSTCACHE_OK) return result;
+  if (HC_I(flags_of)(want) & HOSTCACHE_REQUEST_CACHED_ONLY) return HOSTCACHE_ERR_LIMIT;
   result = HC_I(grow)(self, want, out, &status, tally);
   if (result == HOSTCACHE_OK && want->state == HOSTCACHE_ACTIVE)
     HC_I(activate)(self, thread, *out, want);
@@ -10278,6 +10498,19 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(get)(HC_CACHE *self, HC_THREAD *th
 /* Which pool an allocation belongs to. */
 
 #ifdef HC_POOLS
+
+HOSTCACHE_UNUSED static int HC_I(is_no_pool)(hostcache_pool_id id) {
+  return id.first == 0 && id.second == 0;
+}
+
+/* The live pool of a name, or NULL. segments_lock is held. */
+HOSTCACHE_RARE static HC_POOL *HC_I(pool_find)(const HC_CACHE *self, hostcache_pool_id id) {
+  HC_POOL *pool = self->pools;
+  while (pool && !(pool->stage == HOSTCACHE_POOL_LIVE && pool->id.first == id.first &&
+                   pool->id.second == id.second))
+    pool = pool->next;
+  return pool;
+}
 
 /* The open pool that was opened first after such an opening, or NULL. segments_lock is held. */
 HOSTCACHE_RARE static HC_POOL *HC_I(pool_opened_after)(const HC_CACHE *self, uint64_t opened) {
@@ -10345,7 +10578,7 @@ HOSTCACHE_RARE static hostcache_result HC_I(pool_choose)(HC_CACHE *self, HC_WANT
   int wants;
   memset((void *)stream, 0, sizeof *stream);
   result = HC_I(stream_here)(self, want, stream, &want->captured);
-  if (result != HOSTCACHE_OK) return result;
+  if (result != HOSTCACHE_OK || want->pool) return result;
   for (;;) {
     hostcache_lock(&self->segments_lock);
     pool = HC_I(pool_opened_after)(self, opened);
@@ -10371,6 +10604,16 @@ HOSTCACHE_RARE static hostcache_result HC_I(pool_choose)(HC_CACHE *self, HC_WANT
 
 HOSTCACHE_INLINE hostcache_result HC_I(pool_enter)(HC_CACHE *self, HC_WANT *want) {
   return HC_I(pool_is_open)(self) ? HC_I(pool_choose)(self, want) : HOSTCACHE_OK;
+}
+
+/* The same for the pool that the caller has said. NOT_FOUND: there is none. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(pool_enter_given)(HC_CACHE *self, HC_WANT *want,
+                                                                hostcache_pool_id id) {
+  hostcache_lock(&self->segments_lock);
+  want->pool = HC_I(pool_find)(self, id);
+  if (want->pool) want->pool->takers++;
+  hostcache_unlock(&self->segments_lock);
+  return want->pool ? HOSTCACHE_OK : HOSTCACHE_ERR_NOT_FOUND;
 }
 
 HOSTCACHE_UNUSED static void HC_I(taker_leave)(HC_CACHE *self, const HC_WANT *want) {
@@ -10450,7 +10693,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(get_wanted)(HC_CACHE *self, HC_WAN
 
 HOSTCACHE_APART hostcache_result HC_I(get_active)(HC_CACHE *self, size_t requested,
                                                   HC_BLOCK **out) {
-  HC_WANT want = {0, requested, HOSTCACHE_ACTIVE, NULL, 0, NULL, NULL, NULL};
+  HC_WANT want = {0, requested, HOSTCACHE_ACTIVE, NULL, 0, NULL, NULL, NULL, NULL};
   return HC_I(get_wanted)(self, &want, out);
 }
 
@@ -10567,23 +10810,30 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(order_hit)(HC_CACHE *self, size_t requested, HC_
   return block;
 }
 
+/* The same with what is wanted, for want->stream. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(get_wanted_on)(HC_CACHE *self, HC_WANT *want,
+                                                             HC_BLOCK **out) {
+  HC_ORDER *order = HC_I(order_enter)(self, *want->stream);
+  HOSTCACHE_LOCAL(HC_USE, use);
+  hostcache_result result;
+  want->order = order;
+  result = HC_I(get_wanted)(self, want, out);
+  if (order) HC_I(guest_leave)(self, order);
+  if (!*out || want->order) return result;
+  memset((void *)use, 0, sizeof *use);
+  use->kind = HOSTCACHE_USE_STREAM;
+  use->stream = *want->stream;
+  return HC_I(record)(self, *out, NULL, use); /* there is room for the first */
+}
+
 /* Both forms of alloc_on, where there is nothing in few steps. */
 HOSTCACHE_APART hostcache_result HC_I(get_on)(HC_CACHE *self, size_t requested, HC_STREAM stream,
                                               HC_BLOCK **out) {
-  HC_WANT want = {0, requested, HOSTCACHE_ACTIVE, NULL, 0, NULL, NULL, NULL};
+  HC_WANT want = {0, requested, HOSTCACHE_ACTIVE, NULL, 0, NULL, NULL, NULL, NULL};
   hostcache_result result = HC_I(enter)(self);
-  HOSTCACHE_LOCAL(HC_USE, use);
-  HC_ORDER *order;
   if (result != HOSTCACHE_OK || requested == 0) return result;
   want.stream = &stream;
-  order = want.order = HC_I(order_enter)(self, stream);
-  result = HC_I(get_wanted)(self, &want, out);
-  if (order) HC_I(guest_leave)(self, order);
-  if (!*out || want.order) return result;
-  memset((void *)use, 0, sizeof *use);
-  use->kind = HOSTCACHE_USE_STREAM;
-  use->stream = stream;
-  return HC_I(record)(self, *out, NULL, use); /* there is room for the first */
+  return HC_I(get_wanted_on)(self, &want, out);
 }
 
 HC_PUBLIC hostcache_result HC_FN(alloc_on)(HC_CACHE *self, size_t size, HC_STREAM stream,
@@ -10607,6 +10857,81 @@ HC_PUBLIC hostcache_result HC_FN(block_alloc_on)(HC_CACHE *self, size_t size, HC
   if (!got) return HC_I(get_on)(self, size, stream, block);
   *block = got;
   return HOSTCACHE_OK;
+}
+
+#endif
+
+#ifdef HC_ALLOC_EX
+
+/* What is wrong with a request, if anything. */
+HOSTCACHE_RARE static hostcache_result HC_I(request_fault)(const HC_CACHE *self,
+                                                           const hostcache_request *request) {
+  const uint32_t known = HOSTCACHE_REQUEST_CACHED_ONLY | HOSTCACHE_REQUEST_NO_WAIT;
+  const size_t alignment = request->alignment;
+  if (request->version != HOSTCACHE_VERSION || (request->flags & ~known) != 0)
+    return HOSTCACHE_ERR_ARGUMENT;
+  if ((alignment & (alignment - 1)) != 0 || request->node < HOSTCACHE_NODE_ANY)
+    return HOSTCACHE_ERR_ARGUMENT;
+#ifndef HC_MEM_ALLOC_ON_NODE
+  if (request->node != HOSTCACHE_NODE_ANY) return HOSTCACHE_ERR_UNSUPPORTED;
+#endif
+#ifndef HC_STREAM_ORDERED
+  if (request->stream) return HOSTCACHE_ERR_UNSUPPORTED;
+#endif
+#ifndef HC_POOLS
+  if (request->pool.first != 0 || request->pool.second != 0) return HOSTCACHE_ERR_UNSUPPORTED;
+#endif
+  if (HC_ALONE && alignment > self->config.alignment) return HOSTCACHE_ERR_UNSUPPORTED;
+  return HOSTCACHE_OK;
+}
+
+/* Is a segment possible in which a block of this size can be aligned so? */
+HOSTCACHE_RARE static int HC_I(can_be_aligned)(const HC_CACHE *self, const HC_WANT *want) {
+  const size_t size = HC_I(block_size_for)(self, want->requested);
+  const size_t slack = HC_I(slack_for)(self, want);
+  if (size == 0 || slack > (size_t)PTRDIFF_MAX / 2) return 0;
+  return size <= (size_t)PTRDIFF_MAX / 2 &&
+         HC_I(own_size)(self, size + slack) <= self->config.max_segment_bytes;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(alloc_ex)(HC_CACHE *self,
+                                                          const hostcache_request *request,
+                                                          void **ptr) {
+  hostcache_result result;
+  HC_BLOCK *block;
+  if (!ptr) return HOSTCACHE_ERR_ARGUMENT;
+  result = HC_FN(block_alloc_ex)(self, request, &block);
+  *ptr = block ? block->ptr : NULL;
+  return result;
+}
+
+HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(block_alloc_ex)(HC_CACHE *self,
+                                                                const hostcache_request *request,
+                                                                HC_BLOCK **block) {
+  HC_WANT want = {0, 0, HOSTCACHE_ACTIVE, NULL, 0, NULL, NULL, NULL, NULL};
+  hostcache_result result;
+  hostcache_request copy;
+  if (!block) return HOSTCACHE_ERR_ARGUMENT;
+  *block = NULL;
+  result = HC_I(enter)(self);
+  if (result != HOSTCACHE_OK) return result;
+  if (!request) return HOSTCACHE_ERR_ARGUMENT;
+  copy = *request;
+  result = HC_I(request_fault)(self, &copy);
+  if (result != HOSTCACHE_OK || copy.size == 0) return result;
+  if (copy.alignment <= self->config.alignment) copy.alignment = 0;
+  want.requested = copy.size;
+  if (copy.alignment || copy.node != HOSTCACHE_NODE_ANY || copy.flags) want.more = &copy;
+  if (!HC_I(can_be_aligned)(self, &want)) return HOSTCACHE_ERR_TOO_BIG;
+#ifdef HC_POOLS
+  if (!HC_I(is_no_pool)(copy.pool)) result = HC_I(pool_enter_given)(self, &want, copy.pool);
+  if (result != HOSTCACHE_OK) return result;
+#endif
+#ifdef HC_STREAM_ORDERED
+  want.stream = (const HC_STREAM *)copy.stream;
+  if (want.stream) return HC_I(get_wanted_on)(self, &want, block);
+#endif
+  return HC_I(get_wanted)(self, &want, block);
 }
 
 #endif
@@ -11133,7 +11458,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(set_aside)(HC_CACHE *self, size_t 
                                                          size_t requested, size_t count,
                                                          int may_grow) {
   hostcache_result result = HOSTCACHE_OK;
-  const HC_WANT want = {size, requested, HOSTCACHE_LEAVING, NULL, 0, NULL, NULL, NULL};
+  const HC_WANT want = {size, requested, HOSTCACHE_LEAVING, NULL, 0, NULL, NULL, NULL, NULL};
   HC_THREAD *thread = HC_I(here)(self);
   HC_BLOCK *got = NULL, *block;
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
@@ -11497,19 +11822,6 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(budget)(hostcache_budget *budget
 #ifdef HC_POOLS
 
 /* Private pools. */
-
-HOSTCACHE_UNUSED static int HC_I(is_no_pool)(hostcache_pool_id id) {
-  return id.first == 0 && id.second == 0;
-}
-
-/* The live pool of a name, or NULL. segments_lock is held. */
-HOSTCACHE_RARE static HC_POOL *HC_I(pool_find)(const HC_CACHE *self, hostcache_pool_id id) {
-  HC_POOL *pool = self->pools;
-  while (pool && !(pool->stage == HOSTCACHE_POOL_LIVE && pool->id.first == id.first &&
-                   pool->id.second == id.second))
-    pool = pool->next;
-  return pool;
-}
 
 /* The pool of a name, retained once more; or `fresh`, or a record of a pool that is no more, made
    one. All threads and segments_lock are held. */
@@ -13568,6 +13880,8 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_POOLS
 #undef HC_STREAM_CURRENT
 #undef HC_STREAM_ORDERED
+#undef HC_ALLOC_EX
+#undef HC_MEM_ALLOC_ON_NODE
 #undef HC_STREAM_WAIT_EVENT
 #undef HC_STREAM_WAIT_VALUE
 #undef HC_STREAM_IS_CAPTURING
@@ -13643,6 +13957,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_ORDER
 #undef HC_CAN_WAIT
 #undef HC_HAS_ORDERS
+#undef HC_DIVISIONS
 #undef HC_HAS_CAPTURES
 #undef HC_BATCH
 #undef HC_NO_BIN

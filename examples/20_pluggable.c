@@ -19,8 +19,8 @@
        torch.cuda.memory.change_current_allocator(plug)             # before CUDA is used
 
    What to learn: a cache for each device, and one line for each function. PyTorch asks for memory
-   for a stream and frees it while that is at work; the cache hands it out again to the same stream at
-   once, and to others when it is through, as also are those that record_stream adds.
+   for a stream and frees it while that is at work; the cache hands it out again to the same stream
+   at once, and to others when that is through, and those that record_stream adds.
 
    That is all that PyTorch lets a library do. Statistics, snapshots, histories and sharing between
    processes it refuses by itself for whatever is plugged in. The three functions of pools take a

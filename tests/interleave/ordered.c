@@ -1,8 +1,8 @@
 /* ordered.c - blocks for the work of one stream, which other threads free, poll, take and forget.
 
    The referee in device.c watches the one rule: what is handed out for a stream may be in use by
-   that stream, and by no other. In the end check finds nothing, and after one empty_cache nothing is
-   reserved. Compiled with events and, as interleave.ordered_timeline, with timelines. */
+   that stream, and by no other. In the end check finds nothing, and after one empty_cache nothing
+   is reserved. Compiled with events and, as interleave.ordered_timeline, with timelines. */
 
 #define CACHE_ORDERED
 #include "cache.h"
@@ -14,8 +14,9 @@
 
 typedef struct fixture {
   runs at; /* must be the first */
-  held of
-      [4]; /* [0] and [1] are for A, neighbours, and in use there; [2] for B; [3] for A, used on B */
+  held
+      of[4]; /* [0] and [1]: neighbours, for A, and in use there; [2]: for B; [3]: for A, and in use
+                 on B too */
 } fixture;
 
 static fixture state;

@@ -1,6 +1,7 @@
 /* pools.c - random programs of private pools, captures and checkpoints, against an oracle.
 
-     model_pools     the tests (pools; and with blocks for the work of streams); HOSTCACHE_MODEL_PROGRAMS says how many programs each config gets,
+     model_pools     the tests, of pools alone and with blocks for the work of streams;
+                     HOSTCACHE_MODEL_PROGRAMS says how many programs each config gets,
                      HOSTCACHE_SEED which
 
    The oracle knows of each block which pool it was got from, whether it was got for a capture and
@@ -30,6 +31,7 @@
 
 #define HC_NAME ordered
 #define HC_TRACE
+#define HC_ALLOC_EX
 #include "sim/hooks_captures.h"
 #include "sim/hooks_pooled.h"
 #include "sim/hooks_ordered.h"
@@ -38,6 +40,7 @@
 
 #define HC_NAME ordered_timeline
 #define HC_TRACE
+#define HC_ALLOC_EX
 #define HC_DEVICE_ALLOCATOR
 #include "sim/hooks_captures.h"
 #include "sim/hooks_timeline.h"
@@ -48,6 +51,7 @@
 
 #define HC_NAME ordered_after
 #define HC_TRACE
+#define HC_ALLOC_EX
 #include "sim/hooks_captures.h"
 #include "sim/hooks_plain.h"
 #define SIM_ORDERED_AFTER

@@ -116,7 +116,16 @@ static inline void ON_RIG(allocate)(ORACLE *o) {
   block->size = 1 + ON_RIG(draw)(o, ON_RIG(draw)(o, 4) ? 40 * KIB : 3 * MIB);
   block->captured = ON_RIG(any_open)(o) && o->capturing && sim_current == sim_captured_stream;
   block->own = -1;
-  assert_ok(API(alloc)(o->rig->cache, block->size, &ptr));
+#ifdef CACHE_ORDERED
+  if (ON_RIG(draw)(o, 4) == 0) {
+    hostcache_request request = HOSTCACHE_REQUEST_INIT;
+    request.size = block->size;
+    request.alignment = (size_t)1 << ON_RIG(draw)(o, 22);
+    assert_ok(API(alloc_ex)(o->rig->cache, &request, &ptr));
+    assert_int_equal((uintptr_t)ptr % request.alignment, 0);
+  }
+#endif
+  if (ptr == NULL) assert_ok(API(alloc)(o->rig->cache, block->size, &ptr));
   sim_handed_out(&o->rig->device, ptr, block->size);
   block->ptr = ptr;
 }
