@@ -107,7 +107,9 @@
    HC_STREAM_WAIT_EVENT(ctx, stream, event_ptr), HC_STREAM_WAIT_VALUE(ctx, stream, other, value)
                                with HC_STREAM_ORDERED, in event and in timeline mode: what is
                                submitted to `stream` from now on begins when the event has
-                               completed, or the stream `other` has reached the value; never blocks
+                               completed, or the stream `other` has reached the value; never blocks.
+                               The event counts as it is now: it may be recorded anew, or ended,
+                               before the stream has come there
 
    Neither mode:
    HC_NO_STREAMS               instead of HC_STREAM_T: a plain CPU caching allocator; with
@@ -293,10 +295,10 @@
    and by empty_cache, trim and the bounds, they are, wherever they are.
 
    With HC_STREAM_ORDERED a stream has heaps of its own, of what it alone may take before it is
-   through: no event is recorded when such a block is freed. One fence at a time, an event after all
-   that the stream had so far, says of all that was freed before it that it is ready for everybody.
-   Where that will not do (the stream is forgotten, the memory is to go back, the caller waits) the
-   ranges are freed like any block that is marked by the stream. */
+   through. A fence, an event after all that the stream had so far, says of all that was freed
+   before it that it is ready for everybody: each free records one while others look for memory, so
+   that a block is ready as soon as if it had an event of its own, and else every 16th, so that a
+   stream that takes back what it frees costs no more than that. */
 
 /* ---- 1. COMMON ----------------------------------------------------------------------------------
    Once per file: what all caches share. Nothing here depends on an HC_* macro. */
@@ -1129,18 +1131,23 @@ HC_PUBLIC hostcache_result HC_FN(alloc)(HC_CACHE *cache, size_t size, void **ptr
 #ifdef HC_STREAM_ORDERED
 /* Hands out a block for work that is submitted to `stream` from now on; the host, and other
    streams, must not touch it before that stream reaches this point. It counts as marked by the
-   stream. If it is freed with no other mark, no event is recorded for it: it is ready for the same
-   stream at once, where it can be split, and becomes one with its neighbours; for all others after
-   a fence, an event that is recorded on the stream when it is freed, or later, when it is wanted.
-   Where HC_STREAM_WAIT_EVENT (_VALUE) is defined, another stream gets it before that, and is made
-   to wait for the fence. With another mark, in a private pool, or where there is no memory for the
-   bookkeeping, it waits for all its streams like any block.
+   stream (which record_value does not replace on it, but adds to). If it is freed with no other
+   mark, it is ready for the same stream at once, where it can be split, and becomes one with its
+   neighbours; for all others after a fence, an event that is recorded on the stream after the free.
+   The free itself records it, at first and as long as others want what streams have; a stream that
+   takes back what it frees records one for each 16 frees. Where HC_STREAM_WAIT_EVENT (_VALUE) is
+   defined, another stream gets the memory before new memory is got, and is made to wait for all
+   that this one was given so far: so who hangs holds up who got memory from it. With another mark,
+   in a private pool, or where there is no memory for the bookkeeping, the block waits for all its
+   streams like any other.
 
    Size 0 gives OK and NULL. Errors and blocking as alloc. A miss also records a fence on each
-   stream that has something ready for it alone; so does a free, if there is none yet. Where that
-   fails, on_error hears, and what is ready for a stream stays its own. The hooks that a call calls
-   must not forget its stream. O(1), a lock each for alloc_on and free. Source:
-   DeviceCachingAllocator::malloc. */
+   stream that has something which none covers. Where a hook fails, on_error hears, and what is
+   ready for a stream stays its own; also where a fence cannot be told, until one of synchronize,
+   trim and destroy can, or release_quarantine says so.
+   destroy is BUSY until all streams are through with what is ready for them. The hooks that a call
+   calls must not forget its stream. O(1), a lock each for alloc_on and free; when a fence
+   completes, O(n) of what is ready for its stream. Source: DeviceCachingAllocator::malloc. */
 HC_PUBLIC hostcache_result HC_FN(alloc_on)(HC_CACHE *cache, size_t size, HC_STREAM stream,
                                            void **ptr);
 HC_PUBLIC hostcache_result HC_FN(block_alloc_on)(HC_CACHE *cache, size_t size, HC_STREAM stream,
@@ -3602,12 +3609,6 @@ typedef char HC_EVENT;
 #define HC_HAS_CAPTURES 0
 #endif
 
-#ifdef HC_STREAM_ORDERED
-#define HC_HAS_ORDERS 1
-#else
-#define HC_HAS_ORDERS 0
-#endif
-
 #if defined HC_STREAM_WAIT_EVENT || defined HC_STREAM_WAIT_VALUE
 #define HC_CAN_WAIT /* a stream can be made to wait for another one */
 #endif
@@ -3638,6 +3639,7 @@ typedef char HC_RUNTIME;
 #define HC_BLOCK_STRIDE ((sizeof(HC_BLOCK) + (HC_LINE - 1)) & ~(size_t)(HC_LINE - 1))
 #define HC_RECORDS 64           /* block and segment records got from malloc at a time */
 #define HC_POLL_EVERY 16        /* pushes to a queue between two polls by free */
+#define HC_FENCES 16            /* of a stream at a time: more only where a call needs it */
 #define HC_LOOSE_PER_POLL 16    /* entries of a loose queue that one poll asks */
 #define HC_FIRST_POOL 16        /* events that a pool first has room for */
 #define HC_BINS 128             /* classes that threads have in stock; the default config has 72 */
@@ -3706,8 +3708,8 @@ HC_LANE {
   uint8_t leaving;      /* LOCK: as `stream`. Neither there nor among the retired: the events of its
                            pools are being ended */
 #ifdef HC_STREAM_ORDERED
-  void *order; /* HC_ORDER *, or NULL. Set once, with release, under segments_lock; read with
-                  acquire */
+  void *order; /* LOCK: segments_lock to write, and all threads' locks to take away, with release;
+                  read with acquire. HC_ORDER *; NULL: none */
 #endif
 };
 
@@ -3979,15 +3981,25 @@ HC_POOL {
 /* What is ready for one stream alone: blocks that were got for it, used there alone, and freed. The
    stream may take them back at once, as its work is done in order; for all others they become ready
    when a fence, an event or value that is recorded on the stream after their free, has completed.
-   Its lane has one for good: also for the next stream that gets the lane. */
+   A stream that is forgotten leaves its own behind, which serves another stream of the lane when it
+   is empty. */
 HC_ORDER {
-  HC_ORDER *next; /* set before it is published */
-  HC_LANE *lane;  /* likewise */
-  uint64_t stamp; /* LOCK: segments_lock, as the rest. Rises with each fence, which covers what was
-                     stamped before it */
-  size_t bytes;   /* in the heaps */
-  size_t fences;  /* recorded, or being so, and not known to be complete */
-  size_t guests;  /* threads that take from it, or are about to call a hook on the stream */
+  HC_ORDER *next;     /* set before it is published */
+  HC_LANE *lane;      /* likewise */
+  uint32_t uncovered; /* LOCK: segments_lock to write; peeked at, relaxed. Something was freed after
+                         the last fence */
+  uint32_t credit;    /* relaxed. How many frees more record a fence each: a miss renews it, as what
+                         is wanted elsewhere should be covered exactly */
+  uint64_t stamp;     /* LOCK: segments_lock, as the rest. Rises with each fence, which covers what
+                         was stamped before it */
+  size_t bytes;       /* in the heaps */
+  size_t fences;      /* recorded, or being so, and not known to be complete */
+  size_t visitors;    /* threads that take from it, or are about to call a hook on the stream */
+  uint32_t frees;     /* since the queue was last polled */
+  uint8_t untold;     /* a fence could not be told: no other one is recorded without need */
+  uint8_t closed;     /* the stream was forgotten: no hook may see it */
+  uint8_t spare_used; /* `spare` is a fence */
+  HC_USE spare;       /* for a fence that malloc has no memory for; then the claimer's, as any */
   HC_HEAP heaps[HOSTCACHE_KIND_COUNT];
 };
 #endif
@@ -4651,10 +4663,19 @@ HOSTCACHE_INLINE HC_ORDER *HC_I(order_of)(const HC_BLOCK *block) { return block-
 
 HOSTCACHE_INLINE void HC_I(set_order)(HC_BLOCK *block, HC_ORDER *order) { block->order = order; }
 
+HOSTCACHE_INLINE int HC_I(is_fence)(const HC_USE *use) { return use->order != NULL; }
+
+/* Is it one that malloc had no memory for? */
+HOSTCACHE_INLINE int HC_I(is_spare)(const HC_USE *use) {
+  return use->order && use == &use->order->spare;
+}
+
 /* A range that is about to be ready for one stream alone is covered by no fence yet. segments_lock
    is held, as for the next two. */
 HOSTCACHE_INLINE void HC_I(order_stamp)(HC_BLOCK *range) {
-  if (range->order) range->stamp = range->order->stamp;
+  if (!range->order) return;
+  range->stamp = range->order->stamp;
+  hostcache_u32_store_relaxed(&range->order->uncovered, 1);
 }
 
 /* A part of a range, or one that becomes part of it, is for whom the range is. */
@@ -4683,28 +4704,28 @@ HOSTCACHE_UNUSED static HC_ORDER *HC_I(orders)(const HC_CACHE *self) {
   return (HC_ORDER *)hostcache_ptr_load_acquire(&self->orders);
 }
 
-/* May this active block become ready for its stream alone: was it got for one, and is it marked by
-   that and by nothing else? (A stream that was forgotten has no marks.) The thread is held. */
+/* May this active block become ready for its stream alone: was it got for one that was not
+   forgotten, and is it marked by that and by nothing else? The thread is held. */
 HOSTCACHE_INLINE int HC_I(is_in_order)(HC_BLOCK *block) {
   const HC_LANE *lane = block->order ? block->order->lane : NULL;
   const size_t marks = hostcache_size_load_relaxed(&block->marks) |
                        hostcache_size_load_relaxed(&block->marks_too);
   const HC_USE *use = &block->in.uses[0];
-  if (!lane) return 0;
+  if (!lane || hostcache_ptr_load_acquire(&lane->order) != (void *)block->order) return 0;
   if (lane->bit) return marks == lane->bit && block->extra_uses == 0;
   return marks == 0 && block->extra_uses == 1 && use->kind == HOSTCACHE_USE_STREAM &&
          use->lane == lane && use->value == 0 && use->early == HOSTCACHE_EARLY_NONE;
 }
 
 /* Takes the use by its own stream off such a block, which is being freed and the caller's. */
-HOSTCACHE_INLINE void HC_I(order_end)(HC_BLOCK *block) {
+HOSTCACHE_INLINE void HC_I(unmark_own)(HC_BLOCK *block) {
   hostcache_size_store_relaxed(&block->marks, 0);
   hostcache_size_store_relaxed(&block->marks_too, 0);
   hostcache_u32_store_relaxed(&block->extra_uses, 0);
 }
 
 /* Marks a block that nobody else knows as used on a stream, which lives: the thread is held, or the
-   caller is a guest of the order. */
+   caller is a visitor of the order. */
 HOSTCACHE_INLINE void HC_I(order_mark)(HC_BLOCK *block, HC_LANE *lane) {
   HC_USE *use = &block->in.uses[0];
   if (lane->bit) {
@@ -4727,6 +4748,14 @@ HOSTCACHE_INLINE HC_ORDER *HC_I(order_of)(const HC_BLOCK *block) {
 HOSTCACHE_INLINE void HC_I(set_order)(HC_BLOCK *block, HC_ORDER *order) {
   (void)block;
   (void)order;
+}
+HOSTCACHE_INLINE int HC_I(is_fence)(const HC_USE *use) {
+  (void)use;
+  return 0;
+}
+HOSTCACHE_INLINE int HC_I(is_spare)(const HC_USE *use) {
+  (void)use;
+  return 0;
 }
 HOSTCACHE_INLINE void HC_I(order_stamp)(HC_BLOCK *range) { (void)range; }
 HOSTCACHE_INLINE void HC_I(order_carve)(HC_BLOCK *rest, const HC_BLOCK *range) {
@@ -7565,17 +7594,30 @@ HOSTCACHE_UNUSED static size_t HC_I(all_marks)(const HC_BLOCK *block) {
          hostcache_size_load_relaxed(&block->marks_too);
 }
 
+/* What a use becomes on a block. A value replaces a mark, but not that of the stream that the block
+   was got for: this stands for what was there before as well, which the caller cannot know. */
+HOSTCACHE_INLINE uint8_t HC_I(kind_on)(const HC_BLOCK *block, const HC_USE *wanted) {
+  const HC_ORDER *order = HC_I(order_of)(block);
+#ifdef HC_STREAM_ORDERED
+  if (order && wanted->kind == HOSTCACHE_USE_VALUE && wanted->lane == order->lane)
+    return HOSTCACHE_USE_STREAM;
+#endif
+  (void)order;
+  return wanted->kind;
+}
+
 /* Adds a use to an active block, or lets one that it has cover it. 0 if there is no room. Its home
    is held. */
 HOSTCACHE_UNUSED static int HC_I(use_add)(HC_BLOCK *block, const HC_USE *wanted) {
   const size_t marks = HC_I(all_marks)(block);
+  HC_USE *found;
 #if HC_HAS_STREAMS
   if (wanted->kind != HOSTCACHE_USE_EVENT) {
     const HC_LANE *lane = wanted->lane;
     const size_t bit = lane ? lane->bit : 0;
-    HC_USE *found = HC_I(mark_of)(block, wanted->stream);
+    found = HC_I(mark_of)(block, wanted->stream);
     if (found) { /* a mark keeps a value given before as the least; a value replaces a mark */
-      found->kind = wanted->kind;
+      found->kind = HC_I(kind_on)(block, wanted);
       found->early = HOSTCACHE_EARLY_NONE; /* what was prepared came before this */
       if (wanted->value > found->value) found->value = wanted->value;
       return 1;
@@ -7592,7 +7634,9 @@ HOSTCACHE_UNUSED static int HC_I(use_add)(HC_BLOCK *block, const HC_USE *wanted)
   }
 #endif
   if (HC_I(use_count)(block) + HC_I(bits)(marks) >= HC_INLINE_USES + block->more_room) return 0;
-  *HC_I(use_at)(block, HC_I(use_count)(block)) = *wanted;
+  found = HC_I(use_at)(block, HC_I(use_count)(block));
+  *found = *wanted;
+  found->kind = HC_I(kind_on)(block, wanted);
   HC_I(set_use_count)(block, HC_I(use_count)(block) + 1);
   return 1;
 }
@@ -7826,7 +7870,7 @@ HOSTCACHE_UNUSED static void HC_I(pool_grow)(HC_CACHE *self, HC_THREAD *thread, 
 
 #ifdef HC_STREAM_ORDERED
 
-/* Takes what a fence covers out of a heap, linked by next. segments_lock is held. */
+/* Takes what was stamped up to `covers` out of a heap, linked by next. segments_lock is held. */
 HOSTCACHE_RARE static void HC_I(order_part)(HC_CACHE *self, HC_HEAP *heap, uint64_t covers,
                                             HC_BLOCK **covered) {
   HC_BLOCK *range, *next;
@@ -7843,23 +7887,32 @@ HOSTCACHE_RARE static void HC_I(order_part)(HC_CACHE *self, HC_HEAP *heap, uint6
   }
 }
 
+/* What was stamped up to `covers` is ready for all. Returns how many ranges. segments_lock is
+   held. */
+HOSTCACHE_RARE static size_t HC_I(order_share)(HC_CACHE *self, HC_ORDER *order, uint64_t covers) {
+  HC_BLOCK *covered = NULL, *range;
+  size_t count = 0;
+  unsigned kind;
+  for (kind = 0; kind < HOSTCACHE_KIND_COUNT; kind++)
+    HC_I(order_part)(self, &order->heaps[kind], covers, &covered);
+  for (range = covered; range; range = range->next, count++) HC_I(set_order)(range, NULL);
+  HC_I(chain_ready)(self, covered, 0);
+  return count;
+}
+
 /* A fence has completed: what it covers is ready for all. Or (`told` is 0) it cannot be told: then
-   it covers nothing, and another one may be recorded. The thread that it waited in is held. */
+   it covers nothing. The thread that it waited in is held. */
 HOSTCACHE_RARE static void HC_I(fence_over)(HC_CACHE *self, HC_USE *fence, HC_TALLY *tally,
                                             int told) {
   HC_ORDER *order = fence->order;
-  HC_BLOCK *covered = NULL, *range;
-  unsigned kind;
   if (!order) return; /* an event that nobody needs any more */
   hostcache_lock(&self->segments_lock);
   order->fences--;
-  for (kind = 0; told && kind < HOSTCACHE_KIND_COUNT; kind++)
-    HC_I(order_part)(self, &order->heaps[kind], fence->covers, &covered);
-  for (range = covered; range; range = range->next) {
-    HC_I(set_order)(range, NULL);
-    tally->ready++;
-  }
-  HC_I(chain_ready)(self, covered, 0);
+  if (told)
+    tally->ready += HC_I(order_share)(self, order, fence->covers);
+  else
+    order->untold = 1;
+  if (!told) hostcache_u32_store_relaxed(&order->uncovered, 1);
   hostcache_unlock(&self->segments_lock);
 }
 
@@ -7870,11 +7923,18 @@ HOSTCACHE_INLINE void HC_I(keep_alone)(HC_USE **alone, HC_USE *use) {
   *alone = use;
 }
 
-HOSTCACHE_INLINE void HC_I(free_alone)(HC_USE *alone) {
+/* Frees uses without a block, linked by next. */
+HOSTCACHE_UNUSED static void HC_I(free_alone)(HC_CACHE *self, HC_USE *alone) {
   HC_USE *next;
   for (; alone; alone = next) {
     next = alone->next;
-    HOSTCACHE_FREE(alone);
+    if (!HC_I(is_spare)(alone)) {
+      HOSTCACHE_FREE(alone);
+      continue;
+    }
+    hostcache_lock(&self->segments_lock);
+    alone->order->spare_used = 0;
+    hostcache_unlock(&self->segments_lock);
   }
 }
 
@@ -7890,7 +7950,10 @@ HOSTCACHE_INLINE void HC_I(keep_alone)(HC_USE **alone, HC_USE *use) {
   (void)alone;
   (void)use;
 }
-HOSTCACHE_INLINE void HC_I(free_alone)(HC_USE *alone) { (void)alone; }
+HOSTCACHE_INLINE void HC_I(free_alone)(HC_CACHE *self, HC_USE *alone) {
+  (void)self;
+  if (alone) HOSTCACHE_FREE(alone); /* there is one at most */
+}
 
 #endif
 
@@ -7939,13 +8002,19 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(use_untold)(HC_CACHE *self, HC_THREAD *thre
 
 /* Events alone, linked by next, that cannot be told wait, as in quarantine. */
 HOSTCACHE_UNUSED static void HC_I(keep_untold)(HC_CACHE *self, HC_USE *alone) {
-  HC_USE *last = alone;
-  if (!alone) return;
-  while (last->next) last = last->next;
-  hostcache_lock(&self->common.lock);
-  last->next = self->untold;
-  self->untold = alone;
-  hostcache_unlock(&self->common.lock);
+  HC_USE *next;
+  for (; alone; alone = next) {
+    next = alone->next;
+    if (!alone->has_event) { /* a value: there is nothing to be ended */
+      alone->next = NULL;
+      HC_I(free_alone)(self, alone);
+      continue;
+    }
+    hostcache_lock(&self->common.lock);
+    alone->next = self->untold;
+    self->untold = alone;
+    hostcache_unlock(&self->common.lock);
+  }
 }
 
 /* The memory that a use is of, for on_error. */
@@ -8077,7 +8146,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
     failed = failed && last && queue->head;
     if (!failed) pool = HC_I(queue_unclaim)(queue, &count);
     HC_I(let_go)(thread, own);
-    HC_I(free_alone)(alone);
+    HC_I(free_alone)(self, alone);
     HC_I(keep_untold)(self, untold);
   } while (failed);
   HC_I(pool_end)(self, pool, count);
@@ -8136,7 +8205,8 @@ HOSTCACHE_UNUSED static void HC_I(poll_loose)(HC_CACHE *self, HC_THREAD *thread,
     HC_I(let_go)(thread, own);
     if (untold) untold->next = NULL;
     HC_I(keep_untold)(self, untold);
-    if (alone) HOSTCACHE_FREE(alone);
+    if (alone) alone->next = NULL;
+    HC_I(free_alone)(self, alone);
     if (HC_I(hold)(self, thread, own)) {
       HC_I(queue_drop)(queue);
       return;
@@ -8519,10 +8589,40 @@ HOSTCACHE_UNUSED static void HC_I(push_deferred)(HC_CACHE *self, HC_BLOCK *block
 #ifdef HC_STREAM_ORDERED
 
 /* A thread that is no longer at a stream, or at what is ready for it. */
-HOSTCACHE_UNUSED static void HC_I(guest_leave)(HC_CACHE *self, HC_ORDER *order) {
+HOSTCACHE_UNUSED static void HC_I(visitor_leave)(HC_CACHE *self, HC_ORDER *order) {
   hostcache_lock(&self->segments_lock);
-  order->guests--;
+  order->visitors--;
   hostcache_unlock(&self->segments_lock);
+}
+
+/* A fence that covers what is ready for one stream alone by now. NULL if there is no memory, and
+   the spare one is used. This thread is a visitor of the order. */
+HOSTCACHE_UNUSED static HC_USE *HC_I(fence_new)(HC_CACHE *self, HC_ORDER *order) {
+  HC_USE *fence = (HC_USE *)HOSTCACHE_MALLOC(sizeof *fence);
+  hostcache_lock(&self->segments_lock);
+  if (!fence && !order->spare_used) {
+    fence = &order->spare;
+    order->spare_used = 1;
+  }
+  if (fence) {
+    memset((void *)fence, 0, sizeof *fence);
+    fence->order = order;
+    fence->covers = order->stamp++;
+    order->fences++;
+    hostcache_u32_store_relaxed(&order->uncovered, 0);
+  }
+  hostcache_unlock(&self->segments_lock);
+  return fence;
+}
+
+/* Ends a fence that was not recorded: it covers nothing. */
+HOSTCACHE_UNUSED static void HC_I(fence_drop)(HC_CACHE *self, HC_USE *fence) {
+  hostcache_lock(&self->segments_lock);
+  fence->order->fences--;
+  hostcache_u32_store_relaxed(&fence->order->uncovered, 1);
+  hostcache_unlock(&self->segments_lock);
+  fence->next = NULL;
+  HC_I(free_alone)(self, fence);
 }
 
 /* Makes the stream of `waiter` wait until a fence that was recorded just now has completed. 0 if
@@ -8546,51 +8646,15 @@ HOSTCACHE_UNUSED static int HC_I(stream_waits)(HC_CACHE *self, HC_USE *fence,
   return 0;
 }
 
-/* A fence that covers what is ready for one stream alone by now, and this thread is a guest of the
-   order. NULL if that is less than `least` bytes, or there is one already and `one_more` is 0, or
-   there is no memory. */
-HOSTCACHE_UNUSED static HC_USE *HC_I(fence_new)(HC_CACHE *self, HC_ORDER *order, size_t least,
-                                                int one_more) {
-  HC_USE *fence = NULL;
-  int wanted;
-  hostcache_lock(&self->segments_lock);
-  wanted = order->bytes >= least && (one_more || order->fences == 0);
-  if (wanted) {
-    order->fences++;
-    order->guests++;
-  }
-  hostcache_unlock(&self->segments_lock);
-  if (wanted) fence = (HC_USE *)HOSTCACHE_MALLOC(sizeof *fence);
-  if (fence) memset((void *)fence, 0, sizeof *fence);
-  hostcache_lock(&self->segments_lock);
-  if (fence) {
-    fence->order = order;
-    fence->covers = order->stamp++;
-  } else if (wanted) {
-    order->fences--;
-    order->guests--;
-  }
-  hostcache_unlock(&self->segments_lock);
-  return fence;
-}
-
-/* Ends a fence that was not recorded. */
-HOSTCACHE_UNUSED static void HC_I(fence_drop)(HC_CACHE *self, HC_USE *fence) {
-  hostcache_lock(&self->segments_lock);
-  fence->order->fences--;
-  hostcache_unlock(&self->segments_lock);
-  HOSTCACHE_FREE(fence);
-}
-
 /* Records a fence on its stream, and lets it wait in the queue of that; where `waiter` is not NULL,
-   that one's stream waits for it. 0 if a hook failed: on_error was told. This thread is a guest of
-   the order. */
+   that one's stream waits for it. 0 if a hook failed: on_error was told. This thread is a visitor
+   of the order. */
 HOSTCACHE_UNUSED static int HC_I(fence_record)(HC_CACHE *self, HC_USE *fence,
                                                const HC_ORDER *waiter, HC_TALLY *tally) {
   HC_THREAD *own = HC_I(here_already)(self);
   HC_LANE *lane = fence->order->lane;
+  int is_recorded, is_after = 1;
   HC_QUEUE *queue;
-  int is_after;
   HC_I(begin)(self, own);
   queue = HC_I(queue_of)(own, lane);
   if (HC_POOLS_EVENTS && queue && queue->pool_count > 0) {
@@ -8604,112 +8668,106 @@ HOSTCACHE_UNUSED static int HC_I(fence_record)(HC_CACHE *self, HC_USE *fence,
   fence->lane = lane;
   fence->stream = lane->stream;
   tally->hooks++;
-  if (!HC_I(use_record)(self, fence, NULL, tally)) {
-    tally->failed = 1;
-    HC_I(fence_drop)(self, fence);
-    return 0;
-  }
-  is_after = !waiter || HC_I(stream_waits)(self, fence, waiter);
+  is_recorded = HC_I(use_record)(self, fence, NULL, tally);
+  if (is_recorded && waiter) is_after = HC_I(stream_waits)(self, fence, waiter);
   HC_I(begin)(self, own);
   HC_I(count_asked)(own, tally);
-  (void)HC_I(queue_push)(self, own, queue ? queue : &own->loose, fence);
+  if (is_recorded) (void)HC_I(queue_push)(self, own, queue ? queue : &own->loose, fence);
   HC_I(end)(own);
-  return is_after;
+  if (!is_recorded) {
+    tally->failed = 1;
+    HC_I(fence_drop)(self, fence);
+  }
+  return is_recorded && is_after;
 }
 
-/* Lets what is ready for one stream alone become ready for all in time. Not during a capture. 1 if
-   a fence was recorded for that. */
-HOSTCACHE_UNUSED static int HC_I(fence)(HC_CACHE *self, HC_ORDER *order, HC_TALLY *tally) {
+/* Lets what is ready for one stream alone become ready for all in time, if there is anything that
+   no fence covers; not during a capture. Where it is needed, also beyond what is usual, and by
+   waiting for the stream if it cannot be recorded. 1 if something may be ready now or soon, -1 if
+   that failed, -2 if there is no memory. */
+HOSTCACHE_UNUSED static int HC_I(fence)(HC_CACHE *self, HC_ORDER *order, int needed,
+                                        HC_TALLY *tally) {
   HC_USE *fence;
-  int recorded = 0;
-  if (!HC_I(drain_begin)(self)) return 0;
-  fence = HC_I(fence_new)(self, order, 1, 0);
+  uint64_t covers;
+  int wanted, result = -2;
+  if (!hostcache_u32_load_relaxed(&order->uncovered)) return 0;
+  hostcache_lock(&self->segments_lock);
+  wanted = order->uncovered && order->bytes > 0 && !order->closed &&
+           (needed || (!order->untold && order->fences < HC_FENCES));
+  order->visitors += (size_t)wanted;
+  hostcache_unlock(&self->segments_lock);
+  if (!wanted) return 0;
+  if (!HC_I(drain_begin)(self)) {
+    HC_I(visitor_leave)(self, order);
+    return 0;
+  }
+  fence = HC_I(fence_new)(self, order);
   if (fence) {
-    recorded = HC_I(fence_record)(self, fence, NULL, tally);
-    HC_I(guest_leave)(self, order);
+    covers = fence->covers;
+    result = HC_I(fence_record)(self, fence, NULL, tally) ? 1 : -1;
+    if (result < 0 && needed && HC_I(wait_stream)(self, order->lane->stream, NULL)) {
+      hostcache_lock(&self->segments_lock);
+      tally->ready += HC_I(order_share)(self, order, covers);
+      hostcache_unlock(&self->segments_lock);
+      result = 1;
+    }
   }
   HC_I(drain_end)(self);
-  return recorded;
+  HC_I(visitor_leave)(self, order);
+  return result;
 }
 
-/* The same for all streams. */
-HOSTCACHE_UNUSED static int HC_I(fence_all)(HC_CACHE *self, HC_TALLY *tally) {
+/* The same for all streams, of which more will be wanted. 1 if any was recorded. */
+HOSTCACHE_UNUSED static int HC_I(fence_all)(HC_CACHE *self, int needed, HC_TALLY *tally) {
   HC_ORDER *order = HC_I(orders)(self);
   int recorded = 0;
-  for (; order; order = order->next) recorded |= HC_I(fence)(self, order, tally);
+  for (; order; order = order->next) {
+    hostcache_u32_store_relaxed(&order->credit, HC_POLL_EVERY);
+    recorded |= HC_I(fence)(self, order, needed, tally) > 0;
+  }
   return recorded;
 }
 
-/* Takes one range out of what is ready for one stream alone, for whom this thread is a guest then:
-   it is LEAVING. It need not be in the index, as nobody is to find it. NULL if there is none. */
-HOSTCACHE_UNUSED static HC_BLOCK *HC_I(order_take)(HC_CACHE *self, HC_ORDER *order) {
-  HC_BLOCK *range = NULL;
-  unsigned kind;
+/* A block has become ready for its stream alone. As long as there is credit it gets a fence of its
+   own, so that it is ready for all as soon as can be; else each 16th does, which costs a stream
+   that takes back what it frees next to nothing. Each 16th also polls. */
+HOSTCACHE_UNUSED static void HC_I(order_freed)(HC_CACHE *self, HC_THREAD *thread,
+                                               HC_ORDER *order) {
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0}; /* on_error hears what fails */
+  const uint32_t credit = hostcache_u32_load_relaxed(&order->credit);
+  HC_QUEUE *queue = NULL;
+  int due;
   hostcache_lock(&self->segments_lock);
-  for (kind = 0; kind < HOSTCACHE_KIND_COUNT && !range; kind++)
-    range = HC_I(heap_first)(&order->heaps[kind], 1);
-  if (range) {
-    HC_I(heap_remove)(self, HC_I(heap_of)(self, range), range);
-    HC_I(count_ready)(self, range, 0);
-    HC_I(set_order)(range, NULL);
-    HC_I(set_state)(range, HOSTCACHE_LEAVING);
-    range->requested = range->size;
-    HC_I(count_lent)(self, range, 1, 1);
-    order->guests++;
-  }
+  due = ++order->frees >= HC_POLL_EVERY;
+  if (due) order->frees = 0;
   hostcache_unlock(&self->segments_lock);
-  return range;
-}
-
-/* Frees for all one range that is ready for one stream alone: its event is recorded when what is
-   deferred is drained. Returns its bytes, or 0 if there is none. */
-HOSTCACHE_UNUSED static size_t HC_I(order_give_up_one)(HC_CACHE *self, HC_ORDER *order) {
-  HC_THREAD *thread = HC_I(here_already)(self);
-  HC_BLOCK *range = HC_I(order_take)(self, order);
-  size_t bytes;
-  if (!range) return 0;
-  bytes = range->size;
+  if (credit > 0) hostcache_u32_store_relaxed(&order->credit, credit - 1);
+  if (credit > 0 || due) (void)HC_I(fence)(self, order, 0, &tally);
+  if (!due) return;
   HC_I(begin)(self, thread);
-  hostcache_ptr_store_release(&range->home, thread);
-  HC_I(order_mark)(range, order->lane);
-  if (thread != &self->common) hostcache_lock(&self->common.lock);
-  HC_I(turn)(self, &self->common, range, HOSTCACHE_DEFERRED);
-  if (thread != &self->common) hostcache_unlock(&self->common.lock);
+  queue = HC_I(queue_of)(thread, order->lane);
   HC_I(end)(thread);
-  HC_I(push_deferred)(self, range);
-  HC_I(guest_leave)(self, order);
-  return bytes;
+  if (queue) HC_I(poll_queue)(self, thread, thread, queue, &tally);
 }
 
-/* The same for all that is ready for it at the call. */
-HOSTCACHE_UNUSED static void HC_I(order_give_up)(HC_CACHE *self, HC_ORDER *order) {
-  size_t left, gone = 1;
-  hostcache_lock(&self->segments_lock);
-  left = order->bytes;
-  hostcache_unlock(&self->segments_lock);
-  for (; left > 0 && gone > 0; left -= gone < left ? gone : left)
-    gone = HC_I(order_give_up_one)(self, order);
-}
-
-/* The same for all streams, unless one may be captured. */
-HOSTCACHE_UNUSED static void HC_I(give_up_orders)(HC_CACHE *self) {
-  HC_ORDER *order = HC_I(orders)(self);
-  if (HC_I(is_capturing)(self)) return;
-  for (; order; order = order->next) HC_I(order_give_up)(self, order);
-}
-
-/* Is anything ready for one stream alone, or a fence not known to be complete? segments_lock is
-   held. */
+/* After a look at all fences: may a stream be through with what is ready for it alone, in time? Not
+   if that cannot be told, as a fence could not be recorded or asked. segments_lock is held. */
 HOSTCACHE_UNUSED static int HC_I(is_ordered)(const HC_CACHE *self) {
   const HC_ORDER *order = HC_I(orders)(self);
-  while (order && order->bytes == 0 && order->fences == 0) order = order->next;
+  if (self->ordered_bytes > 0 && HC_I(is_capturing)(self)) return 1;
+  while (order && order->fences == 0) order = order->next;
   return order != NULL;
 }
 
-/* Is anything ready for the stream of a lane alone, or is a thread at it? segments_lock is held. */
-HOSTCACHE_UNUSED static int HC_I(order_is_busy)(const HC_LANE *lane) {
-  const HC_ORDER *order = (const HC_ORDER *)lane->order;
-  return order && (order->bytes > 0 || order->guests > 0);
+/* The caller says that all streams are through. */
+HOSTCACHE_RARE static void HC_I(orders_release)(HC_CACHE *self) {
+  HC_ORDER *order = HC_I(orders)(self);
+  for (; order; order = order->next) {
+    hostcache_lock(&self->segments_lock);
+    (void)HC_I(order_share)(self, order, UINT64_MAX);
+    order->untold = 0;
+    hostcache_unlock(&self->segments_lock);
+  }
 }
 
 #else
@@ -8718,20 +8776,28 @@ HOSTCACHE_INLINE int HC_I(is_ordered)(const HC_CACHE *self) {
   (void)self;
   return 0;
 }
-HOSTCACHE_INLINE int HC_I(fence)(HC_CACHE *self, HC_ORDER *order, HC_TALLY *tally) {
+HOSTCACHE_INLINE int HC_I(fence_all)(HC_CACHE *self, int needed, HC_TALLY *tally) {
   (void)self;
+  (void)needed;
+  (void)tally;
+  return 0;
+}
+HOSTCACHE_INLINE void HC_I(order_freed)(HC_CACHE *self, HC_THREAD *thread, HC_ORDER *order) {
+  (void)self;
+  (void)thread;
   (void)order;
-  (void)tally;
-  return 0;
 }
-HOSTCACHE_INLINE int HC_I(fence_all)(HC_CACHE *self, HC_TALLY *tally) {
-  (void)self;
-  (void)tally;
-  return 0;
-}
-HOSTCACHE_INLINE void HC_I(give_up_orders)(HC_CACHE *self) { (void)self; }
+HOSTCACHE_INLINE void HC_I(orders_release)(HC_CACHE *self) { (void)self; }
 
 #endif
+
+/* One look at everything that waits, and at what streams have for themselves and may be through
+   with. */
+HOSTCACHE_UNUSED static void HC_I(poll_all)(HC_CACHE *self, size_t loose, int needed,
+                                            HC_TALLY *tally) {
+  HC_I(poll)(self, loose, tally);
+  if (HC_I(fence_all)(self, needed, tally)) HC_I(poll)(self, loose, tally);
+}
 
 /* Must a hook be called, or memory be got for a queue, before the block can wait in this thread's
    queues? The thread is held. */
@@ -8764,10 +8830,10 @@ HOSTCACHE_UNUSED static int HC_I(is_capture_used)(HC_BLOCK *block) {
 
 /* An active block is freed: is it going to be ready for one stream alone? Then its use there is
    over. Returns the order, or NULL. The thread is held. */
-HOSTCACHE_INLINE HC_ORDER *HC_I(order_begin)(HC_BLOCK *block) {
+HOSTCACHE_INLINE HC_ORDER *HC_I(order_at_free)(HC_BLOCK *block) {
 #ifdef HC_STREAM_ORDERED
   if (HC_I(is_in_order)(block))
-    HC_I(order_end)(block);
+    HC_I(unmark_own)(block);
   else
     block->order = NULL;
 #endif
@@ -8778,7 +8844,7 @@ HOSTCACHE_INLINE HC_ORDER *HC_I(order_begin)(HC_BLOCK *block) {
 HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_THREAD *thread,
                                                    HC_BLOCK *block, int deferred) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
-  HC_ORDER *order = HC_I(order_begin)(block);
+  HC_ORDER *order = HC_I(order_at_free)(block);
   if (HC_I(is_capture_used)(block)) { /* what was captured may run at any time, and again: its uses
                                          wait, as they are, until the pool is released */
     hostcache_ptr_store_release(&block->home, thread);
@@ -8799,7 +8865,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_THREAD *th
   if (HC_I(use_count)(block) == 0 && HC_I(unknown_uses)(block) == 0) {
     HC_I(block_ready)(self, thread, block, 1);
     HC_I(end)(thread);
-    if (order && !deferred) (void)HC_I(fence)(self, order, &tally); /* on_error hears what fails */
+    if (order && !deferred) HC_I(order_freed)(self, thread, order);
     return HOSTCACHE_OK;
   }
   HC_I(end)(thread);
@@ -8861,12 +8927,13 @@ HOSTCACHE_UNUSED static uint64_t HC_I(next_epoch)(HC_CACHE *self) {
   return ticket;
 }
 
-/* Does a queue hold a use of a pending block that was pushed up to that ticket? Not of a
-   quarantined one, and no event alone. The thread is held. */
+/* Does a queue hold a use of a pending block, or a fence, that was pushed up to that ticket? Not a
+   use of a quarantined one, and no event that nobody needs. The thread is held. */
 HOSTCACHE_UNUSED static int HC_I(queue_holds_pending)(const HC_QUEUE *queue, uint64_t ticket) {
   const HC_USE *use;
   for (use = queue->head; use && use->ticket <= ticket; use = use->next)
-    if (use->block && HC_I(state_of)(use->block) == HOSTCACHE_WAITING) return 1;
+    if (use->block ? HC_I(state_of)(use->block) == HOSTCACHE_WAITING : HC_I(is_fence)(use))
+      return 1;
   return 0;
 }
 
@@ -9410,29 +9477,47 @@ HOSTCACHE_RARE static void HC_I(lane_end)(HC_CACHE *self, HC_LANE *lane) {
 
 #ifdef HC_STREAM_ORDERED
 
-/* Frees for all what is ready for the stream alone. */
-HOSTCACHE_UNUSED static void HC_I(forget_order)(HC_CACHE *self, struct HC_I(forgetting) *job) {
-  void *order = job->lane ? hostcache_ptr_load_acquire(&job->lane->order) : NULL;
-  if (order) HC_I(order_give_up)(self, (HC_ORDER *)order);
+/* What is ready for the stream alone is covered by a fence from now on. EVENT: that failed;
+   NO_METADATA: there is no memory for it, and on_error was told. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(forget_order)(HC_CACHE *self,
+                                                            struct HC_I(forgetting) *job) {
+  HC_ORDER *order =
+      job->lane ? (HC_ORDER *)hostcache_ptr_load_acquire(&job->lane->order) : NULL;
+  int result;
+  if (!order) return HOSTCACHE_OK;
+  result = HC_I(fence)(self, order, 1, &job->tally);
+  if (result >= 0) return HOSTCACHE_OK;
+  if (result == -1) return HOSTCACHE_ERR_EVENT;
+  HC_I(tell)(self, HOSTCACHE_ERR_NO_METADATA, 0,
+             "HOSTCACHE_MALLOC had no memory for an event: the stream is not forgotten", NULL);
+  return HOSTCACHE_ERR_NO_METADATA;
 }
 
-/* Is anything so even now? All threads are held. */
-HOSTCACHE_UNUSED static int HC_I(order_left)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+/* Is a thread at the stream, or was something freed since? If not, the order is no stream's from
+   now on, and its fences go on without one. All threads are held. */
+HOSTCACHE_UNUSED static int HC_I(order_is_busy)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+  HC_ORDER *order = job->lane ? (HC_ORDER *)job->lane->order : NULL;
   int busy;
-  if (!job->lane) return 0;
+  if (!order) return 0;
   hostcache_lock(&self->segments_lock);
-  busy = HC_I(order_is_busy)(job->lane);
+  busy = order->visitors > 0 || (order->uncovered && order->bytes > 0);
+  if (!busy) {
+    order->closed = 1;
+    hostcache_ptr_store_release(&job->lane->order, NULL);
+  }
   hostcache_unlock(&self->segments_lock);
   return busy;
 }
 
 #else
 
-HOSTCACHE_INLINE void HC_I(forget_order)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+HOSTCACHE_INLINE hostcache_result HC_I(forget_order)(HC_CACHE *self,
+                                                     struct HC_I(forgetting) *job) {
   (void)self;
   (void)job;
+  return HOSTCACHE_OK;
 }
-HOSTCACHE_INLINE int HC_I(order_left)(HC_CACHE *self, struct HC_I(forgetting) *job) {
+HOSTCACHE_INLINE int HC_I(order_is_busy)(HC_CACHE *self, struct HC_I(forgetting) *job) {
   (void)self;
   (void)job;
   return 0;
@@ -9451,7 +9536,7 @@ HOSTCACHE_UNUSED static int HC_I(forget_commit)(HC_CACHE *self, struct HC_I(forg
   int leaves;
   if (HC_I(stop)(self)) return -1;
   if (HC_I(is_recording)(self, job) || (HC_I(dies_idle)(self) && HC_I(is_queued)(self, job)) ||
-      HC_I(order_left)(self, job)) {
+      HC_I(order_is_busy)(self, job)) {
     HC_I(go_on)(self);
     return 0;
   }
@@ -9493,7 +9578,6 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
   unsigned i, attempt;
   int done;
 
-  HC_I(forget_order)(self, job);
   HC_I(drain_deferred)(self, &of_others);
   for (slab = NULL, i = 0; (block = HC_I(next_block)(self, &slab, &i)) != NULL;) {
     result = HC_I(unless_capturing)(self);
@@ -9501,13 +9585,15 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
     if (result != HOSTCACHE_OK) break;
   }
   if (result == HOSTCACHE_OK) result = HC_I(unless_capturing)(self);
+  if (result == HOSTCACHE_OK) result = HC_I(forget_order)(self, job);
   if (result == HOSTCACHE_OK) result = HC_I(forget_wait)(self, job);
   for (attempt = 0; result == HOSTCACHE_OK; attempt++) {
     done = HC_I(forget_commit)(self, job);
     if (done > 0) return HOSTCACHE_OK;
     result = HC_I(unless_capturing)(self);
     if (result != HOSTCACHE_OK) break;
-    if (done == 0) HC_I(forget_order)(self, job);
+    result = HC_I(forget_order)(self, job);
+    if (result != HOSTCACHE_OK) break;
     if (done == 0) HC_I(drain_deferred)(self, &of_others);
     if (done < 0 || (HC_I(dies_idle)(self) && HC_I(wait_queued)(self, job, UINT64_MAX)))
       result = HC_I(forget_refused)(self, NULL);
@@ -9592,7 +9678,7 @@ HOSTCACHE_RARE static void HC_I(dispose_uses)(HC_USE *use) {
   HC_USE *next;
   for (; use; use = next) {
     next = use->next;
-    if (!use->block) HOSTCACHE_FREE(use);
+    if (!use->block && !HC_I(is_spare)(use)) HOSTCACHE_FREE(use);
   }
 }
 
@@ -10252,9 +10338,8 @@ HOSTCACHE_RARE static int HC_I(is_busy)(HC_CACHE *self) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
   hostcache_stats stats;
   int refused, kept;
-  HC_I(give_up_orders)(self);
   HC_I(drain_deferred)(self, &tally);
-  HC_I(poll)(self, SIZE_MAX, &tally);
+  HC_I(poll_all)(self, SIZE_MAX, 1, &tally);
   refused = HC_I(stop)(self);
   hostcache_lock(&self->segments_lock);
   HC_I(sum_up)(self, &stats);
@@ -10359,7 +10444,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, HC_THREAD
     HC_I(drain_deferred)(self, tally);
     HC_I(poll)(self, SIZE_MAX, tally);
     HC_I(gather)(self);
-    (void)HC_I(fence_all)(self, tally); /* what this waits for, if it does */
+    (void)HC_I(fence_all)(self, 0, tally); /* what this waits for, if it does */
     hopes = HC_I(look_ahead)(self); /* before the look, so that nothing comes unseen after it */
     taken = HC_I(bin_take)(self, thread, want, out);
     if (*out || taken != HOSTCACHE_OK) return taken;
@@ -10393,17 +10478,21 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, HC_THREAD
 HOSTCACHE_UNUSED static hostcache_result HC_I(take_after)(HC_CACHE *self, HC_THREAD *thread,
                                                           HC_ORDER *order, const HC_WANT *given,
                                                           HC_BLOCK **out, HC_TALLY *tally) {
-  HC_USE *fence = HC_I(fence_new)(self, order, given->size, 1);
   HC_WANT want = *given;
-  hostcache_result result;
-  if (!fence) return HOSTCACHE_OK;
+  hostcache_result result = HOSTCACHE_OK;
+  HC_USE *fence;
+  int has_enough;
+  hostcache_lock(&self->segments_lock);
+  has_enough = order->bytes >= given->size && !order->closed;
+  order->visitors += (size_t)has_enough;
+  hostcache_unlock(&self->segments_lock);
+  if (!has_enough) return HOSTCACHE_OK;
   want.from = order;
   result = HC_I(heap_take)(self, &want, out);
-  if (!*out) {
-    HC_I(fence_drop)(self, fence);
-  } else if (HC_I(fence_record)(self, fence, given->order, tally)) {
+  fence = *out ? HC_I(fence_new)(self, order) : NULL;
+  if (fence && HC_I(fence_record)(self, fence, given->order, tally)) {
     HC_I(activate)(self, thread, *out, given);
-  } else {
+  } else if (*out) {
     hostcache_lock(&self->segments_lock);
     HC_I(count_lent)(self, *out, 1, 0);
     HC_I(set_order)(*out, order);
@@ -10411,7 +10500,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(take_after)(HC_CACHE *self, HC_THR
     hostcache_unlock(&self->segments_lock);
     *out = NULL;
   }
-  HC_I(guest_leave)(self, order);
+  HC_I(visitor_leave)(self, order);
   return result;
 }
 
@@ -10424,7 +10513,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(take_ordered)(HC_CACHE *self, HC_T
                                                             HC_TALLY *tally) {
   hostcache_result result = HOSTCACHE_OK;
   if (want->pool) return result;
-  if (HC_I(fence_all)(self, tally)) {
+  if (HC_I(fence_all)(self, 0, tally)) {
     HC_I(poll)(self, HC_LOOSE_PER_POLL, tally);
     result = HC_I(bin_take)(self, thread, want, out);
   }
@@ -10744,7 +10833,26 @@ HC_PUBLIC hostcache_result HC_FN(block_alloc)(HC_CACHE *self, size_t size, HC_BL
 
 #ifdef HC_STREAM_ORDERED
 
-/* The order of a lane, which is made if there is none. NULL: there is no memory for it. */
+/* One that a stream of this lane left behind, and that is empty; or `fresh`, if there is none.
+   segments_lock is held. */
+HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_to_use)(HC_CACHE *self, const HC_LANE *lane,
+                                                     HC_ORDER *fresh) {
+  HC_ORDER *order = HC_I(orders)(self);
+  while (order && !(order->lane == lane && order->closed && order->bytes == 0 &&
+                    order->fences == 0 && order->visitors == 0))
+    order = order->next;
+  if (!order) {
+    order = fresh;
+    order->next = HC_I(orders)(self);
+    hostcache_ptr_store_release(&self->orders, order);
+  }
+  order->closed = 0;
+  order->untold = 0;
+  hostcache_u32_store_relaxed(&order->credit, HC_POLL_EVERY);
+  return order;
+}
+
+/* The order of a lane, which gets one if it has none. NULL: there is no memory for it. */
 HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_make)(HC_CACHE *self, HC_LANE *lane) {
   HC_ORDER *order = (HC_ORDER *)hostcache_ptr_load_acquire(&lane->order), *fresh;
   if (order) return order;
@@ -10755,18 +10863,15 @@ HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_make)(HC_CACHE *self, HC_LANE *lane
   hostcache_lock(&self->segments_lock);
   order = (HC_ORDER *)lane->order;
   if (!order) {
-    order = fresh;
-    fresh = NULL;
-    order->next = (HC_ORDER *)self->orders;
-    hostcache_ptr_store_release(&self->orders, order);
+    order = HC_I(order_to_use)(self, lane, fresh);
     hostcache_ptr_store_release(&lane->order, order);
   }
   hostcache_unlock(&self->segments_lock);
-  if (fresh) HOSTCACHE_FREE(fresh); /* another thread was faster */
+  if (fresh != order) HOSTCACHE_FREE(fresh);
   return order;
 }
 
-/* The order of a stream, of which this thread is a guest from now on, so that the stream is not
+/* The order of a stream, of which this thread is a visitor from now on, so that the stream is not
    forgotten meanwhile. NULL: there is no memory for it. */
 HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_enter)(HC_CACHE *self, HC_STREAM stream) {
   HC_THREAD *own = HC_I(here)(self);
@@ -10776,10 +10881,10 @@ HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_enter)(HC_CACHE *self, HC_STREAM st
     int lives;
     if (!order) return NULL;
     HC_I(begin)(self, own);
-    lives = HC_I(lane_is_of)(lane, stream);
+    lives = HC_I(lane_is_of)(lane, stream) && lane->order == (void *)order;
     if (lives) {
       hostcache_lock(&self->segments_lock);
-      order->guests++;
+      order->visitors++;
       hostcache_unlock(&self->segments_lock);
     }
     HC_I(end)(own);
@@ -10787,7 +10892,7 @@ HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_enter)(HC_CACHE *self, HC_STREAM st
   }
 }
 
-/* An allocation for a stream from what is ready for it alone, or for all: the hot path. NULL if
+/* An allocation for a stream from what is ready for it alone: the hot path. NULL if
    there is nothing that fits, or it takes more. */
 HOSTCACHE_INLINE HC_BLOCK *HC_I(order_hit)(HC_CACHE *self, size_t requested, HC_STREAM stream) {
   const size_t number = HC_I(binned_class)(self, requested);
@@ -10818,7 +10923,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(get_wanted_on)(HC_CACHE *self, HC_
   hostcache_result result;
   want->order = order;
   result = HC_I(get_wanted)(self, want, out);
-  if (order) HC_I(guest_leave)(self, order);
+  if (order) HC_I(visitor_leave)(self, order);
   if (!*out || want->order) return result;
   memset((void *)use, 0, sizeof *use);
   use->kind = HOSTCACHE_USE_STREAM;
@@ -11168,28 +11273,25 @@ HOSTCACHE_APART hostcache_result HC_I(free_large)(HC_CACHE *self, HC_THREAD *thr
 
 #ifdef HC_STREAM_ORDERED
 
-/* Frees a block that becomes ready for its stream alone, as free_large does. What is the first to
-   become so has a fence recorded, so that it is ready for all as soon as can be. */
+/* Frees a block that becomes ready for its stream alone, as free_large does. */
 HOSTCACHE_APART hostcache_result HC_I(free_ordered)(HC_CACHE *self, HC_THREAD *thread,
                                                     HC_BLOCK *block) {
-  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
   HC_ORDER *order = block->order;
-  int is_ours = 0, fenced = 1;
+  int is_ours = 0;
   if (thread->limit > 0 && !HC_I(is_oversize)(self, block->size)) {
     hostcache_lock(&self->segments_lock);
     is_ours = HC_I(state_of)(block) == HOSTCACHE_ACTIVE; /* else two threads free it */
     if (is_ours) {
       hostcache_ptr_store_release(&block->home, thread);
-      HC_I(order_end)(block);
+      HC_I(unmark_own)(block);
       HC_I(count_direct)(self, block, 0);
       HC_I(make_ready)(self, block);
-      fenced = order->fences > 0;
     }
     hostcache_unlock(&self->segments_lock);
   }
   HC_I(lower)(thread);
   if (!is_ours) return HC_I(free_any)(self, block, NULL, 0);
-  if (!fenced) (void)HC_I(fence)(self, order, &tally); /* on_error hears what fails */
+  HC_I(order_freed)(self, thread, order);
   HC_I(shed)(self);
   return HOSTCACHE_OK;
 }
@@ -11354,8 +11456,7 @@ HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *self, size_t *blocks_
   if (result != HOSTCACHE_OK) return result;
   tally.no_wait = 1; /* never blocks: what cannot be recorded is quarantined */
   HC_I(drain_deferred)(self, &tally);
-  (void)HC_I(fence_all)(self, &tally);
-  HC_I(poll)(self, HC_LOOSE_PER_POLL, &tally);
+  HC_I(poll_all)(self, HC_LOOSE_PER_POLL, 0, &tally);
   (void)HC_I(bins_shed)(self);
   if (blocks_made_ready) *blocks_made_ready = tally.ready;
   return tally.failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
@@ -11400,8 +11501,8 @@ HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_n
   own = HC_I(here_already)(self);
   HC_I(count)(self, &self->stats.num_sync_all_streams);
   began = hostcache_now_ns();
-  HC_I(give_up_orders)(self);
   HC_I(drain_deferred)(self, &tally);
+  (void)HC_I(fence_all)(self, 1, &tally);
   ticket = HC_I(settle)(self, &tally, began, timeout_ns, &settled);
   for (attempt = 0;; attempt++) {
     HC_I(poll)(self, SIZE_MAX, &tally);
@@ -11424,9 +11525,8 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(trim)(HC_CACHE *self, size_t keep,
                                                     uint64_t idle_ns) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
   uint64_t before = UINT64_MAX;
-  HC_I(give_up_orders)(self);
   HC_I(drain_deferred)(self, &tally);
-  HC_I(poll)(self, SIZE_MAX, &tally);
+  HC_I(poll_all)(self, SIZE_MAX, 1, &tally);
   HC_I(gather)(self);
   if (idle_ns > 0) {
     before = hostcache_now_ns(); /* after what makes idle what is not old */
@@ -11576,6 +11676,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *se
   HC_BLOCK *block;
   unsigned i = 0;
   if (result != HOSTCACHE_OK) return result;
+  HC_I(orders_release)(self);
   HC_I(release_captured)(self); /* first, as a use of these may turn out to be untold */
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL)
     while (HC_I(release_step)(self, block)) continue;
@@ -13221,11 +13322,8 @@ HOSTCACHE_RARE static const char *HC_I(check_range)(HC_CACHE *self, const HC_SEG
   if (range->is_ready && range->bin != HC_NO_BIN) return "a range in a heap has no bin";
   if (range->is_ready && HC_I(is_ready_too)(range->right, range))
     return "ready ranges do not stand side by side";
-  if (!range->is_indexed) {
-    if (range->is_ready || state == HOSTCACHE_LEAVING) return NULL;
-    if (HC_HAS_ORDERS && state != HOSTCACHE_ACTIVE && state != HOSTCACHE_STOCKED) return NULL;
-    return "a block is in the index";
-  }
+  if (!range->is_indexed)
+    return range->is_ready || state == HOSTCACHE_LEAVING ? NULL : "a block is in the index";
   if (hostcache_index_floor(&self->index, (size_t)range->ptr) != (const void *)range ||
       hostcache_index_floor(&self->index, (size_t)range->ptr + (range->size - 1)) !=
           (const void *)range)
@@ -13327,15 +13425,14 @@ HOSTCACHE_RARE static const char *HC_I(check_heaps)(HC_CACHE *self, const HC_FIN
   for (order = HC_I(orders)(self); order && !broken; order = order->next) {
     size_t bytes = 0;
     broken = HC_I(check_heap_set)(order->heaps, NULL, order, findings, &count, &kept, &bytes);
-    if (!broken && (bytes != order->bytes || (bytes > 0 && !order->lane->live)))
-      broken = "a stream that lives knows how much is ready for it alone";
+    if (!broken && bytes != order->bytes) broken = "a stream knows how much is ready for it alone";
     for_one += bytes;
   }
 #endif
   if (broken) return broken;
   if (kept_ready != HC_I(pooled_bytes)(self)) return "the pools know how much of them is ready";
   if (for_one != HC_I(ordered_bytes)(self))
-    return "a stream that lives knows how much is ready for it alone";
+    return "a stream knows how much is ready for it alone";
   if (count != findings->ready) return "a cached block is in a heap";
   if ((int64_t)(idle + kept) != HC_I(rest)(self->idle.in, self->idle.out))
     return "the idle segments are those that are one ready range";
@@ -13925,6 +14022,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_RECORDS
 #undef HC_POLL_EVERY
 #undef HC_LOOSE_PER_POLL
+#undef HC_FENCES
 #undef HC_FIRST_POOL
 #undef HC_SEGMENT
 #undef HC_THREAD
@@ -13956,7 +14054,6 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_WANT
 #undef HC_ORDER
 #undef HC_CAN_WAIT
-#undef HC_HAS_ORDERS
 #undef HC_DIVISIONS
 #undef HC_HAS_CAPTURES
 #undef HC_BATCH

@@ -935,8 +935,9 @@ static void destroy(run *r) {
     r->cache = NULL;
     left = r->device.live_bytes > r->lost_bytes || sim_live_events(&r->device) > 0;
     assert_int_equal(result, left ? HOSTCACHE_ERR_LEAKED : HOSTCACHE_OK);
+    /* what is ready for a stream that was forgotten may be left where its fence cannot be told */
     if (stats.leaked.current + stats.quarantined.current == 0 && r->hits == 0 &&
-        !r->deferred_unknown)
+        !r->deferred_unknown && !(r->ordered && r->fired_in_all[SITE_QUERY] > 2))
       assert_int_equal(sim_live_bytes(&r->device), r->lost_bytes);
   }
   (void)judge(r, result, r->all_fired > 0 ? A_OK | A_LEAKED : A_OK, NULL);

@@ -875,12 +875,24 @@ static inline int sim_event_make(sim_device *d, sim_event *event, sim_stream str
   return code;
 }
 
+/* One more unit of a lane, or of what that waits for. */
+static inline void sim_move(sim_device *d, uint32_t index) {
+  const uint64_t before = d->lanes[index].completed;
+  size_t i;
+  sim_complete_lane(d, index, 1);
+  if (d->lanes[index].completed > before) return;
+  for (i = 0; i < d->barriers.count; i++) {
+    const sim_barrier b = d->barriers.at[i];
+    if (b.lane == index && b.value == before + 1 && !d->lanes[b.other].stuck) sim_move(d, b.other);
+  }
+}
+
 /* An unsuccessful query; some devices move when they are asked. */
 static inline int sim_not_ready(sim_device *d, uint32_t index) {
   sim_lane *lane = &d->lanes[index];
   lane->asked++;
   if (d->progress_per_queries != 0 && !lane->stuck && lane->asked % d->progress_per_queries == 0)
-    sim_complete_lane(d, index, 1);
+    sim_move(d, index);
   return SIM_PENDING;
 }
 

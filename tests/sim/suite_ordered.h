@@ -36,16 +36,46 @@ RIG_TEST(a_block_that_its_stream_alone_used_is_ready_for_it_at_once) {
   }
 }
 
-RIG_TEST(a_stream_that_goes_on_with_its_blocks_records_one_fence) {
+/* At first each free does, and then one of 16, if the one before has completed. */
+RIG_TEST(a_stream_that_goes_on_with_its_blocks_records_few_fences) {
   RIG_NOW *rig = *state;
-  uint64_t hooks;
   int i;
-  (void)ON_RIG(leave_on)(rig, 64 * KIB, 1);
-  assert_int_equal(ON_RIG(records)(rig), 1);
-  hooks = sim_calls(&rig->device, SIM_EVERY_HOOK);
-  for (i = 0; i < 100; i++) (void)ON_RIG(leave_on)(rig, 64 * KIB, 1);
-  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_HOOK), hooks);
-  assert_int_equal(ON_RIG(stats)(rig).num_hits, 100);
+  for (i = 0; i < 1000; i++) (void)ON_RIG(leave_on)(rig, 64 * KIB, 1);
+  assert_in_range(ON_RIG(records)(rig), 1, 16);
+  for (i = 0; i < 160; i++) {
+    sim_complete_all(&rig->device);
+    (void)ON_RIG(leave_on)(rig, 64 * KIB, 1);
+  }
+  assert_in_range(ON_RIG(records)(rig), 16 + 9, 16 + 10);
+  assert_int_equal(ON_RIG(stats)(rig).num_hits, 1159);
+}
+
+/* What goes round through many streams is no more memory than where each block has its event. */
+RIG_TEST(memory_that_goes_from_stream_to_stream_does_not_grow) {
+  RIG_NOW *rig = *state;
+  void *block[8];
+  sim_stream stream;
+  size_t i;
+  for (stream = 0; stream < 16; stream++) {
+    for (i = 0; i < COUNT_OF(block); i++) block[i] = ON_RIG(take_on)(rig, 4 * MIB, stream);
+    for (i = 0; i < COUNT_OF(block); i++) ON_RIG(give)(rig, block[i]);
+    (void)sim_submit(&rig->device, stream); /* it goes on with something else */
+    sim_complete(&rig->device, stream, COUNT_OF(block));
+  }
+  assert_int_equal(ON_RIG(stats)(rig).reserved_bytes.peak, 8 * 4 * MIB);
+}
+
+RIG_TEST(frees_keep_what_is_ready_for_streams_bounded) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  void *block[100];
+  size_t i;
+  config.max_cached_bytes = 4 * MIB;
+  ON_RIG(configure)(rig, config);
+  rig->device.eager = true;
+  for (i = 0; i < COUNT_OF(block); i++) block[i] = ON_RIG(take_on)(rig, 4 * MIB, 1);
+  for (i = 0; i < COUNT_OF(block); i++) ON_RIG(give)(rig, block[i]);
+  assert_in_range(ON_RIG(stats)(rig).reserved_bytes.current, 0, (4 + 16 * 4) * MIB);
 }
 
 RIG_TEST(what_is_ready_for_a_stream_is_split_there_and_becomes_whole_again) {
@@ -239,11 +269,32 @@ RIG_TEST(a_block_waits_for_a_value_that_was_given_for_it) {
   ON_RIG(warm)(rig, 32 * MIB);
   ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
   (void)sim_submit(&rig->device, 1);
-  assert_ok(API(record_value)(rig->cache, ptr, 1, 1)); /* the user knows: its first unit */
+  assert_ok(API(record_value)(rig->cache, ptr, 1, 3));
   ON_RIG(give)(rig, ptr);
   assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
-  sim_complete(&rig->device, 1, 1);
+  (void)sim_submit(&rig->device, 1);
+  sim_complete(&rig->device, 1, 2);
+  assert_ptr_not_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+  sim_complete_all(&rig->device);
   assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+/* The memory may be in use by what the stream did before it was got again. */
+RIG_TEST(a_value_does_not_stand_for_what_was_there_before) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  int i;
+  ON_RIG(warm)(rig, 32 * MIB);
+  ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  for (i = 0; i < 9; i++) (void)ON_RIG(use)(rig, ptr, 1);
+  sim_complete(&rig->device, 1, 5);
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(API(free_deferred)(rig->cache, ptr));
+  assert_ok(API(alloc_on)(rig->cache, 3 * MIB, 1, &ptr));
+  sim_handed_out_on(&rig->device, ptr, 3 * MIB, 1);
+  assert_ok(API(record_value)(rig->cache, ptr, 1, 5)); /* which is reached */
+  ON_RIG(give)(rig, ptr);
+  assert_ptr_not_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
 }
 
 /* Also by a stream without a bit in the marks, and where a mark came after the value. */
@@ -324,6 +375,22 @@ RIG_TEST(a_hundred_streams_have_blocks_of_their_own) {
   ON_RIG(check)(rig);
 }
 
+/* Who asks in vain takes nothing from others. */
+RIG_TEST(an_allocation_that_fails_leaves_to_streams_what_is_theirs) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  void *ptr, *other;
+  config.max_reserved_bytes = 8 * MIB;
+  ON_RIG(configure)(rig, config);
+  ptr = ON_RIG(leave_on)(rig, 8 * MIB, 1);
+  assert_result(API(alloc)(rig->cache, 4 * MIB, &other), HOSTCACHE_ERR_LIMIT);
+  assert_result(API(alloc)(rig->cache, 64 * MIB, &other), HOSTCACHE_ERR_LIMIT);
+  assert_result(API(synchronize)(rig->cache, 0), HOSTCACHE_ERR_TIMEOUT);
+  assert_ok(API(empty_cache)(rig->cache));
+  assert_result(API(destroy)(rig->cache), HOSTCACHE_ERR_BUSY);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 8 * MIB, 1), ptr);
+}
+
 RIG_TEST(a_stream_that_runs_keeps_its_block_from_others) {
   RIG_NOW *rig = *state;
   void *ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
@@ -400,9 +467,8 @@ RIG_TEST(a_free_off_the_hot_path_records_the_fence_too) {
   ON_RIG(configure)(rig, config);
   (void)ON_RIG(leave_on)(rig, 3 * MIB, 1);
   assert_int_equal(ON_RIG(records)(rig), 1);
-  (void)ON_RIG(leave_on)(rig, 3 * MIB, 1);
   (void)ON_RIG(poll)(rig);
-  assert_int_equal(ON_RIG(records)(rig), 1); /* as that waits still */
+  assert_int_equal(ON_RIG(records)(rig), 1); /* as that covers all */
 }
 
 RIG_TEST(at_the_cap_a_stream_takes_what_is_its_own) {
@@ -557,7 +623,23 @@ RIG_TEST(a_fence_that_cannot_be_told_leaves_the_block_to_its_stream) {
   assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
   ON_RIG(give)(rig, ptr);
   sim_complete_all(&rig->device);
-  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr); /* by another fence */
+  assert_ok(API(process_events)(rig->cache, NULL));
+  assert_ptr_not_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+  assert_ok(API(release_quarantine)(rig->cache));
+  ON_RIG(check)(rig);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+RIG_TEST(what_cannot_be_told_of_a_stream_is_left_to_the_runtime) {
+  RIG_NOW *rig = *state;
+  (void)ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  rig->may_lose_events = true;
+  sim_fail(&rig->device, 1, true, SIM_EVERY_QUERY | SIM_EVERY_RECORD | SIM_EVERY_WAIT);
+  assert_result(API(destroy)(rig->cache), HOSTCACHE_ERR_BUSY);
+  assert_result(API(destroy)(rig->cache), HOSTCACHE_ERR_BUSY);
+  assert_result(API(destroy)(rig->cache), HOSTCACHE_ERR_LEAKED);
+  rig->cache = NULL;
+  rig->left_bytes = 3 * MIB;
 }
 
 RIG_TEST(without_memory_for_the_books_it_is_a_block_like_any_other) {
@@ -576,4 +658,62 @@ RIG_TEST(without_memory_for_the_books_it_is_a_block_like_any_other) {
     ON_RIG(check)(rig);
     assert_int_equal(ON_RIG(stats)(rig).allocation.current, 0);
   }
+}
+
+/* ---- threads --------------------------------------------------------------------------------- */
+
+/* Each thread works for a stream of its own, and now and then for one that all have; it passes
+   blocks on to the next, which frees them. */
+typedef struct ON_RIG(worker) {
+  RIG_NOW *rig;
+  _Atomic(void *) *from, *to;
+  sim_stream stream;
+  uint64_t random;
+} ON_RIG(worker);
+
+static void *ON_RIG(work)(void *argument) {
+  ON_RIG(worker) *w = argument;
+  int i;
+  for (i = 0; i < 2000; i++) {
+    const sim_stream stream = random_below(&w->random, 4) > 0 ? w->stream : 9;
+    const size_t size = 1 + random_below(&w->random, random_below(&w->random, 3) ? 64 * KIB : MIB);
+    void *ptr = NULL;
+    expect_or_abort(API(alloc_on)(w->rig->cache, size, stream, &ptr) == HOSTCACHE_OK);
+    (void)sim_submit(&w->rig->device, stream);
+    ptr = atomic_exchange(w->to, ptr);
+    if (ptr != NULL) expect_or_abort(API(free)(w->rig->cache, ptr) == HOSTCACHE_OK);
+    ptr = atomic_exchange(w->from, NULL);
+    if (ptr != NULL && i % 2) expect_or_abort(API(free)(w->rig->cache, ptr) == HOSTCACHE_OK);
+    if (ptr != NULL && !(i % 2))
+      expect_or_abort(API(free_deferred)(w->rig->cache, ptr) == HOSTCACHE_OK);
+    if (i % 64 == 0) expect_or_abort(API(process_events)(w->rig->cache, NULL) == HOSTCACHE_OK);
+    if (i % 500 == 499) expect_or_abort(API(empty_cache)(w->rig->cache) == HOSTCACHE_OK);
+    if (i % 300 == 299)
+      expect_or_abort(API(forget_stream)(w->rig->cache, w->stream) == HOSTCACHE_OK);
+  }
+  return NULL;
+}
+
+RIG_TEST(threads_work_for_streams_at_once) {
+  enum { THREADS = 4 };
+  RIG_NOW *rig = *state;
+  _Atomic(void *) passed[THREADS];
+  ON_RIG(worker) workers[THREADS];
+  pthread_t threads[THREADS];
+  size_t i;
+  rig->device.progress_per_queries = 1;
+  for (i = 0; i < THREADS; i++) atomic_init(&passed[i], NULL);
+  for (i = 0; i < THREADS; i++) {
+    const ON_RIG(worker)
+        worker = {rig, &passed[i], &passed[(i + 1) % THREADS], (sim_stream)i, i + 1};
+    workers[i] = worker;
+    assert_int_equal(pthread_create(&threads[i], NULL, ON_RIG(work), &workers[i]), 0);
+  }
+  for (i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+  for (i = 0; i < THREADS; i++)
+    if (passed[i] != NULL) assert_ok(API(free)(rig->cache, atomic_load(&passed[i])));
+  ON_RIG(check)(rig);
+  assert_ok(API(synchronize)(rig->cache, UINT64_MAX));
+  assert_ok(API(empty_cache)(rig->cache));
+  assert_int_equal(ON_RIG(stats)(rig).reserved_bytes.current, 0);
 }

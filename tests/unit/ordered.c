@@ -107,7 +107,10 @@
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EACH(a_block_that_its_stream_alone_used_is_ready_for_it_at_once),
-      ON_EACH(a_stream_that_goes_on_with_its_blocks_records_one_fence),
+      ON_EACH(a_stream_that_goes_on_with_its_blocks_records_few_fences),
+      ON_EACH(memory_that_goes_from_stream_to_stream_does_not_grow),
+      ON_EACH(frees_keep_what_is_ready_for_streams_bounded),
+      ON_EACH_THAT_LEAVES(an_allocation_that_fails_leaves_to_streams_what_is_theirs),
       ON_EACH(what_is_ready_for_a_stream_is_split_there_and_becomes_whole_again),
       ON_EACH(a_mark_by_its_own_stream_changes_nothing),
       ON_EACH(a_deferred_free_makes_a_block_ready_for_its_stream_without_a_hook),
@@ -125,6 +128,8 @@ int main(void) {
       ON(plain_after, a_block_waits_for_an_event_that_was_given_for_it),
       ON(timeline, a_block_waits_for_a_value_that_was_given_for_it),
       ON(timeline_after, a_block_waits_for_a_value_that_was_given_for_it),
+      ON(timeline, a_value_does_not_stand_for_what_was_there_before),
+      ON(timeline_after, a_value_does_not_stand_for_what_was_there_before),
       ON(timeline, a_value_beyond_the_work_so_far_is_waited_for),
       ON(timeline_after, a_value_beyond_the_work_so_far_is_waited_for),
       ON_EACH_THAT_LEAVES(neighbours_of_two_streams_become_one_when_both_are_through),
@@ -148,7 +153,9 @@ int main(void) {
       ON_EACH(a_fence_that_cannot_be_recorded_leaves_the_block_to_its_stream),
       ON_EACH(process_events_says_that_a_fence_could_not_be_recorded),
       ON_EACH(a_fence_that_cannot_be_told_leaves_the_block_to_its_stream),
+      ON_EACH(what_cannot_be_told_of_a_stream_is_left_to_the_runtime),
       ON_EACH(without_memory_for_the_books_it_is_a_block_like_any_other),
+      ON_EACH(threads_work_for_streams_at_once),
   };
   return cmocka_run_group_tests_name("ordered", tests, NULL, NULL);
 }
