@@ -10758,7 +10758,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(get_wanted)(HC_CACHE *self, HC_WAN
   want->size = HC_I(block_size_for)(self, requested);
   thread = HC_I(here)(self);
   if (want->size) result = HC_I(pool_enter)(self, want);
-  if (want->pool) want->order = NULL;
+  if (want->pool || want->captured) want->order = NULL; /* a replay has no order with the stream */
   if (result == HOSTCACHE_OK) result = HC_I(get)(self, thread, want, out, &tally);
   if (result != HOSTCACHE_OK) {
     hostcache_lock(&self->segments_lock);

@@ -50,6 +50,13 @@
 #define HC_IMPLEMENT
 #include "hostcache.h"
 
+#define HC_NAME graphs
+#include "sim/hooks_captures.h"
+#include "sim/hooks_pooled.h"
+#include "sim/hooks_ordered.h"
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
 #define CACHE pooled
 #define CACHE_EVENT_T sim_event
 #define CACHE_OWN_EVENT(d, stream) sim_own_event(d, stream)
@@ -99,6 +106,55 @@
 #undef CACHE
 
 #undef CACHE_AFTER
+
+/* ---- captures -------------------------------------------------------------------------------- */
+
+#define CACHE graphs
+#include "sim/rig.h"
+#undef CACHE
+
+static int is_stream_2(void *user, const void *stream) {
+  (void)user;
+  return *(const sim_stream *)stream == 2;
+}
+
+static void *graphs_take_on(graphs_rig *rig, sim_stream stream) {
+  void *ptr = NULL;
+  assert_ok(graphs_alloc_on(rig->cache, 3 * MIB, stream, &ptr));
+  sim_handed_out_on(&rig->device, ptr, 3 * MIB, stream);
+  return ptr;
+}
+
+/* No fence is recorded; and what is captured runs at a replay, perhaps on another stream, while
+   what the stream did before may be under way. */
+static void graphs_what_is_ready_for_a_stream_is_not_for_its_capture(void **state) {
+  const hostcache_pool_id pool = {1, 2};
+  graphs_rig *rig = *state;
+  void *ptr = graphs_take_on(rig, 1), *other = graphs_take_on(rig, 3), *got;
+  (void)sim_use(&rig->device, 1, ptr);
+  (void)sim_use(&rig->device, 3, other);
+  graphs_rig_give(rig, ptr);
+  assert_ok(graphs_begin_allocate_to_pool(rig->cache, pool, is_stream_2, NULL));
+  rig->device.capturing = true;
+  sim_captured_stream = 1;
+  graphs_rig_give(rig, other);
+  got = graphs_take_on(rig, 1);
+  assert_ptr_not_equal(got, ptr);
+  assert_ptr_equal(graphs_take_on(rig, 3), other); /* which is not captured */
+  graphs_rig_give(rig, graphs_take_on(rig, 2));    /* of the pool */
+  graphs_rig_check(rig);
+  rig->device.capturing = false;
+  sim_captured_stream = SIM_NO_STREAM;
+  assert_ok(graphs_end_allocate_to_pool(rig->cache, pool));
+  assert_ptr_equal(graphs_take_on(rig, 1), ptr);
+  assert_ok(graphs_release_pool(rig->cache, pool));
+  graphs_rig_give(rig, got);
+  assert_int_equal(graphs_rig_stats(rig).quarantined.current,
+                   1); /* as it was captured in no pool */
+  sim_complete_all(&rig->device);
+  assert_ok(graphs_release_quarantine(rig->cache));
+  assert_ok(graphs_synchronize(rig->cache, UINT64_MAX));
+}
 
 #define ON_EACH_THAT_LEAVES(test) ON(pooled, test), ON(owned, test), ON(timeline, test)
 #define ON_EACH_AFTER(test) ON(pooled_after, test), ON(plain_after, test), ON(timeline_after, test)
@@ -156,6 +212,7 @@ int main(void) {
       ON_EACH(what_cannot_be_told_of_a_stream_is_left_to_the_runtime),
       ON_EACH(without_memory_for_the_books_it_is_a_block_like_any_other),
       ON_EACH(threads_work_for_streams_at_once),
+      ON(graphs, what_is_ready_for_a_stream_is_not_for_its_capture),
   };
   return cmocka_run_group_tests_name("ordered", tests, NULL, NULL);
 }
