@@ -100,7 +100,6 @@
    HC_EVENTS_DO_NOT_CANCEL     the hooks that record and query are no cancellation points, as those
                                that only read memory are not: then a thread's cancelability need
                                not be switched around them, which takes 20 ns a block
-
    HC_STREAM_ORDERED      (*)  for memory that the host does not touch before its stream reaches the
                                point (a device's, not pinned memory): alloc_on, by which a block
                                that its stream alone has used is ready for it as soon as it is freed
@@ -1311,9 +1310,9 @@ HC_PUBLIC hostcache_result HC_FN(forget_stream)(HC_CACHE *cache, HC_STREAM strea
 
 /* The caller says: the device is idle. What cannot be told of a quarantined block counts as
    complete, and its event is destroyed; the block becomes ready, or, where it has other uses,
-   pending until they are complete. What was used in a capture outside of all pools waits for its
-   uses; in one with a pool it stays until that is released. OK. O(blocks), and an HC_EVENT_DESTROY
-   for each such event. */
+   pending until they are complete; what is ready for one stream becomes ready for all. What was
+   used in a capture outside of all pools waits for its uses; in one with a pool it stays until that
+   is released. OK. O(blocks), and an HC_EVENT_DESTROY for each such event. */
 HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *cache);
 
 #ifdef HC_OWN_SEGMENTS
@@ -1560,7 +1559,8 @@ HC_PUBLIC hostcache_result HC_FN(get_memory_fraction)(HC_CACHE *cache, double *f
 
 /* The size of the largest block that is cached, wherever it is, 0 if none is: so much can be had
    without a hook, and more perhaps, as small blocks that stand side by side are only made one when
-   that is needed. (What private pools keep serves them alone, and does not count.) ARGUMENT: no
+   that is needed. (What private pools keep, and what is ready for one stream, serves these alone,
+   and does not count.) ARGUMENT: no
    `largest`. UNSUPPORTED: the system refuses the barrier that stops threads. Calls no hook, and
    does not poll. O(threads), and what is cached of about the largest size. Source: cacheInfo. */
 HC_PUBLIC hostcache_result HC_FN(cache_info)(HC_CACHE *cache, size_t *largest);
@@ -6030,21 +6030,31 @@ HOSTCACHE_APART HC_BLOCK *HC_I(heap_first)(const HC_HEAP *heap, size_t size) {
   return HC_I(list_best)(heap->first[word * HOSTCACHE_WORD_BITS + hostcache_lowest(bits)], size);
 }
 
+/* In which heap a block is looked for first, second and third. */
+HOSTCACHE_INLINE int HC_I(kind_by_turn)(int small, int turn) {
+  static const uint8_t kinds[2][HOSTCACHE_KIND_COUNT] = {
+      {HOSTCACHE_KIND_RESERVE, HOSTCACHE_KIND_LARGE, HOSTCACHE_KIND_SMALL},
+      {HOSTCACHE_KIND_RESERVE, HOSTCACHE_KIND_SMALL, HOSTCACHE_KIND_LARGE}};
+  return kinds[small][turn];
+}
+
+/* May a range be handed out for so many bytes although it is not split? segments_lock is held. */
+HOSTCACHE_INLINE int HC_I(fits_whole)(const HC_CACHE *self, const HC_BLOCK *range, size_t size,
+                                      size_t requested) {
+  return range->size == HC_I(own_size)(self, size) || range->size - requested <= requested / 8;
+}
+
 /* The ready range that serves a block of this size best, or NULL. First what was reserved at
    creation, then the segments of its kind, then the others. A range above max_split_size is not
    split, so it serves only what it is larger than by at most an eighth. segments_lock is held. */
 HOSTCACHE_INLINE HC_BLOCK *HC_I(heap_best)(const HC_CACHE *self, const HC_HEAP *heaps, size_t size,
                                            size_t requested) {
-  static const uint8_t kinds[2][HOSTCACHE_KIND_COUNT] = {
-      {HOSTCACHE_KIND_RESERVE, HOSTCACHE_KIND_LARGE, HOSTCACHE_KIND_SMALL},
-      {HOSTCACHE_KIND_RESERVE, HOSTCACHE_KIND_SMALL, HOSTCACHE_KIND_LARGE}};
   const int small = HC_I(is_small)(self, size);
   int i = heaps[HOSTCACHE_KIND_RESERVE].words == 0;
   for (; i < HOSTCACHE_KIND_COUNT; i++) {
-    const HC_HEAP *heap = &heaps[kinds[small][i]];
+    const HC_HEAP *heap = &heaps[HC_I(kind_by_turn)(small, i)];
     HC_BLOCK *range = heap->words ? HC_I(heap_first)(heap, size) : NULL;
-    if (range && (HC_I(may_split)(self, range) || range->size == HC_I(own_size)(self, size) ||
-                  range->size - requested <= requested / 8))
+    if (range && (HC_I(may_split)(self, range) || HC_I(fits_whole)(self, range, size, requested)))
       return range;
   }
   return NULL;
@@ -6063,16 +6073,17 @@ HOSTCACHE_UNUSED static int HC_I(suits)(const HC_CACHE *self, const HC_BLOCK *ra
   if (range->size < want->size || range->size - want->size < ahead) return 0;
   if (HC_ALONE) return range->size == want->size && HC_I(segment_fits)(&range->segment->runtime);
   if (HC_I(may_split)(self, range)) return 1;
-  return ahead == 0 && (range->size == HC_I(own_size)(self, want->size) ||
-                        range->size - want->requested <= want->requested / 8);
+  return ahead == 0 && HC_I(fits_whole)(self, range, want->size, want->requested);
 }
 
 /* The first range of the least class that suits, or NULL. segments_lock is held. */
 HOSTCACHE_UNUSED static HC_BLOCK *HC_I(heap_search)(const HC_CACHE *self, const HC_HEAP *heaps,
                                                     const HC_WANT *want) {
-  unsigned kind, at;
-  for (kind = 0; kind < HOSTCACHE_KIND_COUNT; kind++) {
-    const HC_HEAP *heap = &heaps[kind];
+  const int small = HC_I(is_small)(self, want->size);
+  unsigned at;
+  int i;
+  for (i = 0; i < HOSTCACHE_KIND_COUNT; i++) {
+    const HC_HEAP *heap = &heaps[HC_I(kind_by_turn)(small, i)];
     at = HC_ALONE ? 0 : HC_I(heap_class)(want->size);
     for (; heap->words && at < HOSTCACHE_HEAP_SIZES; at++) {
       HC_BLOCK *range = heap->first[at];
@@ -7908,11 +7919,12 @@ HOSTCACHE_RARE static void HC_I(fence_over)(HC_CACHE *self, HC_USE *fence, HC_TA
   if (!order) return; /* an event that nobody needs any more */
   hostcache_lock(&self->segments_lock);
   order->fences--;
-  if (told)
+  if (told) {
     tally->ready += HC_I(order_share)(self, order, fence->covers);
-  else
+  } else {
     order->untold = 1;
-  if (!told) hostcache_u32_store_relaxed(&order->uncovered, 1);
+    hostcache_u32_store_relaxed(&order->uncovered, 1);
+  }
   hostcache_unlock(&self->segments_lock);
 }
 
@@ -8705,7 +8717,8 @@ HOSTCACHE_UNUSED static int HC_I(fence)(HC_CACHE *self, HC_ORDER *order, int nee
   if (fence) {
     covers = fence->covers;
     result = HC_I(fence_record)(self, fence, NULL, tally) ? 1 : -1;
-    if (result < 0 && needed && HC_I(wait_stream)(self, order->lane->stream, NULL)) {
+    if (result < 0 && needed && !tally->no_wait &&
+        HC_I(wait_stream)(self, order->lane->stream, NULL)) {
       hostcache_lock(&self->segments_lock);
       tally->ready += HC_I(order_share)(self, order, covers);
       hostcache_unlock(&self->segments_lock);
@@ -8717,37 +8730,51 @@ HOSTCACHE_UNUSED static int HC_I(fence)(HC_CACHE *self, HC_ORDER *order, int nee
   return result;
 }
 
-/* The same for all streams, of which more will be wanted. 1 if any was recorded. */
+/* The same for all streams. 1 if anything may be ready by it. */
 HOSTCACHE_UNUSED static int HC_I(fence_all)(HC_CACHE *self, int needed, HC_TALLY *tally) {
   HC_ORDER *order = HC_I(orders)(self);
   int recorded = 0;
-  for (; order; order = order->next) {
-    hostcache_u32_store_relaxed(&order->credit, HC_POLL_EVERY);
+  for (; order; order = order->next)
     recorded |= HC_I(fence)(self, order, needed, tally) > 0;
-  }
   return recorded;
 }
 
-/* A block has become ready for its stream alone. As long as there is credit it gets a fence of its
-   own, so that it is ready for all as soon as can be; else each 16th does, which costs a stream
-   that takes back what it frees next to nothing. Each 16th also polls. */
-HOSTCACHE_UNUSED static void HC_I(order_freed)(HC_CACHE *self, HC_THREAD *thread,
-                                               HC_ORDER *order) {
-  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0}; /* on_error hears what fails */
+/* What a free into an order has to do, beside: */
+#define HC_DUE_FENCE 1u
+#define HC_DUE_POLL 2u
+
+/* As long as there is credit each free records a fence, so that the block is ready for all as soon
+   as can be; else each 16th does, which costs a stream that takes back what it frees next to
+   nothing. Each 16th also polls. segments_lock is held. */
+HOSTCACHE_INLINE unsigned HC_I(order_due)(HC_ORDER *order) {
   const uint32_t credit = hostcache_u32_load_relaxed(&order->credit);
-  HC_QUEUE *queue = NULL;
-  int due;
-  hostcache_lock(&self->segments_lock);
-  due = ++order->frees >= HC_POLL_EVERY;
-  if (due) order->frees = 0;
-  hostcache_unlock(&self->segments_lock);
+  const unsigned due = credit > 0 ? HC_DUE_FENCE : 0;
   if (credit > 0) hostcache_u32_store_relaxed(&order->credit, credit - 1);
-  if (credit > 0 || due) (void)HC_I(fence)(self, order, 0, &tally);
-  if (!due) return;
+  if (++order->frees < HC_POLL_EVERY) return due;
+  order->frees = 0;
+  return HC_DUE_FENCE | HC_DUE_POLL;
+}
+
+/* A block has become ready for its stream alone: does what is due. */
+HOSTCACHE_UNUSED static void HC_I(order_freed)(HC_CACHE *self, HC_THREAD *thread,
+                                               HC_ORDER *order, unsigned due) {
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0}; /* on_error hears what fails */
+  HC_QUEUE *queue;
+  if (due & HC_DUE_FENCE) (void)HC_I(fence)(self, order, 0, &tally);
+  if (!(due & HC_DUE_POLL)) return;
   HC_I(begin)(self, thread);
   queue = HC_I(queue_of)(thread, order->lane);
   HC_I(end)(thread);
   if (queue) HC_I(poll_queue)(self, thread, thread, queue, &tally);
+}
+
+/* The same, counted first. No lock is held. */
+HOSTCACHE_UNUSED static void HC_I(order_put)(HC_CACHE *self, HC_THREAD *thread, HC_ORDER *order) {
+  unsigned due;
+  hostcache_lock(&self->segments_lock);
+  due = HC_I(order_due)(order);
+  hostcache_unlock(&self->segments_lock);
+  HC_I(order_freed)(self, thread, order, due);
 }
 
 /* After a look at all fences: may a stream be through with what is ready for it alone, in time? Not
@@ -8782,7 +8809,7 @@ HOSTCACHE_INLINE int HC_I(fence_all)(HC_CACHE *self, int needed, HC_TALLY *tally
   (void)tally;
   return 0;
 }
-HOSTCACHE_INLINE void HC_I(order_freed)(HC_CACHE *self, HC_THREAD *thread, HC_ORDER *order) {
+HOSTCACHE_INLINE void HC_I(order_put)(HC_CACHE *self, HC_THREAD *thread, HC_ORDER *order) {
   (void)self;
   (void)thread;
   (void)order;
@@ -8865,7 +8892,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_THREAD *th
   if (HC_I(use_count)(block) == 0 && HC_I(unknown_uses)(block) == 0) {
     HC_I(block_ready)(self, thread, block, 1);
     HC_I(end)(thread);
-    if (order && !deferred) HC_I(order_freed)(self, thread, order);
+    if (order && !deferred) HC_I(order_put)(self, thread, order);
     return HOSTCACHE_OK;
   }
   HC_I(end)(thread);
@@ -9496,12 +9523,13 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget_order)(HC_CACHE *self,
 /* Is a thread at the stream, or was something freed since? If not, the order is no stream's from
    now on, and its fences go on without one. All threads are held. */
 HOSTCACHE_UNUSED static int HC_I(order_is_busy)(HC_CACHE *self, struct HC_I(forgetting) *job) {
-  HC_ORDER *order = job->lane ? (HC_ORDER *)job->lane->order : NULL;
+  HC_ORDER *order;
   int busy;
-  if (!order) return 0;
+  if (!job->lane) return 0;
   hostcache_lock(&self->segments_lock);
-  busy = order->visitors > 0 || (order->uncovered && order->bytes > 0);
-  if (!busy) {
+  order = (HC_ORDER *)job->lane->order;
+  busy = order && (order->visitors > 0 || (order->uncovered && order->bytes > 0));
+  if (order && !busy) {
     order->closed = 1;
     hostcache_ptr_store_release(&job->lane->order, NULL);
   }
@@ -10512,15 +10540,17 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(take_ordered)(HC_CACHE *self, HC_T
                                                             const HC_WANT *want, HC_BLOCK **out,
                                                             HC_TALLY *tally) {
   hostcache_result result = HOSTCACHE_OK;
+  HC_ORDER *order = HC_I(orders)(self);
   if (want->pool) return result;
+  for (; order; order = order->next) /* what is freed from now on may be wanted elsewhere */
+    hostcache_u32_store_relaxed(&order->credit, HC_POLL_EVERY);
   if (HC_I(fence_all)(self, 0, tally)) {
     HC_I(poll)(self, HC_LOOSE_PER_POLL, tally);
     result = HC_I(bin_take)(self, thread, want, out);
   }
 #ifdef HC_CAN_WAIT
-  if (want->order && HC_I(drain_begin)(self)) {
-    HC_ORDER *order = HC_I(orders)(self);
-    for (; order && !*out && result == HOSTCACHE_OK; order = order->next)
+  if (want->order && !*out && result == HOSTCACHE_OK && HC_I(drain_begin)(self)) {
+    for (order = HC_I(orders)(self); order && !*out && result == HOSTCACHE_OK; order = order->next)
       if (order != want->order)
         result = HC_I(take_after)(self, thread, order, want, out, tally);
     HC_I(drain_end)(self);
@@ -10881,7 +10911,8 @@ HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_enter)(HC_CACHE *self, HC_STREAM st
     int lives;
     if (!order) return NULL;
     HC_I(begin)(self, own);
-    lives = HC_I(lane_is_of)(lane, stream) && lane->order == (void *)order;
+    lives = HC_I(lane_is_of)(lane, stream) &&
+            hostcache_ptr_load_acquire(&lane->order) == (void *)order;
     if (lives) {
       hostcache_lock(&self->segments_lock);
       order->visitors++;
@@ -10892,8 +10923,8 @@ HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_enter)(HC_CACHE *self, HC_STREAM st
   }
 }
 
-/* An allocation for a stream from what is ready for it alone: the hot path. NULL if
-   there is nothing that fits, or it takes more. */
+/* An allocation for a stream from what is ready for it alone: the hot path. NULL if there is
+   nothing that fits, or it takes more. */
 HOSTCACHE_INLINE HC_BLOCK *HC_I(order_hit)(HC_CACHE *self, size_t requested, HC_STREAM stream) {
   const size_t number = HC_I(binned_class)(self, requested);
   const size_t size =
@@ -10915,7 +10946,7 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(order_hit)(HC_CACHE *self, size_t requested, HC_
   return block;
 }
 
-/* The same with what is wanted, for want->stream. */
+/* What is wanted, for want->stream; as get_wanted. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(get_wanted_on)(HC_CACHE *self, HC_WANT *want,
                                                              HC_BLOCK **out) {
   HC_ORDER *order = HC_I(order_enter)(self, *want->stream);
@@ -11277,6 +11308,7 @@ HOSTCACHE_APART hostcache_result HC_I(free_large)(HC_CACHE *self, HC_THREAD *thr
 HOSTCACHE_APART hostcache_result HC_I(free_ordered)(HC_CACHE *self, HC_THREAD *thread,
                                                     HC_BLOCK *block) {
   HC_ORDER *order = block->order;
+  unsigned due = 0;
   int is_ours = 0;
   if (thread->limit > 0 && !HC_I(is_oversize)(self, block->size)) {
     hostcache_lock(&self->segments_lock);
@@ -11286,12 +11318,13 @@ HOSTCACHE_APART hostcache_result HC_I(free_ordered)(HC_CACHE *self, HC_THREAD *t
       HC_I(unmark_own)(block);
       HC_I(count_direct)(self, block, 0);
       HC_I(make_ready)(self, block);
+      due = HC_I(order_due)(order);
     }
     hostcache_unlock(&self->segments_lock);
   }
   HC_I(lower)(thread);
   if (!is_ours) return HC_I(free_any)(self, block, NULL, 0);
-  HC_I(order_freed)(self, thread, order);
+  HC_I(order_freed)(self, thread, order, due);
   HC_I(shed)(self);
   return HOSTCACHE_OK;
 }
@@ -11687,7 +11720,8 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *se
   for (; alone; alone = next) {
     next = alone->next;
     HC_I(event_destroy)(self, &alone->event);
-    HOSTCACHE_FREE(alone);
+    alone->next = NULL;
+    HC_I(free_alone)(self, alone);
   }
   (void)HC_I(bins_shed)(self);
   return HOSTCACHE_OK;
@@ -14023,6 +14057,8 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_POLL_EVERY
 #undef HC_LOOSE_PER_POLL
 #undef HC_FENCES
+#undef HC_DUE_FENCE
+#undef HC_DUE_POLL
 #undef HC_FIRST_POOL
 #undef HC_SEGMENT
 #undef HC_THREAD

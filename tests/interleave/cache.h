@@ -89,6 +89,8 @@ HOSTCACHE_UNUSED static void expect(const char *what, hostcache_result got, unsi
     explore_fail("%s gave %s", what, hostcache_result_string(got));
 }
 
+#define MUST(call) expect(#call, call, 0, 0)
+
 HOSTCACHE_UNUSED static held take(runs *s, size_t size) {
   held got = {NULL, NULL, size};
   hostcache_result result;

@@ -114,15 +114,7 @@ static void seek_while_segments_come_and_go(void *user, unsigned id) {
 }
 
 static void explore(const char *name, void (*thread)(void *user, unsigned id)) {
-  const explore_test test = {.name = name,
-                             .threads = 2,
-                             .before = before,
-                             .thread = thread,
-                             .after = after,
-                             .state = &state,
-                             .state_bytes = sizeof state,
-                             .bounds = {{3, 1, 0, 0}, 4}};
-  exhaust(&test);
+  exhaust(name, 2, before, thread, after, &state, sizeof state, 3);
 }
 
 static void what_stays_active_is_always_found(void **unused) {

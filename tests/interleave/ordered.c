@@ -13,18 +13,12 @@
 #define SEGMENT ((size_t)4096)
 
 typedef struct fixture {
-  runs at; /* must be the first */
-  held
-      of[4]; /* [0] and [1]: neighbours, for A, and in use there; [2]: for B; [3]: for A, and in use
-                 on B too */
+  runs at;    /* must be the first */
+  held of[4]; /* [0] and [1]: neighbours, for A, and in use there; [2]: for B; [3]: for A, and in
+                 use on B too */
 } fixture;
 
 static fixture state;
-
-static void must(hostcache_result got, const char *what) {
-  if (got != HOSTCACHE_OK) explore_fail("%s gave %s", what, hostcache_result_string(got));
-}
-#define MUST(call) must(call, #call)
 
 static held take_on(fixture *f, size_t size, unsigned stream) {
   held got = {NULL, NULL, size};
@@ -209,15 +203,7 @@ static void poll_and_forget(void *user, unsigned id) {
 
 static void explore(const char *name, void (*first)(void *user),
                     void (*thread)(void *user, unsigned id), unsigned preemptions) {
-  const explore_test test = {.name = name,
-                             .threads = 2,
-                             .before = first,
-                             .thread = thread,
-                             .after = after,
-                             .state = &state,
-                             .state_bytes = sizeof state,
-                             .bounds = {{preemptions, 1, 0, 0}, preemptions + 1}};
-  exhaust(&test);
+  exhaust(name, 2, first, thread, after, &state, sizeof state, preemptions);
 }
 
 static void what_is_freed_is_taken_for_its_stream_and_for_others(void **unused) {

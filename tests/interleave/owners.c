@@ -153,15 +153,7 @@ static void come_and_go(void *user, unsigned id) {
 static void explore(const char *name, unsigned threads, void (*first)(void *user),
                     void (*thread)(void *user, unsigned id), void (*last)(void *user)) {
   const unsigned preemptions = threads == 2 ? 3 : 2;
-  const explore_test test = {.name = name,
-                             .threads = threads,
-                             .before = first,
-                             .thread = thread,
-                             .after = last,
-                             .state = &state,
-                             .state_bytes = sizeof state,
-                             .bounds = {{preemptions, 1, 0, 0}, preemptions + 1}};
-  exhaust(&test);
+  exhaust(name, threads, first, thread, last, &state, sizeof state, preemptions);
 }
 
 static void caches_free_each_others_blocks_while_one_ends(void **unused) {

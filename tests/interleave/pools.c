@@ -26,11 +26,6 @@ typedef struct fixture {
 
 static fixture state;
 
-static void must(hostcache_result got, const char *what) {
-  if (got != HOSTCACHE_OK) explore_fail("%s gave %s", what, hostcache_result_string(got));
-}
-#define MUST(call) must(call, #call)
-
 /* ---- before and after ------------------------------------------------------------------------ */
 
 static void before(void *user) {
@@ -255,15 +250,7 @@ static void restore_and_release(void *user, unsigned id) {
 
 static void explore(const char *name, void (*first)(void *user),
                     void (*thread)(void *user, unsigned id), unsigned preemptions) {
-  const explore_test test = {.name = name,
-                             .threads = 2,
-                             .before = first,
-                             .thread = thread,
-                             .after = after,
-                             .state = &state,
-                             .state_bytes = sizeof state,
-                             .bounds = {{preemptions, 1, 0, 0}, preemptions + 1}};
-  exhaust(&test);
+  exhaust(name, 2, first, thread, after, &state, sizeof state, preemptions);
 }
 
 static void a_capture_begins_when_no_hook_runs_and_none_comes(void **unused) {

@@ -135,15 +135,7 @@ static void record_for_a_while(void *user, unsigned id) {
 
 static void explore(const char *name, void (*first)(void *user),
                     void (*thread)(void *user, unsigned id), unsigned preemptions) {
-  const explore_test test = {.name = name,
-                             .threads = 2,
-                             .before = first,
-                             .thread = thread,
-                             .after = after,
-                             .state = &state,
-                             .state_bytes = sizeof state,
-                             .bounds = {{preemptions, 1, 0, 0}, preemptions + 1}};
-  exhaust(&test);
+  exhaust(name, 2, first, thread, after, &state, sizeof state, preemptions);
 }
 
 static void a_tracker_hears_of_frees_first(void **unused) {

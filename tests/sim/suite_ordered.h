@@ -50,6 +50,23 @@ RIG_TEST(a_stream_that_goes_on_with_its_blocks_records_few_fences) {
   assert_int_equal(ON_RIG(stats)(rig).num_hits, 1159);
 }
 
+/* Who polls often does not ask for more of them. */
+RIG_TEST(polls_between_frees_do_not_add_a_fence_to_each) {
+  RIG_NOW *rig = *state;
+  uint64_t before;
+  int round, i;
+  for (i = 0; i < 16; i++) (void)ON_RIG(leave_on)(rig, 64 * KIB, 1); /* has credit at first */
+  before = ON_RIG(records)(rig);
+  for (round = 0; round < 10; round++) {
+    for (i = 0; i < 16; i++) {
+      sim_complete_all(&rig->device);
+      (void)ON_RIG(leave_on)(rig, 64 * KIB, 1);
+    }
+    (void)ON_RIG(poll)(rig);
+  }
+  assert_in_range(ON_RIG(records)(rig), before + 10, before + 20);
+}
+
 /* What goes round through many streams is no more memory than where each block has its event. */
 RIG_TEST(memory_that_goes_from_stream_to_stream_does_not_grow) {
   RIG_NOW *rig = *state;
@@ -628,6 +645,29 @@ RIG_TEST(a_fence_that_cannot_be_told_leaves_the_block_to_its_stream) {
   assert_ok(API(release_quarantine)(rig->cache));
   ON_RIG(check)(rig);
   assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+/* The cache has one fence that is in no memory from malloc. */
+RIG_TEST(a_fence_without_memory_can_end_untold_and_be_used_again) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  int round, i;
+  rig->may_lose_events = true;
+  for (round = 0; round < 3; round++) {
+    ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
+    below_fail(1, true);
+    ON_RIG(give)(rig, ptr);
+    below_fail_no_more();
+    sim_fail(&rig->device, 1, true, SIM_EVERY_QUERY);
+    for (i = 0; i < 3; i++)
+      assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
+    sim_fail_no_more(&rig->device);
+    sim_complete_all(&rig->device);
+    assert_ok(API(release_quarantine)(rig->cache));
+    ON_RIG(check)(rig);
+    assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+    ON_RIG(give)(rig, ptr);
+  }
 }
 
 RIG_TEST(what_cannot_be_told_of_a_stream_is_left_to_the_runtime) {

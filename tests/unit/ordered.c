@@ -164,6 +164,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EACH(a_block_that_its_stream_alone_used_is_ready_for_it_at_once),
       ON_EACH(a_stream_that_goes_on_with_its_blocks_records_few_fences),
+      ON_EACH(polls_between_frees_do_not_add_a_fence_to_each),
       ON_EACH(memory_that_goes_from_stream_to_stream_does_not_grow),
       ON_EACH(frees_keep_what_is_ready_for_streams_bounded),
       ON_EACH_THAT_LEAVES(an_allocation_that_fails_leaves_to_streams_what_is_theirs),
@@ -209,6 +210,7 @@ int main(void) {
       ON_EACH(a_fence_that_cannot_be_recorded_leaves_the_block_to_its_stream),
       ON_EACH(process_events_says_that_a_fence_could_not_be_recorded),
       ON_EACH(a_fence_that_cannot_be_told_leaves_the_block_to_its_stream),
+      ON_EACH(a_fence_without_memory_can_end_untold_and_be_used_again),
       ON_EACH(what_cannot_be_told_of_a_stream_is_left_to_the_runtime),
       ON_EACH(without_memory_for_the_books_it_is_a_block_like_any_other),
       ON_EACH(threads_work_for_streams_at_once),
