@@ -8717,8 +8717,7 @@ HOSTCACHE_UNUSED static int HC_I(fence)(HC_CACHE *self, HC_ORDER *order, int nee
   if (fence) {
     covers = fence->covers;
     result = HC_I(fence_record)(self, fence, NULL, tally) ? 1 : -1;
-    if (result < 0 && needed && !tally->no_wait &&
-        HC_I(wait_stream)(self, order->lane->stream, NULL)) {
+    if (result < 0 && needed && HC_I(wait_stream)(self, order->lane->stream, NULL)) {
       hostcache_lock(&self->segments_lock);
       tally->ready += HC_I(order_share)(self, order, covers);
       hostcache_unlock(&self->segments_lock);

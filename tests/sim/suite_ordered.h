@@ -67,6 +67,22 @@ RIG_TEST(polls_between_frees_do_not_add_a_fence_to_each) {
   assert_in_range(ON_RIG(records)(rig), before + 10, before + 20);
 }
 
+/* What others look for in vain they get as soon as can be. */
+RIG_TEST(a_miss_has_the_next_frees_record_a_fence_each) {
+  RIG_NOW *rig = *state;
+  int i;
+  for (i = 0; i < 64; i++) (void)ON_RIG(leave_on)(rig, 64 * KIB, 1); /* has no credit left */
+  (void)ON_RIG(take_on)(rig, 3 * MIB, 2);
+  for (i = 0; i < 15; i++) {
+    uint64_t before;
+    sim_complete_all(&rig->device);
+    (void)ON_RIG(poll)(rig);
+    before = ON_RIG(records)(rig);
+    (void)ON_RIG(leave_on)(rig, 64 * KIB, 1);
+    assert_int_equal(ON_RIG(records)(rig), before + 1);
+  }
+}
+
 /* What goes round through many streams is no more memory than where each block has its event. */
 RIG_TEST(memory_that_goes_from_stream_to_stream_does_not_grow) {
   RIG_NOW *rig = *state;

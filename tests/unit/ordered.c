@@ -165,6 +165,7 @@ int main(void) {
       ON_EACH(a_block_that_its_stream_alone_used_is_ready_for_it_at_once),
       ON_EACH(a_stream_that_goes_on_with_its_blocks_records_few_fences),
       ON_EACH(polls_between_frees_do_not_add_a_fence_to_each),
+      ON_EACH(a_miss_has_the_next_frees_record_a_fence_each),
       ON_EACH(memory_that_goes_from_stream_to_stream_does_not_grow),
       ON_EACH(frees_keep_what_is_ready_for_streams_bounded),
       ON_EACH_THAT_LEAVES(an_allocation_that_fails_leaves_to_streams_what_is_theirs),
