@@ -3,7 +3,8 @@
     lint.py <check> <scratch folder>
 
 Runs one check on the header, which must find nothing, and then on copies of it that were broken on
-purpose, in each of which it must find more: a check that cannot fail is none. Each check is a function
+purpose, in each of which it must find more: a check that cannot fail is none. (Those of FOR_FILES are
+made of other files.) Each check is a function
 that gives its findings; BREAKERS says how to break the header for it. The checks in FOR_PACKS
 are made of the files in backends/ as well, and those in FOR_ALL of every file in C or C++.
 """
@@ -251,6 +252,21 @@ def check_macro_leak_mingw(text, scratch):
     return macros_left(text, "x86_64-w64-mingw32-gcc", scratch)
 
 
+def check_tests_named(text, _):
+    """Every test that a table names in its last column is in the tests."""
+    there = set()
+    for folder, _, files in os.walk(os.path.join(ROOT, "tests")):
+        for name in files:
+            if name.endswith((".c", ".h", ".cpp")):
+                with open(os.path.join(folder, name), encoding="utf-8") as file:
+                    there.update(re.findall(r"\w+", file.read()))
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.startswith("| "):
+            for name in re.findall(r"`(\w+_\w+)`", line.rstrip(" |").rsplit(" | ", 1)[-1]):
+                if name not in there:
+                    yield "%d: there is no test %s" % (number, name)
+
+
 # ---- how to break the header ----------------------------------------------------------------
 
 
@@ -270,6 +286,9 @@ def replace(pattern, replacement):
 # Checks of the packs too, and of the examples and tests.
 FOR_PACKS = ["identifiers", "line_length", "macro_bodies", "winuser", "includes"]
 FOR_ALL = ["line_length"]
+
+# What is not made of the header, but of other files: the one that is broken, and more.
+FOR_FILES = {"tests_named": ["tests/README.md", "tests/INTERFACES.md"]}
 
 # Within the macros of UNDEF: leaves one out, defines one after it, takes one of the user's away.
 LEAKS = [replace(r"^#undef HC_NAME\n", ""), replace(r"^#undef HC_FN\n", ""),
@@ -301,6 +320,7 @@ BREAKERS = {
     "api": [insert_in("DECLARE", "HC_PUBLIC void HC_FN(fly)(HC_CACHE *cache);"),
             replace(r"^     check, walk ", "     check, talk "), replace(r"^     check, walk ", "     check, check")],
     "includes": [insert_in("COMMON", "#include \"hostcache_cpu.h\"")],
+    "tests_named": [replace(r"`nothing_is_asked_for_and_nothing_is_freed`", "`nothing_is_asked_for`")],
     "version": [replace(r"^#define HOSTCACHE_VERSION (\d+)", r"#define HOSTCACHE_VERSION 1\1")],
     "macro_leak_gcc": LEAKS,
     "macro_leak_clang": LEAKS,
@@ -309,7 +329,9 @@ BREAKERS = {
 
 
 def other_files(name):
-    """The files other than hostcache.h that a check is made of, from the root."""
+    """The files other than hostcache.h, or the first in FOR_FILES, that a check is made of, from the root."""
+    if name in FOR_FILES:
+        return FOR_FILES[name][1:]
     folders = (["backends"] if name in FOR_PACKS else []) + (["bench", "examples", "tests"] if name in FOR_ALL else [])
     return sorted(os.path.relpath(os.path.join(path, file), ROOT) for folder in folders
                   for path, _, files in os.walk(os.path.join(ROOT, folder)) for file in files
@@ -319,13 +341,14 @@ def other_files(name):
 def main():
     name, scratch = sys.argv[1:]
     check = globals()["check_" + name]
-    with open(os.path.join(ROOT, "hostcache.h"), encoding="utf-8") as file:
+    subject = FOR_FILES.get(name, ["hostcache.h"])[0]
+    with open(os.path.join(ROOT, subject), encoding="utf-8") as file:
         text = file.read()
 
     findings = list(check(text, os.path.join(scratch, "whole")))
     print(check.__doc__)
     for finding in findings:
-        print("  hostcache.h: " + finding)
+        print("  %s: %s" % (subject, finding))
     elsewhere = 0
     others = other_files(name)
     for other in others:
