@@ -335,7 +335,7 @@
   X(HOSTCACHE_ERR_CORRUPT, -14, "a broken invariant, or a hook gave memory that cannot be right")  \
   X(HOSTCACHE_ERR_HOOK, -15, "a hook of an interface failed; on_error has its code")
 
-#define HOSTCACHE_RESULT_ENUM(name, value, text) name = value,
+#define HOSTCACHE_RESULT_ENUM(name, value, text) name = (value),
 #define HOSTCACHE_RESULT_CASE(name, value, text) \
   case name:                                     \
     return #name ": " text;
@@ -1892,14 +1892,16 @@ HOSTCACHE_APART void hostcache_lock_taken(hostcache_mutex *mutex) {
     if (__atomic_load_n(&mutex->taken, __ATOMIC_RELAXED) == 0 && hostcache_lock_try(mutex)) return;
   }
   while (__atomic_exchange_n(&mutex->taken, 2, __ATOMIC_ACQUIRE) != 0)
-    (void)syscall(SYS_futex, &mutex->taken, 128 /* FUTEX_WAIT_PRIVATE */, 2, NULL, NULL, 0);
+    (void)syscall(SYS_futex, &mutex->taken, 128 /* FUTEX_WAIT_PRIVATE */, 2, (void *)NULL,
+                  (void *)NULL, 0);
   errno = error;
 }
 
 /* Gives a lock back that somebody may be waiting for. */
 HOSTCACHE_APART void hostcache_lock_pass_on(hostcache_mutex *mutex) {
   const int error = errno;
-  (void)syscall(SYS_futex, &mutex->taken, 129 /* FUTEX_WAKE_PRIVATE */, 1, NULL, NULL, 0);
+  (void)syscall(SYS_futex, &mutex->taken, 129 /* FUTEX_WAKE_PRIVATE */, 1, (void *)NULL,
+                (void *)NULL, 0);
   errno = error;
 }
 #endif
@@ -3462,7 +3464,8 @@ HOSTCACHE_UNUSED static void hostcache_index_add(hostcache_index *index, uint64_
   hostcache_index_mark(index, shelf, address, 1);
 }
 
-/* The same in fewer steps, if the address has its place and no shelf is missing; else 0. */
+/* The same in fewer steps, if the address has its place and no shelf is missing; else 0.
+   segments_lock is held. */
 HOSTCACHE_UNUSED static int hostcache_index_add_quickly(hostcache_index *index, uint64_t address,
                                                         void *record) {
   hostcache_shelf *shelf = hostcache_index_leaf(index, address);
@@ -4029,7 +4032,7 @@ struct HC_I(external) { /* memory that was pinned outside of the cache. LOCK: tr
   void *context; /* the user's, of when it was registered */
 };
 
-struct HC_I(annals) {    /* a history. LOCK: trace_lock */
+struct HC_I(annals) {    /* a history */
   hostcache_trace *ring; /* NULL: there is none */
   size_t room, count, next;
   hostcache_context_fn context;
@@ -4123,7 +4126,7 @@ HC_CACHE {
   uint32_t tracing;           /* LOCK: all threads' locks to write; read relaxed, by who holds one
                                  of them or may be late: there is a history or a tracker */
   hostcache_mutex trace_lock;
-  struct HC_I(annals) annals;
+  struct HC_I(annals) annals; /* LOCK: trace_lock */
   struct HC_I(external) *externals; /* LOCK: trace_lock */
   hostcache_trace *owed;      /* LOCK: trace_lock, as the next two lines. What the trackers have not
                                  heard yet, the oldest at owed_next */
@@ -4289,7 +4292,7 @@ HOSTCACHE_INLINE void HC_I(flow_step)(HC_FLOW *flow, unsigned enters, size_t siz
     flow->peak_bytes = HC_I(rest)(flow->in_bytes, flow->out_bytes);
 }
 
-/* More of something is there (is = 1), or less. */
+/* More of something is there (is = 1), or less. segments_lock is held. */
 HOSTCACHE_INLINE void HC_I(level_step)(HC_LEVEL *level, int is, size_t amount) {
   level->now += is ? (int64_t)amount : -(int64_t)amount;
   if (is && level->now > level->peak) level->peak = level->now;
@@ -4568,6 +4571,7 @@ HOSTCACHE_INLINE void HC_I(count_pooled)(HC_CACHE *self, const HC_BLOCK *range, 
   self->pooled_bytes += is ? range->size : 0 - range->size;
 }
 
+/* How much that is. Likewise. */
 HOSTCACHE_INLINE size_t HC_I(pooled_bytes)(const HC_CACHE *self) { return self->pooled_bytes; }
 
 HOSTCACHE_INLINE int HC_I(pool_is_open)(const HC_CACHE *self) {
@@ -4696,6 +4700,7 @@ HOSTCACHE_INLINE void HC_I(count_ordered)(HC_CACHE *self, const HC_BLOCK *range,
   self->ordered_bytes += bytes;
 }
 
+/* How much that is. Likewise. */
 HOSTCACHE_INLINE size_t HC_I(ordered_bytes)(const HC_CACHE *self) { return self->ordered_bytes; }
 
 HOSTCACHE_INLINE HC_HEAP *HC_I(heaps_of_order)(HC_ORDER *order) { return order->heaps; }
@@ -4832,12 +4837,12 @@ HOSTCACHE_INLINE int HC_I(is_capturing)(const HC_CACHE *self) {
   return HC_HAS_CAPTURES && HC_I(pool_is_open)(self);
 }
 
-/* Bytes of the ready ranges, and of those of them that are whole segments. segments_lock is held.
-   */
+/* Bytes of the ready ranges. segments_lock is held. */
 HOSTCACHE_INLINE int64_t HC_I(ready_bytes)(const HC_CACHE *self) {
   return HC_I(rest)(self->ready.in_bytes, self->ready.out_bytes);
 }
 
+/* Of those of them that are whole segments. Likewise. */
 HOSTCACHE_INLINE int64_t HC_I(idle_bytes)(const HC_CACHE *self) {
   return HC_I(rest)(self->idle.in_bytes, self->idle.out_bytes);
 }
@@ -4858,7 +4863,7 @@ HOSTCACHE_INLINE void HC_I(count_ready)(HC_CACHE *self, const HC_BLOCK *range, i
    thread does until it trades again. segments_lock is held. */
 HOSTCACHE_INLINE void HC_I(count_lent)(HC_CACHE *self, const HC_BLOCK *block, unsigned count,
                                        int is) {
-  size_t least = block->requested, most = block->requested;
+  size_t least = block->requested, most = least;
   if (block->bin != HC_NO_BIN) {
     least = block->bin == 0 ? 1 : self->class_size[block->bin - 1] + 1;
     most = block->size;
@@ -4984,6 +4989,7 @@ HOSTCACHE_RARE static void HC_I(trace_later)(HC_CACHE *self, HC_BLOCK *block,
   hostcache_unlock(&self->trace_lock);
 }
 
+/* The same, where anything is noted. Likewise. */
 HOSTCACHE_INLINE void HC_I(trace_block)(HC_CACHE *self, HC_BLOCK *block,
                                         hostcache_action action) {
   if (HC_I(is_traced)(self)) HC_I(trace_later)(self, block, action);
@@ -5938,7 +5944,8 @@ HOSTCACHE_INLINE int HC_I(is_whole)(const HC_BLOCK *range) {
   return ((size_t)range->left | (size_t)range->right) == 0;
 }
 
-/* Where a ready range belongs. (The functions that work there are shorter if they are given it.) */
+/* Where a ready range belongs. (The functions that work there are shorter if they are given it.)
+   segments_lock is held. */
 HOSTCACHE_INLINE HC_HEAP *HC_I(heap_of)(HC_CACHE *self, const HC_BLOCK *range) {
   HC_ORDER *order = HC_I(order_of)(range);
   if (order) return &HC_I(heaps_of_order)(order)[range->kind];
@@ -9979,7 +9986,7 @@ HOSTCACHE_RARE static int64_t HC_I(stock_peak)(const HC_THREAD *thread) {
   return (int64_t)most;
 }
 
-/* Adds what one thread has counted. It is held. */
+/* Adds what one thread has counted. The thread is held. */
 HOSTCACHE_RARE static void HC_I(add_thread)(const HC_CACHE *self, HC_THREAD *thread,
                                               struct HC_I(totals) *to) {
   size_t i;
@@ -10240,7 +10247,7 @@ HOSTCACHE_RARE static void HC_I(add_thread_column)(const HC_CACHE *self, const H
 
 /* The ready parts of segments of one pool: those in the heaps, and what stocks and bins hold. What
    stocks have held of the pool at most is not known: no more than all that they held, nor than was
-   out of the shared lists. */
+   out of the shared lists. segments_lock is held. */
 HOSTCACHE_RARE static void HC_I(sum_up_split)(const HC_CACHE *self, unsigned pool,
                                               const struct HC_I(column_totals) *all,
                                               hostcache_device_stats *stats) {
@@ -10261,7 +10268,7 @@ HOSTCACHE_RARE static void HC_I(sum_up_split)(const HC_CACHE *self, unsigned poo
 }
 
 /* The column of one pool, as it was counted since the cache was made: as HC_I(sum_up), of which all
-   that is said there holds. */
+   that is said there holds. segments_lock is held. */
 HOSTCACHE_RARE static void HC_I(sum_up_column)(const HC_CACHE *self, unsigned pool,
                                                hostcache_device_stats *stats) {
   const struct HC_I(column) *column = &self->columns[pool];
@@ -10292,6 +10299,7 @@ HOSTCACHE_RARE static void HC_I(sum_up_column)(const HC_CACHE *self, unsigned po
   HC_I(sum_up_split)(self, pool, &all, stats);
 }
 
+/* Those of both. Likewise. */
 HOSTCACHE_RARE static void HC_I(sum_up_columns)(const HC_CACHE *self,
                                                 hostcache_device_stats *stats) {
   unsigned pool;
@@ -10331,6 +10339,7 @@ HOSTCACHE_RARE static void HC_I(aggregate)(const hostcache_stats *stats,
   out->max_split_size = stats->max_split_size;
 }
 
+/* segments_lock is held. */
 HOSTCACHE_RARE static void HC_I(reset_column_peaks)(struct HC_I(column) *column) {
   column->segment.peak = column->segment.current;
   column->reserved_bytes.peak = column->reserved_bytes.current;
@@ -11303,7 +11312,7 @@ HOSTCACHE_APART hostcache_result HC_I(free_large)(HC_CACHE *self, HC_THREAD *thr
 
 #ifdef HC_STREAM_ORDERED
 
-/* Frees a block that becomes ready for its stream alone, as free_large does. */
+/* Frees a block that becomes ready for its stream alone, as free_large does. Likewise. */
 HOSTCACHE_APART hostcache_result HC_I(free_ordered)(HC_CACHE *self, HC_THREAD *thread,
                                                     HC_BLOCK *block) {
   HC_ORDER *order = block->order;
@@ -11849,7 +11858,8 @@ HOSTCACHE_RARE static void HC_I(since)(hostcache_stat *stat, const hostcache_sta
   stat->freed = HC_I(rest)(stat->freed, base->freed);
 }
 
-/* The figures, since they were last reset. What stats_lock locks is held. */
+/* The figures, since they were last reset. All threads (if they can be) and segments_lock are held,
+   by stats_lock. */
 HOSTCACHE_RARE static void HC_I(figures)(HC_CACHE *self, hostcache_stats *stats) {
   hostcache_stat *stat;
   int64_t *count;
@@ -11897,6 +11907,7 @@ HOSTCACHE_RARE static void HC_I(reset_peak)(HC_FLOW *flow) {
   flow->peak_bytes = HC_I(rest)(flow->in_bytes, flow->out_bytes);
 }
 
+/* The thread is held. */
 HOSTCACHE_RARE static void HC_I(reset_thread_peaks)(HC_THREAD *thread) {
 #ifdef HC_DEVICE_ALLOCATOR
   unsigned pool;
@@ -11980,7 +11991,7 @@ HOSTCACHE_RARE static HC_POOL *HC_I(pool_retain)(HC_CACHE *self, hostcache_pool_
 }
 
 /* Opens a pool for those whom the filter lets in; *opening: which of all openings this is.
-   ARGUMENT: it is open. As pool_retain. */
+   ARGUMENT: it is open. All threads and segments_lock are held. */
 HOSTCACHE_RARE static hostcache_result HC_I(pool_open)(HC_CACHE *self, hostcache_pool_id id,
                                                        hostcache_stream_filter filter, void *user,
                                                        uint64_t *opening, HC_POOL **fresh) {
@@ -12400,7 +12411,7 @@ HOSTCACHE_RARE static void HC_I(restore_needs)(HC_CACHE *self, struct HC_I(resto
   }
 }
 
-/* Is there as much as that now? */
+/* Is there as much as that now? Likewise. */
 HOSTCACHE_RARE static int HC_I(restore_has)(HC_CACHE *self, struct HC_I(restoring) *job) {
   HC_NEEDS needs;
   size_t changes;
@@ -13295,8 +13306,9 @@ HOSTCACHE_REGISTRY_API int hostcache_remove_host_allocator(int device_type,
 #endif /* the registry */
 
 /* ---- 13. CHECK ----------------------------------------------------------------------------------
-   check holds all threads and locks, looks at one structure after the other, and then compares
-   them. Each part returns the sentence of the first invariant that does not hold, or NULL. */
+   check holds all threads, streams_lock and segments_lock, looks at one structure after the other,
+   and then compares them. Each part, a check_*, returns the sentence of the first invariant that
+   does not hold, or NULL. */
 
 /* What check finds in the structures, to be compared. */
 HC_FINDINGS {
@@ -13763,6 +13775,7 @@ HOSTCACHE_RARE static int HC_I(visit_kind)(unsigned state) {
 typedef void (*HC_I(note_fn))(HC_CACHE *self, void *notes, const HC_SEGMENT *segment,
                               const HC_BLOCK *range);
 
+/* Notes a segment. segments_lock is held. */
 HOSTCACHE_RARE static void HC_I(note_segment)(HC_CACHE *self, HC_I(note_fn) note, void *notes,
                                               const HC_SEGMENT *segment) {
   const HC_BLOCK *range;
@@ -13827,10 +13840,11 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_
     if (visits.at) HOSTCACHE_FREE(visits.at);
     visits.room = visits.used + visits.used / 4;
     visits.at = (hostcache_visit *)HOSTCACHE_MALLOC(visits.room * sizeof *visits.at);
-    if (visits.at) continue;
-    HC_I(tell)(self, HOSTCACHE_ERR_NO_METADATA, 0,
-               "HOSTCACHE_MALLOC had no memory for what walk shows", NULL);
-    return HOSTCACHE_ERR_NO_METADATA;
+    if (!visits.at) {
+      HC_I(tell)(self, HOSTCACHE_ERR_NO_METADATA, 0,
+                 "HOSTCACHE_MALLOC had no memory for what walk shows", NULL);
+      return HOSTCACHE_ERR_NO_METADATA;
+    }
   }
   cancel = hostcache_hook_begin();
   for (i = 0; result == HOSTCACHE_OK && i < visits.used; i++)

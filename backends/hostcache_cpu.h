@@ -122,7 +122,7 @@ typedef struct hostcache_cpu_event hostcache_cpu_event;   /* a marker in a strea
   X(ERR_UNSUPPORTED, -9, "this system has no memory that processes share by a handle")
 
 typedef enum hostcache_cpu_result {
-#define HOSTCACHE_CPU_RESULT(name, value, text) HOSTCACHE_CPU_##name = value,
+#define HOSTCACHE_CPU_RESULT(name, value, text) HOSTCACHE_CPU_##name = (value),
   HOSTCACHE_CPU_RESULTS(HOSTCACHE_CPU_RESULT)
 #undef HOSTCACHE_CPU_RESULT
 } hostcache_cpu_result;

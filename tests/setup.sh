@@ -20,6 +20,10 @@ libcmocka-dev                  | must | pkg-config --exists cmocka              
 python3                        | must | python3 -c pass                             | everything
 clang                          | may  | command -v clang && command -v clang++      | compile.clang.*, lint.*_clang, half of fail.*
 libclang-rt-dev                | may  | fuzzer_is_there                             | fuzz.*
+clang-19                       | may  | command -v clang++-19                       | static.thread_safety.*
+clang-tidy-19                  | may  | command -v clang-tidy-19                    | static.tidy.*
+cppcheck                       | may  | command -v cppcheck                         | static.cppcheck.*
+gcc-12                         | may  | command -v gcc-12                           | static.analyzer.*
 clang-format-14                | may  | command -v clang-format-14                  | lint.format
 gcc-mingw-w64-x86-64-win32     | may  | command -v x86_64-w64-mingw32-gcc           | *.mingw*, compile.clang.c11.32_bit
 g++-mingw-w64-x86-64-win32     | may  | command -v x86_64-w64-mingw32-g++           | compile.mingw.c++*, link.mingw.*
