@@ -6003,7 +6003,7 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(list_best)(HC_BLOCK *range, size_t size) {
 /* The range of exactly this size in a list that became ready last, and whose segment may serve this
    thread, or NULL. segments_lock is held. */
 HOSTCACHE_INLINE HC_BLOCK *HC_I(list_exact)(HC_BLOCK *range, size_t size) {
-  while (range && !(range->size == size && HC_I(segment_fits)(&range->segment->runtime)))
+  while (range && (range->size != size || !HC_I(segment_fits)(&range->segment->runtime)))
     range = range->ready_next;
   return range;
 }
@@ -10625,8 +10625,8 @@ HOSTCACHE_UNUSED static int HC_I(is_no_pool)(hostcache_pool_id id) {
 /* The live pool of a name, or NULL. segments_lock is held. */
 HOSTCACHE_RARE static HC_POOL *HC_I(pool_find)(const HC_CACHE *self, hostcache_pool_id id) {
   HC_POOL *pool = self->pools;
-  while (pool && !(pool->stage == HOSTCACHE_POOL_LIVE && pool->id.first == id.first &&
-                   pool->id.second == id.second))
+  while (pool && (pool->stage != HOSTCACHE_POOL_LIVE || pool->id.first != id.first ||
+                  pool->id.second != id.second))
     pool = pool->next;
   return pool;
 }
@@ -10868,8 +10868,8 @@ HC_PUBLIC hostcache_result HC_FN(block_alloc)(HC_CACHE *self, size_t size, HC_BL
 HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_to_use)(HC_CACHE *self, const HC_LANE *lane,
                                                      HC_ORDER *fresh) {
   HC_ORDER *order = HC_I(orders)(self);
-  while (order && !(order->lane == lane && order->closed && order->bytes == 0 &&
-                    order->fences == 0 && order->visitors == 0))
+  while (order && (order->lane != lane || !order->closed || order->bytes > 0 ||
+                   order->fences > 0 || order->visitors > 0))
     order = order->next;
   if (!order) {
     order = fresh;
@@ -13552,7 +13552,7 @@ HOSTCACHE_RARE static const char *HC_I(check_queue)(const HC_CACHE *self,
   if (!cursor) return "the cursor stands in the loose queue";
   if (queue->pool_count > queue->pool_room) return "a pool has room for its events";
   if (queue->pool_room > 0 && !hostcache_u32_load_acquire(&queue->claimed) &&
-      !(queue->lane && (queue->lane->live || queue->lane->leaving)) &&
+      (!queue->lane || (!queue->lane->live && !queue->lane->leaving)) &&
       self->stats.num_barriers_refused == 0)
     return "a stream that was forgotten pools no events";
   return NULL;
