@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
 """Measures which branches and conditions of hostcache.h the tests reach, and guards the figure.
 
-    coverage.py SCRATCH [--all] [--write] [--again NAME,NAME]
+    coverage.py SCRATCH [--write] [--again NAME,NAME]
 
 It builds the programs of the table below with clang-19's coverage of branches and MC/DC, runs them,
 and unites what they say by the place in the header. The report stands in SCRATCH/report.txt. It
 fails where a condition is not reached and not listed; where one is listed that was reached, or that
 is not there any more; and where a list does not have as many entries as its first line says, so
-that no list grows by itself. --all runs every program, also those that add nothing; --write
-writes the list of what has no test yet anew; --again runs these programs alone, and takes the others
-as they were in the last run.
+that no list grows by itself. --write writes the list of what has no test yet anew; --again runs these
+programs alone, and takes the others as they were in the last run.
 
 What is counted. The header is a template that each program includes several times, under other names
 and with other hooks, and llvm-cov counts each of them alone. Here a side of a branch is taken where
@@ -43,8 +42,8 @@ PROFDATA, COV = "llvm-profdata-19", "llvm-cov-19"
 SECONDS = 400  # a program that hangs is a failure as well
 # A decision of more conditions than this, or of a kind that clang cannot measure, is a warning of
 # clang's, and a failure here: none is left out in silence.
-OPTIONS = ["-O0", "-pthread", "-DHOSTCACHE_DEBUG", "-fprofile-instr-generate", "-fcoverage-mapping",
-           "-fcoverage-mcdc", "-Xclang", "-fmcdc-max-conditions=24"]
+COVERAGE = ["-fprofile-instr-generate", "-fcoverage-mapping", "-fcoverage-mcdc", "-Xclang",
+            "-fmcdc-max-conditions=24"]
 
 
 # ---- the programs ------------------------------------------------------------------------------
@@ -56,7 +55,8 @@ class Program:
     sources: list
     options: list = dataclasses.field(default_factory=list)
     runs: list = dataclasses.field(default_factory=lambda: [{}])  # the environment of each run
-    needed: bool = True  # else it adds nothing today
+    arguments: list = dataclasses.field(default_factory=list)
+    interleaved: bool = False  # its threads are steered (interleave/explore.c)
 
 
 SHARED = [{}, {"HOSTCACHE_SHARED_SEGMENTS": "1"}]
@@ -66,31 +66,41 @@ def stem(path):
     return os.path.splitext(os.path.basename(path))[0]
 
 
+STEERING = ["interleave/explore.c", "interleave/memory.c", "interleave/device.c"]
+INTERLEAVED = [
+    ("stocks", "stocks", [], []),
+    ("pools", "pools", [], []),
+    ("ordered_timeline", "ordered", ["-DCACHE_TIMELINE"], []),
+    ("owners", "owners", [], []),
+    ("trace", "trace", [], []),
+    ("events", "scenarios", [], ["--random"]),
+    ("timeline", "scenarios", ["-DCACHE_TIMELINE"], ["--random"]),
+]
+SHARED_UNITS = ["events", "hooks", "ordered"]
+
+
 def programs():
+    """Those whose tests reach something that the ones before do not."""
     table = []
     for source in sorted(glob.glob(os.path.join(TESTS, "unit", "*.c"))):
-        name = "unit." + stem(source)
-        table.append(Program(name, [source, "only.c"], runs=SHARED if name in SHARED_UNITS else [{}]))
-    for name in ["memory", "streams", "pools"]:
-        corpus = os.path.join(TESTS, "fuzz", "corpus", name)
-        table.append(Program("model." + name, [f"model/{name}.c", "only.c"],
-                             [f'-DMODEL_CORPUS="{corpus}"'],
-                             [{"HOSTCACHE_MODEL_PROGRAMS": "20", **run} for run in SHARED]))
-    for mode in sorted(glob.glob(os.path.join(TESTS, "fault", "mode_*.h"))):
-        name = stem(mode).removeprefix("mode_")
+        with open(source, encoding="utf-8") as file:
+            has_the_header = re.search(r'"(hostcache|sim/each_mode)\.h"', file.read())
+        if has_the_header:
+            name = stem(source)
+            table.append(Program("unit." + name, [f"unit/{name}.c", "only.c"],
+                                 runs=SHARED if name in SHARED_UNITS else [{}]))
+    table.append(Program("model.memory", ["model/memory.c", "only.c"],
+                         [f'-DMODEL_CORPUS="{TESTS}/fuzz/corpus/memory"'],
+                         [{"HOSTCACHE_MODEL_PROGRAMS": "20"}]))
+    for name in ["pooled_waits", "timeline"]:
         table.append(Program("fault." + name, ["fault/scenarios.c", "only.c"],
-                             [f'-DMODE_HEADER="mode_{name}.h"', f'-DMODE_NAME="{name}"'], SHARED))
-    for name in ["cpu", "malloc", "pluggable"]:
-        table.append(Program("backends." + name, [f"backends/{name}.c", "only.c"]))
-    for name in ["fork", "hooks", "leave", "threads"]:
+                             [f'-DMODE_HEADER="mode_{name}.h"', f'-DMODE_NAME="{name}"']))
+    for name in ["fork", "hooks", "threads"]:
         table.append(Program("life." + name, [f"life/{name}.c", "only.c"]))
-    table.append(Program("life.thread_local", ["life/thread_local.cpp", "only.c"]))
-    for name in ["replaced.c", "hooks_that_throw.cpp", "threads_none.c"]:
-        table.append(Program("link." + stem(name), ["compile/programs/" + name]))
+    for name, source, options, arguments in INTERLEAVED:
+        table.append(Program("interleave." + name, [f"interleave/{source}.c", *STEERING],
+                             options, arguments=arguments, interleaved=True))
     return table
-
-
-SHARED_UNITS = ["unit.events", "unit.hooks", "unit.ordered"]
 
 
 def call(command, environment=None, accepted=(0,)):
@@ -105,19 +115,29 @@ def call(command, environment=None, accepted=(0,)):
 def build(program, scratch):
     """Compiles each source, as C or C++, and links them."""
     objects, left_out = [], []
-    for source in program.sources:
+    for source in [*program.sources, "coverage/runtime.c"]:
         cpp = source.endswith(".cpp")
         target = os.path.join(scratch, f"{program.name}.{stem(source)}.o")
-        said = call(["clang++-19" if cpp else "clang-19", "-std=gnu++11" if cpp else "-std=gnu11", *OPTIONS,
-                     "-I" + scratch, "-I.", "-I..", "-Isim", "-Icompile", *program.options, "-c", source, "-o", target])
+        options = ["-O0", "-pthread", "-DHOSTCACHE_DEBUG", "-I" + scratch, "-I.", "-I..", "-Isim",
+                   "-Icompile", *program.options]
+        if source in STEERING or source == "coverage/runtime.c":
+            options += ["-O1"]  # has nothing of the header
+        else:
+            options += COVERAGE
+            if program.interleaved:
+                options += ["-fsanitize=thread", "-fno-builtin", "-fprofile-update=atomic"]
+        said = call(["clang++-19" if cpp else "clang-19", "-std=gnu++11" if cpp else "-std=gnu11",
+                     *options, "-c", source, "-o", target])
         left_out += re.findall(r"hostcache\.h:(\d+):.*MC/DC", said)
         objects.append(target)
     if left_out:
         raise RuntimeError("clang-19 cannot measure the decisions of hostcache.h in the lines "
                            f"{', '.join(sorted(set(left_out), key=int))}: write them in another way")
     binary = os.path.join(scratch, program.name)
+    wrapped = ["_exit"] + (["memcpy", "memmove", "memset"] if program.interleaved else [])
     linker = "clang++-19" if any(s.endswith(".cpp") for s in program.sources) else "clang-19"
-    call([linker, *OPTIONS, *objects, "-o", binary, "-lcmocka", "-lm", "-ldl"])
+    call([linker, "-pthread", "-fprofile-instr-generate", *objects, "-o", binary,
+          *["-Wl,--wrap=" + name for name in wrapped], "-lcmocka", "-lm", "-ldl"])
     return binary
 
 
@@ -127,7 +147,7 @@ def measure(program, scratch):
     for old in glob.glob(binary + ".*.profraw"):
         os.remove(old)
     for run in program.runs:
-        call([binary], dict(os.environ, LLVM_PROFILE_FILE=binary + ".%m.profraw", **run))
+        call([binary, *program.arguments], dict(os.environ, LLVM_PROFILE_FILE=binary + ".%m.profraw", **run))
     call([PROFDATA, "merge", "-o", binary + ".profdata", *glob.glob(binary + ".*.profraw")])
     text = call([COV, "show", binary, "-instr-profile=" + binary + ".profdata", "-show-branches=count",
                  "-show-mcdc", "-show-instantiations=false", "-sources",
@@ -315,7 +335,6 @@ def additions(seen_by):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("scratch")
-    parser.add_argument("--all", action="store_true")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--again", default="")
     arguments = parser.parse_args()
@@ -324,12 +343,11 @@ def main():
     header = Header()
     header.write_for_coverage(os.path.join(scratch, "hostcache.h"))
     again = arguments.again.split(",") if arguments.again else []
-    chosen = [p for p in programs() if p.needed or arguments.all]
 
     seen, seen_by, failed = Seen(), {}, []
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         running = {pool.submit(last_time if again and program.name not in again else measure,
-                               program, scratch): program for program in chosen}
+                               program, scratch): program for program in programs()}
         for future in concurrent.futures.as_completed(running):
             name = running[future].name
             try:

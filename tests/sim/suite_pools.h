@@ -808,6 +808,23 @@ RIG_TEST(memory_is_not_got_where_a_capture_cannot_be_relaxed) {
   rig->may_leak = true;
 }
 
+static inline void ON_RIG(relax_no_more)(void *user, sim_hook hook) {
+  (void)user;
+  (void)hook;
+  sim_relax_fails = 6;
+}
+
+/* The memory is there: only on_error can hear that the capture stays relaxed. */
+RIG_TEST(a_capture_that_stays_relaxed_is_told) {
+  RIG_NOW *rig = *state;
+  rig->device.on_hook = ON_RIG(relax_no_more);
+  (void)ON_RIG(take)(rig, 2 * MIB);
+  rig->device.on_hook = NULL;
+  sim_relax_fails = 0;
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_HOOK], 1);
+  assert_int_equal(rig->heard.code, 6);
+}
+
 #ifdef CACHE_EVENT_T
 
 RIG_TEST(an_event_handed_over_for_a_captured_block_is_ended_with_the_pool) {

@@ -398,6 +398,7 @@ int main(void) {
       IN_EACH_MODE(no_event_is_recorded_or_asked_during_a_capture),
       IN_EACH_MODE(what_is_freed_during_a_capture_covers_the_work_up_to_its_end),
       IN_EACH_MODE(the_end_waits_until_the_filter_is_not_asked),
+      IN_EACH_MODE(a_capture_that_stays_relaxed_is_told),
       IN_EACH_MODE(memory_is_not_got_where_a_capture_cannot_be_relaxed),
       IN_EACH_MODE(a_restore_ends_what_came_and_brings_back_what_was),
       IN_EACH_MODE(a_checkpoint_can_be_put_back_again_and_again),

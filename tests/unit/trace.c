@@ -456,7 +456,7 @@ static void a_snapshot_ends_where_the_visitor_says(void **state) {
 static void take_some(void *user) {
   pinned_rig *rig = user;
   int i;
-  for (i = 0; i < 8; i++) (void)pinned_rig_take(rig, 5000);
+  for (i = 0; i < 8; i++) (void)pinned_rig_take(rig, 64 * KIB);
 }
 
 static void use_on_some_streams(void *user) {
@@ -477,7 +477,7 @@ static void what_comes_meanwhile_is_shown_too(void **state) {
   pinned_rig *rig = *state;
   view v = {.count = 0};
   size_t visits = 0;
-  (void)pinned_rig_take(rig, 5000);
+  (void)pinned_rig_take(rig, 64 * KIB);
   below.once_user = rig;
   below.once = use_on_some_streams;
   assert_ok(pinned_snapshot(rig->cache, note, &v));
@@ -491,7 +491,7 @@ static void what_comes_meanwhile_is_shown_too(void **state) {
   assert_ok(pinned_walk(rig->cache, count_visits, &visits));
   assert_int_equal(visits, 17 * 2);
   assert_ok(pinned_record_history(rig->cache, 100, NULL, NULL));
-  (void)pinned_rig_take(rig, 5000);
+  (void)pinned_rig_take(rig, 64 * KIB);
   below.once = take_some;
   look(rig);
   assert_int_equal(seen.count, 9 * 2); /* each a segment and a block */
