@@ -39,7 +39,7 @@ HEADER = os.path.join(os.path.dirname(TESTS), "hostcache.h")
 UNREACHABLE = os.path.join(TESTS, "coverage", "unreachable.txt")
 UNTESTED = os.path.join(TESTS, "coverage", "untested.txt")
 PROFDATA, COV = "llvm-profdata-19", "llvm-cov-19"
-SECONDS = 400  # a program that hangs is a failure as well
+SECONDS = 1500  # a program that hangs is a failure as well
 # A decision of more conditions than this, or of a kind that clang cannot measure, is a warning of
 # clang's, and a failure here: none is left out in silence.
 COVERAGE = ["-fprofile-instr-generate", "-fcoverage-mapping", "-fcoverage-mcdc", "-Xclang",
@@ -70,6 +70,7 @@ STEERING = ["interleave/explore.c", "interleave/memory.c", "interleave/device.c"
 INTERLEAVED = [
     ("stocks", "stocks", [], []),
     ("pools", "pools", [], []),
+    ("ordered", "ordered", [], []),
     ("ordered_timeline", "ordered", ["-DCACHE_TIMELINE"], []),
     ("owners", "owners", [], []),
     ("trace", "trace", [], []),
@@ -92,9 +93,6 @@ def programs():
     table.append(Program("model.memory", ["model/memory.c", "only.c"],
                          [f'-DMODEL_CORPUS="{TESTS}/fuzz/corpus/memory"'],
                          [{"HOSTCACHE_MODEL_PROGRAMS": "20"}]))
-    for name in ["pooled_waits", "timeline"]:
-        table.append(Program("fault." + name, ["fault/scenarios.c", "only.c"],
-                             [f'-DMODE_HEADER="mode_{name}.h"', f'-DMODE_NAME="{name}"']))
     for name in ["fork", "hooks", "threads"]:
         table.append(Program("life." + name, [f"life/{name}.c", "only.c"]))
     for name, source, options, arguments in INTERLEAVED:
@@ -173,11 +171,10 @@ class Seen:
         self.vectors = collections.defaultdict(set)  # places of a decision's conditions: vectors
 
     def read(self, text):
-        places, found = [], 0
+        places = []
         for line in text.splitlines():
             branch = re.search(r"\|  Branch \((\d+):(\d+)\): \[(.*)\]$", line)
             if branch:
-                found += 1
                 if "Folded" not in branch[3]:
                     sides = re.fullmatch(r"True: (\S+), False: (\S+)", branch[3])
                     place = (int(branch[1]), int(branch[2]))
@@ -191,8 +188,6 @@ class Seen:
                 self.vectors[tuple(places)].add((tuple(vector[1].replace(" ", "").split(",")), vector[2]))
             elif "-Pair: " in line:
                 _ = self.vectors[tuple(places)]  # also of a decision that never ran
-        if found == 0:
-            raise RuntimeError("llvm-cov shows no branch of hostcache.h")
 
     def unite(self, other):
         for place, sides in other.sides.items():
@@ -275,7 +270,9 @@ class Header:
 
 def read_list(path):
     """{(function, condition): what}: a line "entries: N", then each entry as
-    "function -- condition -- what", with its reason in lines that begin with spaces."""
+    "function -- condition -- what", with its reason in lines that begin with spaces. What is missing
+    is a side of its branch ("true", "false" or both), or that it was shown to decide ("decides");
+    "sometimes": it takes threads that meet by chance."""
     entries, problems, promised, reasons = {}, [], None, collections.Counter()
     last = None
     with open(path, encoding="utf-8") as file:
@@ -303,7 +300,7 @@ def compare(missing, known, unreachable, untested):
         for key, what in entries.items():
             if key not in known:
                 problems.append(f"{name}: hostcache.h has no such condition: {' -- '.join(key)}")
-            elif missing.get(key) != what:
+            elif what != "sometimes" and missing.get(key) != what:
                 problems.append(f"{name}: {' -- '.join(key)} -- {what}, but not reached is: "
                                 f"{missing.get(key, 'nothing')}; take it off the list")
     for key, what in missing.items():
@@ -356,8 +353,11 @@ def main():
                 seen.unite(seen_by[name])
             except (RuntimeError, subprocess.TimeoutExpired) as error:
                 failed.append(f"{name}: {error}")
+    if not seen.sides:
+        failed.append("llvm-cov shows no branch of hostcache.h")
     if failed:
         print("\n\n".join(failed))
+        return 1
     for place in [p for p in seen.sides if header.in_assertion(p)]:
         del seen.sides[place]
 
@@ -386,15 +386,14 @@ def main():
         file.write("\n".join(report) + "\n")
     print("\n".join(report[:3]))
     print(f"the whole report: {os.path.join(scratch, 'report.txt')}")
-    if failed:
-        return 1
-
     unreachable, problems, reasons = read_list(UNREACHABLE)
     problems += [f"unreachable.txt: no reason: {' -- '.join(key)}" for key in unreachable if not reasons[key]]
     if len(unreachable) * 100 > len(seen.sides):
         problems.append(f"unreachable.txt has more than 1% of {len(seen.sides)} conditions")
     if arguments.write:
-        rest = [" -- ".join((*key, what)) for key, what in missing.items() if key not in unreachable]
+        chance = {key for key, what in read_list(UNTESTED)[0].items() if what == "sometimes"}
+        rest = [" -- ".join((*key, "sometimes" if key in chance else missing[key])) for key in keys.values()
+                if key in chance or key in missing and key not in unreachable]
         with open(UNTESTED, "w", encoding="utf-8") as file:
             file.write("\n".join(["# What no test reaches yet: coverage.py --write makes this list, which "
                                   "may only get shorter.", f"entries: {len(rest)}", *rest]) + "\n")

@@ -478,7 +478,7 @@ RIG_TEST(a_mark_a_value_and_a_mark_again_wait_for_all_work_up_to_the_free) {
 
 #endif
 
-/* ---- uses that a block remembers itself ------------------------------------------------------- */
+/* ---- uses that a block remembers itself -----------------------------------------------------*/
 
 /* A use that has no bit: an event that was handed over, or a value. */
 static inline hostcache_result ON_RIG(use_own)(RIG_NOW *rig, void *block, sim_stream stream) {
@@ -507,8 +507,7 @@ static inline ON_RIG(used) ON_RIG(take_used)(RIG_NOW *rig) {
   for (stream = 0; stream < 12; stream++) (void)ON_RIG(pend)(rig, 64 * KIB, 100 + stream);
   sim_complete_all(&rig->device);
   (void)ON_RIG(poll)(rig);
-  for (stream = 0; stream < 4; stream++)
-    assert_ok(ON_RIG(use_own)(rig, u.block, 100 + stream));
+  for (stream = 0; stream < 4; stream++) assert_ok(ON_RIG(use_own)(rig, u.block, 100 + stream));
   return u;
 }
 
@@ -520,8 +519,7 @@ static inline void ON_RIG(free_used)(void *user) {
 static inline void ON_RIG(use_four_more)(void *user) {
   const ON_RIG(used) *u = user;
   sim_stream stream;
-  for (stream = 4; stream < 8; stream++)
-    assert_ok(ON_RIG(use_own)(u->rig, u->block, 100 + stream));
+  for (stream = 4; stream < 8; stream++) assert_ok(ON_RIG(use_own)(u->rig, u->block, 100 + stream));
 }
 
 RIG_TEST(a_block_that_is_freed_while_room_is_got_for_its_use_is_not_found) {

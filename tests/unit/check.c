@@ -359,7 +359,7 @@ static void the_index_is_a_heap_by_priority(void **state) {
   scene *s = *state;
   BREAK(s->cache->by_address->priority, 0, "the index is a heap by priority");
   assert_non_null(s->cache->by_address->right);
-  BREAK(s->cache->by_address->right->priority, UINT32_MAX, "the index is a heap by priority");
+  BREAK(s->cache->by_address->right->priority, UINT64_MAX, "the index is a heap by priority");
 }
 
 static void a_block_with_memory_is_in_the_index(void **state) {

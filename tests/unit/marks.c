@@ -49,8 +49,8 @@ int main(void) {
       ON_EACH_MODE(a_free_that_is_due_to_ask_many_streams_loses_none),
       ON_EACH_MODE_WITH_TIMELINE(of_values_that_found_no_memory_the_highest_counts),
       ON_EACH_MODE_WITH_EVENTS(a_mark_that_is_kept_in_the_last_place_moves_when_room_is_got),
-      cmocka_unit_test_setup_teardown(a_block_has_as_many_uses_as_are_counted,
-                                      sim_plain_rig_setup, sim_plain_rig_teardown),
+      cmocka_unit_test_setup_teardown(a_block_has_as_many_uses_as_are_counted, sim_plain_rig_setup,
+                                      sim_plain_rig_teardown),
   };
   return cmocka_run_group_tests_name("marks", tests, NULL, NULL);
 }

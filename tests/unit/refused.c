@@ -209,8 +209,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(cache_info_says_so_when_it_cannot_look_at_what_others_have,
                                       device_rig_setup_alone, device_rig_teardown),
       cmocka_unit_test_setup_teardown(
-          what_looks_at_all_blocks_says_so_where_it_cannot_hold_the_threads,
-          device_rig_setup_alone, device_rig_teardown),
+          what_looks_at_all_blocks_says_so_where_it_cannot_hold_the_threads, device_rig_setup_alone,
+          device_rig_teardown),
       cmocka_unit_test_setup_teardown(a_history_begins_only_where_all_threads_hear_of_it,
                                       device_rig_setup_alone, device_rig_teardown),
       cmocka_unit_test_setup_teardown(a_checkpoint_is_not_put_back_where_a_barrier_is_refused,
