@@ -2354,10 +2354,16 @@ HOSTCACHE_UNUSED static void hostcache_guests_leave(void *list) {
 HOSTCACHE_UNUSED static void NTAPI hostcache_guests_leave(void *list) {
 #endif
   hostcache_guest **at = (hostcache_guest **)list, *guest;
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_WIN32
+  if (!at) return; /* FlsFree, for a thread that has been nowhere */
+#endif
   hostcache_lock(&hostcache_guests_lock);
-  if (HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD || (at && *at)) /* else it may be FlsFree */
-    hostcache_guests_over = 1;
-  while (at && (guest = *at) != NULL) {
+#if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
+  hostcache_guests_over = 1;
+#else
+  if (*at) hostcache_guests_over = 1; /* else it may be FlsFree */
+#endif
+  while ((guest = *at) != NULL) {
     *at = guest->next;
     guest->list = NULL;
     hostcache_here_at(hostcache_here_place(guest->cache))->cache = 0;
@@ -2422,15 +2428,15 @@ HOSTCACHE_UNUSED static int hostcache_guests_can_be_told(void) {
   return told;
 }
 
-/* From now on the guest is told when this thread ends. 0, or -1 if the system cannot do that. */
+/* There is a key. From now on the guest is told when this thread ends: 0, or -1 if the system
+   cannot do that. */
 HOSTCACHE_UNUSED static int hostcache_guest_add(hostcache_guest *guest) {
   int told;
   hostcache_lock(&hostcache_guests_lock);
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
-  told = hostcache_guests_told &&
-         pthread_setspecific(hostcache_guests_key, (void *)&hostcache_guests) == 0;
+  told = pthread_setspecific(hostcache_guests_key, (void *)&hostcache_guests) == 0;
 #else
-  told = hostcache_guests_told && FlsSetValue(hostcache_guests_key, (void *)&hostcache_guests);
+  told = FlsSetValue(hostcache_guests_key, (void *)&hostcache_guests) != 0;
 #endif
   if (told) {
     guest->list = &hostcache_guests;
@@ -3073,11 +3079,11 @@ enum {
   HOSTCACHE_KIND_COUNT
 };
 
-/* A node of a treap: a search tree by (key, subkey) that is at the same time a heap by a hash of
-   the node's key, which keeps it about 2 log2(n) deep whatever the order of insertion. */
+/* A node of a treap: a search tree by key that is at the same time a heap by a hash of the key,
+   which keeps it about 2 log2(n) deep whatever the order of insertion. */
 typedef struct hostcache_node {
   struct hostcache_node *left, *right;
-  size_t key, subkey;
+  size_t key;
   uint64_t priority;
   void *owner; /* the segment that the node stands in */
 } hostcache_node;
@@ -3090,25 +3096,19 @@ HOSTCACHE_UNUSED static uint64_t hostcache_scramble(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-HOSTCACHE_UNUSED static int hostcache_node_before(const hostcache_node *node, size_t key,
-                                                  size_t subkey) {
-  return node->key < key || (node->key == key && node->subkey < subkey);
-}
-
-/* Adds a node. No node of the same keys is in the tree. */
+/* Adds a node. No node of the same key is in the tree. */
 HOSTCACHE_UNUSED static void hostcache_tree_add(hostcache_node **root, hostcache_node *node,
-                                                size_t key, size_t subkey, void *owner) {
+                                                size_t key, void *owner) {
   hostcache_node **at = root, **left = &node->left, **right = &node->right, *rest;
   node->key = key;
-  node->subkey = subkey;
   node->owner = owner;
-  node->priority = hostcache_scramble((uint64_t)key + UINT64_C(0x9e3779b97f4a7c15) * subkey);
+  node->priority = hostcache_scramble((uint64_t)key);
   while (*at && (*at)->priority >= node->priority)
-    at = hostcache_node_before(*at, key, subkey) ? &(*at)->right : &(*at)->left;
+    at = (*at)->key < key ? &(*at)->right : &(*at)->left;
   rest = *at; /* comes below the new node, split into what is before it and what is after it */
   *at = node;
   while (rest) {
-    if (hostcache_node_before(rest, key, subkey)) {
+    if (rest->key < key) {
       *left = rest;
       left = &rest->right;
       rest = rest->right;
@@ -3127,7 +3127,7 @@ HOSTCACHE_UNUSED static void hostcache_tree_remove(hostcache_node **root, hostca
   hostcache_node **at = root, *left = node->left, *right = node->right;
   while (*at != node) {
     HOSTCACHE_ASSERT(*at);
-    at = hostcache_node_before(*at, node->key, node->subkey) ? &(*at)->right : &(*at)->left;
+    at = (*at)->key < node->key ? &(*at)->right : &(*at)->left;
   }
   while (left && right) { /* merge the two subtrees, the higher priority on top */
     if (left->priority >= right->priority) {
@@ -3143,12 +3143,11 @@ HOSTCACHE_UNUSED static void hostcache_tree_remove(hostcache_node **root, hostca
   *at = left ? left : right;
 }
 
-/* The last node that is not after (key, subkey), or NULL. */
-HOSTCACHE_UNUSED static hostcache_node *hostcache_tree_floor(hostcache_node *root, size_t key,
-                                                             size_t subkey) {
+/* The last node that is not after a key, or NULL. */
+HOSTCACHE_UNUSED static hostcache_node *hostcache_tree_floor(hostcache_node *root, size_t key) {
   hostcache_node *found = NULL;
   while (root) {
-    if (hostcache_node_before(root, key, subkey) || (root->key == key && root->subkey == subkey)) {
+    if (root->key <= key) {
       found = root;
       root = root->right;
     } else {
@@ -3158,12 +3157,11 @@ HOSTCACHE_UNUSED static hostcache_node *hostcache_tree_floor(hostcache_node *roo
   return found;
 }
 
-/* The first node that is not before (key, subkey), or NULL. */
-HOSTCACHE_UNUSED static hostcache_node *hostcache_tree_ceiling(hostcache_node *root, size_t key,
-                                                               size_t subkey) {
+/* The first node that is not before a key, or NULL. */
+HOSTCACHE_UNUSED static hostcache_node *hostcache_tree_ceiling(hostcache_node *root, size_t key) {
   hostcache_node *found = NULL;
   while (root) {
-    if (hostcache_node_before(root, key, subkey)) {
+    if (root->key < key) {
       root = root->right;
     } else {
       found = root;
@@ -6010,7 +6008,7 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(list_best)(HC_BLOCK *range, size_t size) {
 /* The range of exactly this size in a list that became ready last, and whose segment may serve this
    thread, or NULL. segments_lock is held. */
 HOSTCACHE_INLINE HC_BLOCK *HC_I(list_exact)(HC_BLOCK *range, size_t size) {
-  while (range && !(range->size == size && HC_I(segment_fits)(&range->segment->runtime)))
+  while (range && (range->size != size || !HC_I(segment_fits)(&range->segment->runtime)))
     range = range->ready_next;
   return range;
 }
@@ -6166,9 +6164,9 @@ HOSTCACHE_UNUSED static void HC_I(make_ready)(HC_CACHE *self, HC_BLOCK *range) {
 
 /* Is any byte of this range in a segment that is in the index? segments_lock is held. */
 HOSTCACHE_UNUSED static int HC_I(overlaps)(HC_CACHE *self, const void *ptr, size_t size) {
-  const hostcache_node *node = hostcache_tree_floor(self->by_address, (size_t)ptr, 0);
+  const hostcache_node *node = hostcache_tree_floor(self->by_address, (size_t)ptr);
   if (node && (size_t)ptr - node->key < ((HC_SEGMENT *)node->owner)->size) return 1;
-  node = hostcache_tree_ceiling(self->by_address, (size_t)ptr, 0);
+  node = hostcache_tree_ceiling(self->by_address, (size_t)ptr);
   return node && node->key - (size_t)ptr < size;
 }
 
@@ -6415,7 +6413,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_
     hostcache_unlock(&self->segments_lock);
     return result;
   }
-  hostcache_tree_add(&self->by_address, &segment->by_address, (size_t)ptr, 0, segment);
+  hostcache_tree_add(&self->by_address, &segment->by_address, (size_t)ptr, segment);
   *out = range;
   return HOSTCACHE_OK;
 }
@@ -10127,9 +10125,9 @@ HOSTCACHE_RARE static void HC_I(sum_up)(HC_CACHE *self, hostcache_stats *stats) 
 HOSTCACHE_RARE static HC_SEGMENT *HC_I(pool_segment)(const HC_CACHE *self, const HC_POOL *pool,
                                                      const HC_SEGMENT *before) {
   const size_t from = before ? (size_t)before->ptr + 1 : 0;
-  const hostcache_node *node = hostcache_tree_ceiling(self->by_address, from, 0);
+  const hostcache_node *node = hostcache_tree_ceiling(self->by_address, from);
   while (node && ((HC_SEGMENT *)node->owner)->pool != pool)
-    node = hostcache_tree_ceiling(self->by_address, node->key + 1, 0);
+    node = hostcache_tree_ceiling(self->by_address, node->key + 1);
   return node ? (HC_SEGMENT *)node->owner : NULL;
 }
 
@@ -10633,8 +10631,8 @@ HOSTCACHE_UNUSED static int HC_I(is_no_pool)(hostcache_pool_id id) {
 /* The live pool of a name, or NULL. segments_lock is held. */
 HOSTCACHE_RARE static HC_POOL *HC_I(pool_find)(const HC_CACHE *self, hostcache_pool_id id) {
   HC_POOL *pool = self->pools;
-  while (pool && !(pool->stage == HOSTCACHE_POOL_LIVE && pool->id.first == id.first &&
-                   pool->id.second == id.second))
+  while (pool && (pool->stage != HOSTCACHE_POOL_LIVE || pool->id.first != id.first ||
+                  pool->id.second != id.second))
     pool = pool->next;
   return pool;
 }
@@ -10876,8 +10874,8 @@ HC_PUBLIC hostcache_result HC_FN(block_alloc)(HC_CACHE *self, size_t size, HC_BL
 HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_to_use)(HC_CACHE *self, const HC_LANE *lane,
                                                      HC_ORDER *fresh) {
   HC_ORDER *order = HC_I(orders)(self);
-  while (order && !(order->lane == lane && order->closed && order->bytes == 0 &&
-                    order->fences == 0 && order->visitors == 0))
+  while (order && (order->lane != lane || !order->closed || order->bytes > 0 ||
+                   order->fences > 0 || order->visitors > 0))
     order = order->next;
   if (!order) {
     order = fresh;
@@ -12461,10 +12459,10 @@ HOSTCACHE_RARE static hostcache_result HC_I(restore_check)(HC_CACHE *self,
         return HOSTCACHE_ERR_BUSY; /* its free would wait for these */
   for (i = 0; i < job->from->count; i++) {
     const struct HC_I(remembered) *at = &job->from->ranges[i];
-    const hostcache_node *node = hostcache_tree_ceiling(self->by_address, (size_t)at->segment, 0);
+    const hostcache_node *node = hostcache_tree_ceiling(self->by_address, (size_t)at->segment);
     segment = node ? (HC_SEGMENT *)node->owner : NULL;
-    if (!segment || segment->born != at->born || segment->pool != job->pool)
-      return HOSTCACHE_ERR_NOT_FOUND;
+    if (!segment || segment->born != at->born)
+      return HOSTCACHE_ERR_NOT_FOUND; /* (else it is the pool's still: that has not ended) */
   }
   return HOSTCACHE_OK;
 }
@@ -13401,13 +13399,13 @@ HOSTCACHE_RARE static const char *HC_I(check_segment)(HC_CACHE *self, const HC_S
 
 /* The index of segments. */
 HOSTCACHE_RARE static const char *HC_I(check_index)(HC_CACHE *self, HC_FINDINGS *findings) {
-  const hostcache_node *node = hostcache_tree_ceiling(self->by_address, 0, 0);
+  const hostcache_node *node = hostcache_tree_ceiling(self->by_address, 0);
   const hostcache_node *next;
   size_t held = 0;
   for (; node; node = next) {
     const HC_SEGMENT *segment = (const HC_SEGMENT *)node->owner;
     const char *broken;
-    next = hostcache_tree_ceiling(self->by_address, node->key + 1, 0);
+    next = hostcache_tree_ceiling(self->by_address, node->key + 1);
     if ((size_t)segment->ptr != node->key)
       return "a segment stands in the index under its address";
     if (next && next->key - node->key < segment->size) return "segments do not overlap";
@@ -13563,7 +13561,7 @@ HOSTCACHE_RARE static const char *HC_I(check_queue)(const HC_CACHE *self,
   if (!cursor) return "the cursor stands in the loose queue";
   if (queue->pool_count > queue->pool_room) return "a pool has room for its events";
   if (queue->pool_room > 0 && !hostcache_u32_load_acquire(&queue->claimed) &&
-      !(queue->lane && (queue->lane->live || queue->lane->leaving)) &&
+      (!queue->lane || (!queue->lane->live && !queue->lane->leaving)) &&
       self->stats.num_barriers_refused == 0)
     return "a stream that was forgotten pools no events";
   return NULL;
@@ -13702,8 +13700,8 @@ HOSTCACHE_RARE static const char *HC_I(check_columns)(HC_CACHE *self, const host
         return "the figures equal the sum over the blocks";
       if (row[pool].peak < row[pool].current) return "a peak is not below its current";
     }
-    if (both->current != HC_I(sum)(small->current, large->current) ||
-        both->allocated != HC_I(sum)(small->allocated, large->allocated) ||
+    /* (All of them are what the blocks add up to, and so are the currents of all.) */
+    if (both->allocated != HC_I(sum)(small->allocated, large->allocated) ||
         both->freed != HC_I(sum)(small->freed, large->freed))
       return "the figures of both pools add up to those of all";
   }
@@ -13792,8 +13790,8 @@ HOSTCACHE_RARE static int HC_I(note_all)(HC_CACHE *self, HC_I(note_fn) note, voi
   unsigned i = 0;
   if (HC_I(stop)(self)) return -1;
   hostcache_lock(&self->segments_lock);
-  for (node = hostcache_tree_ceiling(self->by_address, 0, 0); node;
-       node = hostcache_tree_ceiling(self->by_address, node->key + 1, 0))
+  for (node = hostcache_tree_ceiling(self->by_address, 0); node;
+       node = hostcache_tree_ceiling(self->by_address, node->key + 1))
     HC_I(note_segment)(self, note, notes, (const HC_SEGMENT *)node->owner);
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL)
     if (HC_I(state_of)(block) == HOSTCACHE_LEAKED)

@@ -20,10 +20,12 @@ libcmocka-dev                  | must | pkg-config --exists cmocka              
 python3                        | must | python3 -c pass                             | everything
 clang                          | may  | command -v clang && command -v clang++      | compile.clang.*, lint.*_clang, half of fail.*
 libclang-rt-dev                | may  | fuzzer_is_there                             | fuzz.*
-clang-19                       | may  | command -v clang++-19                       | static.thread_safety.*
 clang-tidy-19                  | may  | command -v clang-tidy-19                    | static.tidy.*
 cppcheck                       | may  | command -v cppcheck                         | static.cppcheck.*
 gcc-12                         | may  | command -v gcc-12                           | static.analyzer.*
+clang-19                       | may  | command -v clang-19 && command -v clang++-19 | coverage, static.thread_safety.*
+llvm-19                        | may  | command -v llvm-cov-19 && command -v llvm-profdata-19 | coverage
+libclang-rt-19-dev             | may  | profile_runtime_is_there                    | coverage
 clang-format-14                | may  | command -v clang-format-14                  | lint.format
 gcc-mingw-w64-x86-64-win32     | may  | command -v x86_64-w64-mingw32-gcc           | *.mingw*, compile.clang.c11.32_bit
 g++-mingw-w64-x86-64-win32     | may  | command -v x86_64-w64-mingw32-g++           | compile.mingw.c++*, link.mingw.*
@@ -50,6 +52,8 @@ library_is_there() { PATH=$PATH:/sbin:/usr/sbin ldconfig -p | grep -q "$1"; }
 
 # The runtimes of clang's sanitizers lie beside the clang that they belong to.
 fuzzer_is_there() { ls "$(clang -print-resource-dir)"/lib/*/libclang_rt.fuzzer*; }
+
+profile_runtime_is_there() { ls "$(clang-19 -print-resource-dir)"/lib/*/libclang_rt.profile*; }
 
 # Prints the lines of the table whose probe fails.
 missing() {

@@ -477,3 +477,134 @@ RIG_TEST(a_mark_a_value_and_a_mark_again_wait_for_all_work_up_to_the_free) {
 }
 
 #endif
+
+/* ---- uses that a block remembers itself -----------------------------------------------------*/
+
+/* A use that has no bit: an event that was handed over, or a value. */
+static inline hostcache_result ON_RIG(use_own)(RIG_NOW *rig, void *block, sim_stream stream) {
+#ifdef CACHE_TIMELINE
+  return API(record_value)(rig->cache, block, stream, sim_use(&rig->device, stream, block));
+#else
+  hostcache_result result;
+  CACHE_EVENT_T event;
+  (void)sim_use(&rig->device, stream, block);
+  event = CACHE_OWN_EVENT(&rig->device, stream);
+  result = API(record_event)(rig->cache, block, event);
+  if (result != HOSTCACHE_OK) CACHE_END_EVENT(&rig->device, event);
+  return result;
+#endif
+}
+
+typedef struct ON_RIG(used) {
+  RIG_NOW *rig;
+  void *block;
+} ON_RIG(used);
+
+/* With as many uses as need no memory, which it has no room for either; the streams are known. */
+static inline ON_RIG(used) ON_RIG(take_used)(RIG_NOW *rig) {
+  ON_RIG(used) u = {rig, ON_RIG(take)(rig, 64 * KIB)};
+  sim_stream stream;
+  for (stream = 0; stream < 12; stream++) (void)ON_RIG(pend)(rig, 64 * KIB, 100 + stream);
+  sim_complete_all(&rig->device);
+  (void)ON_RIG(poll)(rig);
+  for (stream = 0; stream < 4; stream++) assert_ok(ON_RIG(use_own)(rig, u.block, 100 + stream));
+  return u;
+}
+
+static inline void ON_RIG(free_used)(void *user) {
+  const ON_RIG(used) *u = user;
+  ON_RIG(give)(u->rig, u->block);
+}
+
+static inline void ON_RIG(use_four_more)(void *user) {
+  const ON_RIG(used) *u = user;
+  sim_stream stream;
+  for (stream = 4; stream < 8; stream++) assert_ok(ON_RIG(use_own)(u->rig, u->block, 100 + stream));
+}
+
+RIG_TEST(a_block_that_is_freed_while_room_is_got_for_its_use_is_not_found) {
+  RIG_NOW *rig = *state;
+  ON_RIG(used) u = ON_RIG(take_used)(rig);
+  below.once = ON_RIG(free_used);
+  below.once_user = &u;
+#ifdef CACHE_TIMELINE
+  assert_result(API(record_value)(rig->cache, u.block, 104, 1), HOSTCACHE_ERR_NOT_FOUND);
+#else
+  {
+    CACHE_EVENT_T event = CACHE_OWN_EVENT(&rig->device, 104);
+    assert_result(API(record_event)(rig->cache, u.block, event), HOSTCACHE_ERR_NOT_FOUND);
+    CACHE_END_EVENT(&rig->device, event);
+  }
+#endif
+  assert_null(below.once);
+  sim_complete_all(&rig->device);
+  assert_false(ON_RIG(waits)(rig));
+}
+
+RIG_TEST(room_that_others_take_meanwhile_is_got_again) {
+  RIG_NOW *rig = *state;
+  ON_RIG(used) u = ON_RIG(take_used)(rig);
+  sim_stream stream;
+  below.once = ON_RIG(use_four_more);
+  below.once_user = &u;
+  assert_ok(ON_RIG(use_own)(rig, u.block, 108));
+  assert_null(below.once);
+  ON_RIG(give)(rig, u.block);
+  for (stream = 0; stream < 9; stream++) {
+    assert_true(ON_RIG(waits)(rig));
+    sim_complete(&rig->device, 100 + stream, -1);
+  }
+  assert_false(ON_RIG(waits)(rig));
+}
+
+/* Each sixteenth free asks: of more streams than fit there the next free asks the rest. */
+RIG_TEST(a_free_that_is_due_to_ask_many_streams_loses_none) {
+  enum { STREAMS = 7, BLOCKS = 40 };
+  RIG_NOW *rig = *state;
+  int i, stream;
+  for (i = 0; i < BLOCKS; i++) {
+    void *block = ON_RIG(take)(rig, 64 * KIB);
+    for (stream = 0; stream < STREAMS; stream++) (void)ON_RIG(use)(rig, block, stream);
+    ON_RIG(give)(rig, block);
+  }
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, BLOCKS);
+  sim_complete_all(&rig->device);
+  assert_int_equal(ON_RIG(poll)(rig), BLOCKS);
+}
+
+#ifdef CACHE_TIMELINE
+
+/* What there is no room for is waited for, up to the highest value. */
+RIG_TEST(of_values_that_found_no_memory_the_highest_counts) {
+  RIG_NOW *rig = *state;
+  ON_RIG(used) u = ON_RIG(take_used)(rig);
+  below_fail(1, true);
+  assert_result(ON_RIG(use_own)(rig, u.block, 104), HOSTCACHE_ERR_NO_METADATA);
+  assert_result(ON_RIG(use_own)(rig, u.block, 104), HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  sim_handed_back(&rig->device, u.block);
+  (void)assert_one_of(API(free)(rig->cache, u.block),
+                      ONE_OF(HOSTCACHE_OK) | ONE_OF(HOSTCACHE_ERR_EVENT));
+  ON_RIG(check)(rig);
+}
+
+#else
+
+/* What was marked becomes a use of the block's own when its stream is forgotten: there is a place
+   for one such, beyond those that all blocks have. */
+RIG_TEST(a_mark_that_is_kept_in_the_last_place_moves_when_room_is_got) {
+  RIG_NOW *rig = *state;
+  ON_RIG(used) u = ON_RIG(take_used)(rig);
+  sim_stream stream;
+  (void)ON_RIG(use)(rig, u.block, 1);
+  assert_ok(API(forget_stream)(rig->cache, 1));
+  assert_ok(ON_RIG(use_own)(rig, u.block, 105));
+  ON_RIG(give)(rig, u.block);
+  for (stream = 100; stream < 106; stream++)
+    if (stream != 104) sim_complete(&rig->device, stream, -1);
+  assert_true(ON_RIG(waits)(rig)); /* for the work of the stream that was forgotten */
+  sim_complete_all(&rig->device);
+  assert_false(ON_RIG(waits)(rig));
+}
+
+#endif

@@ -331,6 +331,20 @@ RIG_TEST(a_value_does_not_stand_for_what_was_there_before) {
 }
 
 /* Also by a stream without a bit in the marks, and where a mark came after the value. */
+/* Only a value of its own stream adds to what the block is for. */
+RIG_TEST(a_value_of_another_stream_is_waited_for_too) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take_on)(rig, 64 * KIB, 1);
+  assert_ok(API(record_value)(rig->cache, ptr, 2, sim_use(&rig->device, 2, ptr)));
+  ON_RIG(give)(rig, ptr);
+  sim_complete(&rig->device, 1, -1);
+  (void)ON_RIG(poll)(rig);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
+  sim_complete(&rig->device, 2, -1);
+  (void)ON_RIG(poll)(rig);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+}
+
 RIG_TEST(a_value_beyond_the_work_so_far_is_waited_for) {
   RIG_NOW *rig = *state;
   sim_stream stream;
@@ -601,6 +615,61 @@ RIG_TEST(a_new_stream_gets_nothing_that_was_ready_for_the_one_before) {
 }
 
 /* ---- when things fail ------------------------------------------------------------------------ */
+
+/* The first streams have a bit each in a block, the others a place in a list. */
+RIG_TEST(a_stream_beyond_those_with_a_bit_has_blocks_of_its_own_too) {
+  enum { LATE = 90 };
+  RIG_NOW *rig = *state;
+  void *alone, *ptr, *behind;
+  int stream;
+  for (stream = 0; stream <= LATE; stream++) (void)ON_RIG(pend)(rig, 4 * KIB, stream);
+  sim_complete_all(&rig->device);
+  (void)ON_RIG(poll)(rig);
+  alone = ON_RIG(leave_on)(rig, 64 * KIB, LATE);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 64 * KIB, LATE), alone);
+  ptr = ON_RIG(take_on)(rig, 3 * MIB, LATE); /* used by one with a bit */
+  (void)ON_RIG(use)(rig, ptr, 2);
+  ON_RIG(give)(rig, ptr);
+  assert_ptr_not_equal(ON_RIG(take_on)(rig, 3 * MIB, LATE), ptr);
+  behind = ON_RIG(take_on)(rig, 4 * MIB, LATE); /* by one without */
+  (void)ON_RIG(use)(rig, behind, LATE - 1);
+  ON_RIG(give)(rig, behind);
+  assert_ptr_not_equal(ON_RIG(take_on)(rig, 4 * MIB, LATE), behind);
+  ON_RIG(check)(rig);
+}
+
+RIG_TEST(what_is_not_split_is_for_its_own_stream_too) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  void *ptr;
+  config.max_split_size = 64 * KIB;
+  ON_RIG(configure)(rig, config);
+  ptr = ON_RIG(leave_on)(rig, MIB, 1);
+  assert_ptr_not_equal(ON_RIG(take)(rig, MIB), ptr);
+  sim_complete_all(&rig->device);
+  (void)ON_RIG(poll)(rig);
+  assert_ptr_equal(ON_RIG(take)(rig, MIB), ptr);
+}
+
+#ifdef CACHE_EVENT_T /* else forgetting waits for all that is pending */
+
+/* What it left stays with its own fences: the next stream in its place begins with nothing. */
+RIG_TEST(a_stream_in_the_place_of_one_whose_fences_wait_begins_with_nothing) {
+  RIG_NOW *rig = *state;
+  void *left = ON_RIG(leave_on)(rig, 64 * KIB, 1);
+  int round;
+  assert_ok(API(forget_stream)(rig->cache, 1));
+  for (round = 0; round < 3; round++) {
+    assert_ptr_not_equal(ON_RIG(take_on)(rig, 64 * KIB, 2), left);
+    (void)ON_RIG(leave_on)(rig, 64 * KIB, 2);
+    assert_ok(API(forget_stream)(rig->cache, 2));
+  }
+  sim_complete_all(&rig->device);
+  (void)ON_RIG(poll)(rig);
+  ON_RIG(check)(rig);
+}
+
+#endif
 
 RIG_TEST(wrong_calls_for_a_stream_are_told) {
   RIG_NOW *rig = *state;

@@ -360,6 +360,76 @@ RIG_TEST(wrong_calls_about_pools_are_told) {
   API(checkpoint_free)(NULL);
 }
 
+RIG_TEST(what_a_release_cannot_give_back_or_record_is_told) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  void *ptr;
+  config.max_cached_bytes = HOSTCACHE_NONE;
+  ON_RIG(configure)(rig, config);
+  rig->may_leak = true;
+  ON_RIG(open_pool)(rig, GRAPH);
+  ptr = ON_RIG(take)(rig, 3 * MIB);
+  ON_RIG(close_pool)(rig, GRAPH);
+  ON_RIG(give)(rig, ptr);
+  sim_fail(&rig->device, 1, true, SIM_ONLY(SIM_MEM_FREE));
+  assert_result(API(release_pool)(rig->cache, GRAPH), HOSTCACHE_ERR_LEAKED);
+  sim_fail_no_more(&rig->device);
+
+  ON_RIG(open_pool)(rig, GRAPH);
+  begin_capture(&rig->device);
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  assert_ok(API(record_stream)(rig->cache, ptr, 1));
+  ON_RIG(give)(rig, ptr);
+  end_capture(&rig->device);
+  ON_RIG(close_pool)(rig, GRAPH);
+  sim_fail(&rig->device, 1, true, SIM_EVERY_RECORD);
+  assert_result(API(release_pool)(rig->cache, GRAPH), HOSTCACHE_ERR_EVENT);
+  sim_fail_no_more(&rig->device);
+}
+
+RIG_TEST(of_a_pool_only_whole_segments_go_back_and_what_fails_there_is_told) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  void *first, *second;
+  config.segment_bytes = 0;
+  ON_RIG(configure)(rig, config);
+  ON_RIG(open_pool)(rig, GRAPH);
+  first = ON_RIG(take)(rig, 64 * KIB);
+  second = ON_RIG(take)(rig, 64 * KIB);
+  ON_RIG(close_pool)(rig, GRAPH);
+  ON_RIG(give)(rig, first);
+  assert_ok(API(empty_cache)(rig->cache)); /* so that it is in no stock */
+  assert_ok(API(empty_cache_pool)(rig->cache, GRAPH));
+  assert_int_equal(API(pool_reserved_bytes)(rig->cache, GRAPH), 2 * MIB);
+  (void)ON_RIG(use)(rig, second, 3);
+  ON_RIG(give)(rig, second);
+  sim_fail(&rig->device, 1, true, SIM_EVERY_QUERY);
+  assert_result(API(empty_cache_pool)(rig->cache, GRAPH), HOSTCACHE_ERR_EVENT);
+  sim_fail_no_more(&rig->device);
+  sim_complete_all(&rig->device);
+  assert_ok(API(empty_cache_pool)(rig->cache, GRAPH));
+  assert_int_equal(API(pool_reserved_bytes)(rig->cache, GRAPH), 0);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+RIG_TEST(the_pool_opened_first_counts_also_where_it_is_the_younger_one) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  ON_RIG(open_pool)(rig, GRAPH);
+  ON_RIG(open_pool)(rig, OTHER);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(begin_allocate_to_pool)(rig->cache, GRAPH, NULL, NULL)); /* retains it again */
+  ptr = ON_RIG(take)(rig, 3 * MIB);
+  assert_int_equal(API(pool_reserved_bytes)(rig->cache, OTHER), 3 * MIB);
+  assert_int_equal(API(pool_reserved_bytes)(rig->cache, GRAPH), 0);
+  ON_RIG(give)(rig, ptr);
+  ON_RIG(close_pool)(rig, OTHER);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_ok(API(release_pool)(rig->cache, OTHER));
+}
+
 RIG_TEST(a_pool_without_memory_for_its_record_is_not_made) {
   RIG_NOW *rig = *state;
   below_fail(1, true);
@@ -738,6 +808,23 @@ RIG_TEST(memory_is_not_got_where_a_capture_cannot_be_relaxed) {
   rig->may_leak = true;
 }
 
+static inline void ON_RIG(relax_no_more)(void *user, sim_hook hook) {
+  (void)user;
+  (void)hook;
+  sim_relax_fails = 6;
+}
+
+/* The memory is there: only on_error can hear that the capture stays relaxed. */
+RIG_TEST(a_capture_that_stays_relaxed_is_told) {
+  RIG_NOW *rig = *state;
+  rig->device.on_hook = ON_RIG(relax_no_more);
+  (void)ON_RIG(take)(rig, 2 * MIB);
+  rig->device.on_hook = NULL;
+  sim_relax_fails = 0;
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_HOOK], 1);
+  assert_int_equal(rig->heard.code, 6);
+}
+
 #ifdef CACHE_EVENT_T
 
 RIG_TEST(an_event_handed_over_for_a_captured_block_is_ended_with_the_pool) {
@@ -938,6 +1025,106 @@ RIG_TEST(a_checkpoint_is_of_one_pool_and_of_its_very_segments) {
   API(checkpoint_free)(full);
   ON_RIG(close_pool)(rig, GRAPH);
   assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+RIG_TEST(a_checkpoint_is_of_one_cache) {
+  RIG_NOW *rig = *state;
+  API(checkpoint) * checkpoint;
+  CACHE *other;
+  assert_ok(API(create)(&other, NULL, &rig->device));
+  assert_ok(API(retain_pool)(rig->cache, GRAPH));
+  assert_ok(API(retain_pool)(other, GRAPH)); /* as old as that one */
+  assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
+  assert_result(API(restore_pool)(other, checkpoint, NULL, NULL), HOSTCACHE_ERR_NOT_FOUND);
+  assert_ok(API(restore_pool)(rig->cache, checkpoint, NULL, NULL));
+  API(checkpoint_free)(checkpoint);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_ok(API(destroy)(other));
+}
+
+/* Where there is no mark for it, a use is one that the block remembers itself. */
+RIG_TEST(a_block_with_a_use_of_its_own_is_not_ended_by_a_restore) {
+  RIG_NOW *rig = *state;
+  API(checkpoint) * checkpoint;
+  void *ptr;
+  ON_RIG(open_pool)(rig, GRAPH);
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
+#ifdef CACHE_EVENT_T
+  assert_ok(API(record_event)(rig->cache, ptr, CACHE_OWN_EVENT(&rig->device, 3)));
+#else
+  assert_ok(API(record_value)(rig->cache, ptr, 3, sim_submit(&rig->device, 3)));
+#endif
+  assert_result(API(restore_pool)(rig->cache, checkpoint, NULL, NULL), HOSTCACHE_ERR_BUSY);
+  ON_RIG(give)(rig, ptr);
+  API(checkpoint_free)(checkpoint);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+/* What came since is one ready range after that, wherever it lies. */
+RIG_TEST(a_restore_finds_segments_that_came_between_those_that_were) {
+  RIG_NOW *rig = *state;
+  API(checkpoint) * checkpoint;
+  void *ptr[3], *came[3];
+  size_t i;
+  rig->device.reuses_addresses = true;
+  ON_RIG(open_pool)(rig, GRAPH);
+  for (i = 0; i < 3; i++) ptr[i] = ON_RIG(take)(rig, (3 + i) * MIB);
+  ON_RIG(give)(rig, ptr[0]);
+  ON_RIG(give)(rig, ptr[1]);
+  assert_ok(API(empty_cache_pool)(rig->cache, GRAPH));
+  assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
+  for (i = 0; i < 3; i++) came[i] = ON_RIG(take)(rig, (3 + i) * MIB);
+  assert_ok(API(restore_pool)(rig->cache, checkpoint, NULL, NULL));
+  for (i = 0; i < 3; i++) {
+    sim_handed_back(&rig->device, came[i]);
+    assert_null(API(find)(rig->cache, came[i]));
+  }
+  assert_non_null(API(find)(rig->cache, ptr[2]));
+  ON_RIG(is_well)(rig);
+  API(checkpoint_free)(checkpoint);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+static inline void ON_RIG(take_more_of_the_pool)(void *user) {
+  RIG_NOW *rig = user;
+  size_t i;
+  for (i = 0; i < 8; i++) (void)ON_RIG(take)(rig, 64 * KIB);
+}
+
+static inline void ON_RIG(leave_more_to_the_pool)(void *user) {
+  RIG_NOW *rig = user;
+  ON_RIG(give)(rig, ON_RIG(take)(rig, 5 * MIB));
+}
+
+/* ... while the restore gets memory for what it changes. */
+RIG_TEST(a_restore_of_a_pool_that_grows_meanwhile_gets_more_memory) {
+  static void (*const ways[])(void *user) = {ON_RIG(take_more_of_the_pool),
+                                             ON_RIG(leave_more_to_the_pool)};
+  RIG_NOW *rig = *state;
+  API(checkpoint) * checkpoint;
+  size_t way;
+  for (way = 0; way < COUNT_OF(ways); way++) {
+    deltas d = {.count = 0};
+    size_t i;
+    ON_RIG(open_pool)(rig, GRAPH);
+    (void)ON_RIG(take)(rig, 3 * MIB);
+    assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
+    assert_ok(API(restore_pool)(rig->cache, checkpoint, NULL, NULL)); /* has got its records */
+    below.once = ways[way];
+    below.once_user = rig;
+    assert_ok(API(restore_pool)(rig->cache, checkpoint, note_delta, &d));
+    assert_null(below.once);
+    for (i = 0; i < d.count; i++)
+      if (!d.at[i].created && d.at[i].size < 3 * MIB) sim_handed_back(&rig->device, d.at[i].ptr);
+    assert_int_equal(d.count, way == 0 ? 10 : 2);
+    ON_RIG(is_well)(rig);
+    API(checkpoint_free)(checkpoint);
+    ON_RIG(close_pool)(rig, GRAPH);
+    assert_ok(API(release_pool)(rig->cache, GRAPH));
+  }
 }
 
 RIG_TEST(a_restore_without_memory_changes_nothing) {

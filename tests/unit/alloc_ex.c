@@ -304,6 +304,32 @@ static void pinned_wrong_requests_are_told(void **state) {
   is_refused(rig, wrong, HOSTCACHE_OK);
 }
 
+static void pinned_what_cannot_be_aligned_is_too_big(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_request request = request_of((size_t)PTRDIFF_MAX / 2 + 2 * PAGE);
+  request.alignment = 2 * MIB;
+  is_refused(rig, request, HOSTCACHE_ERR_TOO_BIG);
+  request.size = PAGE;
+  request.alignment = (size_t)PTRDIFF_MAX + 1;
+  is_refused(rig, request, HOSTCACHE_ERR_TOO_BIG);
+}
+
+/* A pool that is open takes what does not say where it belongs. */
+static void pinned_a_request_for_a_pool_is_not_for_the_one_that_is_open(void **state) {
+  const hostcache_pool_id open = {1, 2}, said = {1, 3};
+  pinned_rig *rig = *state;
+  hostcache_request request = request_of(3 * MIB);
+  assert_ok(pinned_retain_pool(rig->cache, said));
+  assert_ok(pinned_begin_allocate_to_pool(rig->cache, open, NULL, NULL));
+  request.pool = said;
+  (void)take_as(rig, request);
+  assert_int_equal(pinned_pool_reserved_bytes(rig->cache, said), 3 * MIB);
+  assert_int_equal(pinned_pool_reserved_bytes(rig->cache, open), 0);
+  assert_ok(pinned_end_allocate_to_pool(rig->cache, open));
+  assert_ok(pinned_release_pool(rig->cache, open));
+  assert_ok(pinned_release_pool(rig->cache, said));
+}
+
 static void bare_what_there_is_no_hook_for_is_unsupported(void **state) {
   bare_rig *rig = *state;
   hostcache_request request = request_of(64 * KIB);
@@ -318,6 +344,9 @@ static void bare_what_there_is_no_hook_for_is_unsupported(void **state) {
   request.pool.second = 1;
   assert_result(bare_alloc_ex(rig->cache, &request, &ptr), HOSTCACHE_ERR_UNSUPPORTED);
   request.pool.second = 0;
+  request.pool.first = 1;
+  assert_result(bare_alloc_ex(rig->cache, &request, &ptr), HOSTCACHE_ERR_UNSUPPORTED);
+  request.pool.first = 0;
   request.alignment = 64 * KIB;
   assert_ok(bare_alloc_ex(rig->cache, &request, &ptr));
   assert_ok(bare_free(rig->cache, ptr));
@@ -377,6 +406,8 @@ int main(void) {
       ON(pinned, memory_is_of_the_node_that_was_said),
       ON(pinned, a_request_names_the_stream_that_it_is_for),
       ON(pinned, wrong_requests_are_told),
+      ON(pinned, what_cannot_be_aligned_is_too_big),
+      ON(pinned, a_request_for_a_pool_is_not_for_the_one_that_is_open),
       ON(bare, what_there_is_no_hook_for_is_unsupported),
       ON(tensors, a_segment_of_its_own_is_aligned_as_the_config_says),
       ON(pinned, no_metadata_for_a_request_is_told_and_nothing_is_lost),

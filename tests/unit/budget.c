@@ -366,6 +366,36 @@ static void a_line_of_any_length_is_read_over(void **state) {
   assert_int_equal(read_budget().mem_available, 2048 * 1024);
 }
 
+/* The kernel itself writes blanks into some files, and tabs into others. */
+static void words_may_be_parted_by_tabs(void **state) {
+  (void)state;
+  put_system();
+  put("/proc/self/uid_map", "0\t0\t4294967295\n");
+  put("/proc/self/status", "VmLck:\t1024\tkB\nCapEff:\t0000000000004000\n");
+  assert_int_equal(read_budget().memlock_exempt, 1);
+  assert_int_equal(read_budget().memlock_used, 1024 * 1024);
+}
+
+static void assert_alone_tells_something(const char *name, const char *text) {
+  hostcache_budget budget;
+  put(name, text);
+  assert_ok(pinned_budget(&budget));
+  take_away(name);
+  assert_result(pinned_budget(&budget), HOSTCACHE_ERR_UNSUPPORTED);
+}
+
+static void one_figure_alone_is_a_budget_that_is_known(void **state) {
+  (void)state;
+  assert_alone_tells_something("/proc/self/status", "VmLck:\t1024 kB\n");
+  assert_alone_tells_something("/proc/self/limits", "Max locked memory  8388608 16777216 bytes\n");
+  assert_alone_tells_something("/proc/meminfo", "MemAvailable: 2048 kB\n");
+  put("/proc/self/cgroup", "0::/a\n");
+  MOUNTINFO(MOUNTED);
+  assert_alone_tells_something(CGROUP "/a/memory.max", "77\n");
+  put(CGROUP "/a/memory.max", "?\n");
+  assert_alone_tells_something(CGROUP "/a/memory.current", "77\n");
+}
+
 /* ---- what binds ------------------------------------------------------------------------------ */
 
 static hostcache_budget concluded(int64_t memlock, int64_t cgroup, int64_t available) {
@@ -497,6 +527,16 @@ static void the_limit_that_slows_a_process_down_is_one(void **state) {
   assert_cgroup(UNLIMITED, 600000000, 150000000);
 }
 
+static void a_limit_of_which_the_use_is_unknown_is_not_forgotten_for_one_above_that_has_none(
+    void **state) {
+  (void)state;
+  put_system();
+  put("/proc/self/cgroup", "0::/a/b\n");
+  put_cgroup("/a", "max\n", "5\n", STAT_0);
+  put_cgroup("/a/b", "100\n", "?\n", "?\n");
+  assert_cgroup(100, UNKNOWN, UNKNOWN);
+}
+
 static void no_limit_anywhere_is_told_from_none_that_is_known(void **state) {
   int opens;
   (void)state;
@@ -600,6 +640,22 @@ static void without_mountinfo_the_usual_places_are_looked_at(void **state) {
   assert_cgroup(33, UNKNOWN, UNKNOWN);
 }
 
+static void a_backslash_that_begins_no_number_stands_for_itself(void **state) {
+  static const char *const names[] = {"/!",   "/4",   "/0!",  "/08", "/00!",
+                                      "/009", "/&00", "/0&0", "/00&"};
+  char mount[128], file[128];
+  size_t i;
+  (void)state;
+  put_system();
+  for (i = 0; i < COUNT_OF(names); i++) {
+    (void)snprintf(mount, sizeof mount, "22 27 0:21 / /\\%s rw - cgroup2 none rw\n", names[i] + 1);
+    MOUNTINFO(mount);
+    (void)snprintf(file, sizeof file, "/\\%s/a/memory.max", names[i] + 1);
+    put(file, "77\n");
+    assert_cgroup(77, UNKNOWN, UNKNOWN);
+  }
+}
+
 static void a_name_that_is_too_long_is_unknown(void **state) {
   static char line[3 * HOSTCACHE_PATH_BYTES];
   const size_t before = strlen("0::");
@@ -643,6 +699,32 @@ static void a_name_that_is_too_long_is_unknown(void **state) {
   line[HOSTCACHE_PATH_BYTES - 4] = '/';
   line[HOSTCACHE_PATH_BYTES] = 0;
   assert_result(pinned_budget(&(hostcache_budget){0}), HOSTCACHE_ERR_UNSUPPORTED);
+}
+
+static void a_name_that_is_too_long_is_unknown_in_the_usual_places_too(void **state) {
+  static char text[3 * HOSTCACHE_PATH_BYTES];
+  const size_t top = strlen(tree.top);
+  hostcache_budget whole;
+  size_t length, at;
+  (void)state;
+  put_system();
+  take_away("/proc/self/mountinfo");
+  whole = read_budget();
+  assert_int_equal(whole.cgroup_limit, 1000000000);
+  for (length = HOSTCACHE_PATH_BYTES - 64; length < HOSTCACHE_PATH_BYTES; length++) {
+    memcpy(text, tree.top, top); /* the same folder, by a long name */
+    for (at = top; at < length; at++)
+      text[at] = (at - top) % 2 == 0 || at + 1 == length ? '/' : '.';
+    text[length] = 0;
+    budget_root = text;
+    assert_nothing_made_up(&whole);
+  }
+  budget_root = tree.top;
+  memset(text, 'x', sizeof text);
+  memcpy(text, "0::/", 4);
+  strcpy(text + HOSTCACHE_PATH_BYTES - 8, "\n");
+  put("/proc/self/cgroup", text);
+  assert_cgroup(UNKNOWN, UNKNOWN, UNKNOWN);
 }
 
 /* ---- the real system ------------------------------------------------------------------------- */
@@ -909,6 +991,8 @@ int main(void) {
       TEST(a_number_that_is_none_is_unknown),
       TEST(a_number_beyond_its_type_is_no_limit_as_a_limit_and_else_unknown),
       TEST(a_line_of_any_length_is_read_over),
+      TEST(words_may_be_parted_by_tabs),
+      TEST(one_figure_alone_is_a_budget_that_is_known),
       TEST(the_least_of_what_is_known_binds),
       TEST(what_is_left_is_never_negative_and_never_above_the_limit),
       TEST(who_may_lock_without_limit_is_not_bound_by_it),
@@ -916,13 +1000,16 @@ int main(void) {
       TEST(a_binding_has_a_string_that_names_it),
       TEST(of_nested_cgroups_the_one_with_the_least_left_counts),
       TEST(the_limit_that_slows_a_process_down_is_one),
+      TEST(a_limit_of_which_the_use_is_unknown_is_not_forgotten_for_one_above_that_has_none),
       TEST(no_limit_anywhere_is_told_from_none_that_is_known),
       TEST(a_cgroup_without_the_controller_leaves_it_to_those_above),
       TEST(only_the_first_version_of_cgroups_tells_nothing),
       TEST(cgroups_are_found_where_they_are_mounted),
       TEST(a_mount_may_show_a_part_of_the_tree_alone),
       TEST(without_mountinfo_the_usual_places_are_looked_at),
+      TEST(a_backslash_that_begins_no_number_stands_for_itself),
       TEST(a_name_that_is_too_long_is_unknown),
+      TEST(a_name_that_is_too_long_is_unknown_in_the_usual_places_too),
       TEST(the_figures_are_those_of_this_system),
       TEST(a_budget_needs_a_place_to_go),
       TEST(errno_stays_and_every_file_is_closed),

@@ -180,6 +180,16 @@ static void assert_broken(scene *s, const char *sentence) {
     assert_ok(insides_check(s->cache));   \
   } while (0)
 
+/* The same where something is broken before and after. */
+#define BREAK_TOO(field, value, sentence) \
+  do {                                    \
+    __typeof__(field) *field_ = &(field); \
+    __typeof__(field) before_ = *field_;  \
+    *field_ = (value);                    \
+    assert_broken(s, sentence);           \
+    *field_ = before_;                    \
+  } while (0)
+
 /* What `life` of a block says when it is in that state. */
 static size_t life_in(const insides_block *block, unsigned in) {
   return (block->life & ~(size_t)HOSTCACHE_STATE_MASK) | in;
@@ -348,6 +358,8 @@ static void what_is_held_was_claimed(void **state) {
 static void the_index_is_a_heap_by_priority(void **state) {
   scene *s = *state;
   BREAK(s->cache->by_address->priority, 0, "the index is a heap by priority");
+  assert_non_null(s->cache->by_address->right);
+  BREAK(s->cache->by_address->right->priority, UINT64_MAX, "the index is a heap by priority");
 }
 
 static void a_block_with_memory_is_in_the_index(void **state) {
@@ -355,7 +367,28 @@ static void a_block_with_memory_is_in_the_index(void **state) {
   hostcache_node *node = &s->active[1]->segment->by_address;
   hostcache_tree_remove(&s->cache->by_address, node);
   assert_broken(s, "a block with memory is in the index");
-  hostcache_tree_add(&s->cache->by_address, node, node->key, 0, node->owner);
+  hostcache_tree_add(&s->cache->by_address, node, node->key, node->owner);
+}
+
+/* A segment that is on its way out may be in the index, but no record has that memory. */
+static void what_is_in_the_index_has_a_block_with_memory(void **state) {
+  static struct insides_i_segment segment;
+  static insides_block range;
+  scene *s = *state;
+  segment.ptr = (void *)(s->device.next + MIB);
+  segment.size = 4 * KIB;
+  segment.first = &range;
+  range.segment = &segment;
+  range.ptr = segment.ptr;
+  range.size = segment.size;
+  range.life = life_in(&range, HOSTCACHE_LEAVING);
+  s->cache->claimed += segment.size;
+  hostcache_tree_add(&s->cache->by_address, &segment.by_address, (size_t)segment.ptr, &segment);
+  assert_broken(s, "a block with memory is in the index");
+  range.life = life_in(&range, HOSTCACHE_ACTIVE);
+  assert_broken(s, "a block is in the index");
+  hostcache_tree_remove(&s->cache->by_address, &segment.by_address);
+  s->cache->claimed -= segment.size;
 }
 
 /* ---- what a block says of itself ---- */
@@ -470,6 +503,7 @@ static void a_stream_knows_how_much_is_ready_for_it_alone(void **state) {
   BREAK(order->bytes, 0, sentence);
   BREAK(s->cache->ordered_bytes, 0, sentence);
   BREAK(block->order, NULL, "what is in a heap is ready, of its kind, and of its pool");
+  BREAK(s->large[1]->ready_from, NULL, "a ready range stands in the list of its size");
 }
 
 static void a_ready_range_stands_in_the_list_of_its_size(void **state) {
@@ -477,6 +511,17 @@ static void a_ready_range_stands_in_the_list_of_its_size(void **state) {
   const char *sentence = "a ready range stands in the list of its size";
   BREAK(s->large[1]->ready_class, 1, sentence);
   BREAK(s->large[1]->ready_from, NULL, sentence);
+  s->large[1]->segment->size -= MIB;
+  s->large[1]->size -= MIB;
+  assert_broken(s, sentence);
+  s->large[1]->segment->size += MIB;
+  s->large[1]->size += MIB;
+}
+
+static void a_list_of_ready_ranges_ends(void **state) {
+  scene *s = *state;
+  BREAK(s->large[1]->ready_next, s->large[1], /* the last of all that is in the heaps */
+        "what is in a heap is ready, of its kind, and of its pool");
 }
 
 static void a_heap_knows_which_of_its_lists_hold_something(void **state) {
@@ -513,6 +558,15 @@ static void the_idle_segments_are_those_that_are_one_ready_range(void **state) {
   BREAK(s->cache->idle_last, s->cache->idle_last->idle_previous, sentence);
   BREAK(s->cached[1]->segment->idle_next, NULL, sentence);
   BREAK(s->cached[1]->segment->idle_next, s->active[1]->segment, sentence);
+  BREAK(s->cache->idle.in, s->cache->idle.in + 1, sentence);
+  BREAK(s->cache->idle_last->idle_next, s->cache->idle_first, sentence); /* a ring ends */
+  s->active[1]->segment->idle_previous = s->cached[1]->segment;
+  BREAK(s->cached[1]->segment->idle_next, s->active[1]->segment, sentence);
+  assert_ok(insides_block_free(s->cache, s->part[0]));
+  assert_ok(insides_trim(s->cache, SIZE_MAX)); /* now the first range of its segment is ready */
+  s->part[2]->segment->idle_previous = s->cached[1]->segment;
+  BREAK(s->cached[1]->segment->idle_next, s->part[2]->segment, sentence);
+  s->part[0] = get(s, 1 * KIB);
 }
 
 /* ---- stocks and bins ---- */
@@ -640,7 +694,12 @@ static void a_pool_has_room_for_its_events(void **state) {
 
 static void a_stream_that_was_forgotten_pools_no_events(void **state) {
   scene *s = *state;
-  BREAK(lane_of(s, 7)->live, 0, "a stream that was forgotten pools no events");
+  const char *sentence = "a stream that was forgotten pools no events";
+  BREAK(lane_of(s, 7)->live, 0, sentence);
+  BREAK(own(s)->loose.pool_room, 1, sentence); /* which is of no stream */
+  s->cache->stats.num_barriers_refused = 1;    /* then the pool could not be reached */
+  BREAK(lane_of(s, 7)->live, 0, "a thread knows live lanes only");
+  s->cache->stats.num_barriers_refused = 0;
 }
 
 /* Where a thread remembers a lane. */
@@ -672,6 +731,11 @@ static void the_live_lanes_are_those_in_the_table(void **state) {
   BREAK(*bucket, lane->next, sentence);
   BREAK(lane->next, lane, sentence); /* a ring ends */
   BREAK(s->cache->retired, lane, sentence);
+  BREAK(s->cache->leaving, lane, sentence);
+  s->cache->lane_count++;
+  BREAK_TOO(s->cache->retired, lane, sentence);
+  BREAK_TOO(s->cache->leaving, lane, sentence);
+  s->cache->lane_count--;
 }
 
 static void a_stream_is_found_in_the_table_once(void **state) {
@@ -881,6 +945,7 @@ int main(void) {
       ON_SCENE(what_is_held_was_claimed),
       ON_SCENE(the_index_is_a_heap_by_priority),
       ON_SCENE(a_block_with_memory_is_in_the_index),
+      ON_SCENE(what_is_in_the_index_has_a_block_with_memory),
       ON_SCENE(a_block_knows_its_cache),
       ON_SCENE(a_blocks_state_is_one_of_those_drawn),
       ON_SCENE(a_spare_record_has_no_segment),
@@ -896,6 +961,7 @@ int main(void) {
       ON_SCENE(the_pools_know_how_much_of_them_is_ready),
       ON_SCENE(a_stream_knows_how_much_is_ready_for_it_alone),
       ON_SCENE(a_ready_range_stands_in_the_list_of_its_size),
+      ON_SCENE(a_list_of_ready_ranges_ends),
       ON_SCENE(a_heap_knows_which_of_its_lists_hold_something),
       ON_SCENE(a_cached_block_is_in_a_heap),
       ON_SCENE(a_range_in_a_heap_has_no_bin),

@@ -60,6 +60,9 @@ static void what_is_no_result_has_a_string_too(void **state) {
   (void)state;
   assert_non_null(hostcache_result_string((hostcache_result)1));
   assert_non_null(hostcache_result_string((hostcache_result)-1000));
+  assert_string_equal(hostcache_result_string(HOSTCACHE_RESULT_RANGE), "not a hostcache_result");
+  assert_string_equal(hostcache_binding_string(HOSTCACHE_BUDGET_RANGE), "not a hostcache_binding");
+  assert_string_equal(hostcache_action_string(HOSTCACHE_ACTION_RANGE), "not a hostcache_action");
   assert_null(strstr(hostcache_result_string((hostcache_result)-1000), "HOSTCACHE_ERR"));
 }
 

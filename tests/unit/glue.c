@@ -25,6 +25,22 @@ static void note_assertion(const char *what) {
 
 #include "sim/below.h"
 
+#include <errno.h>
+#include <pthread.h>
+
+static bool key_refused, forks_unwatched; /* what the system does not do, as a test says */
+
+static int set_key(pthread_key_t key, const void *value) {
+  return key_refused ? ENOMEM : pthread_setspecific(key, value);
+}
+
+static int watch_forks(void (*prepare)(void), void (*parent)(void), void (*child)(void)) {
+  return forks_unwatched ? ENOMEM : pthread_atfork(prepare, parent, child);
+}
+
+#define pthread_setspecific(key, value) set_key(key, value)
+#define pthread_atfork(prepare, parent, child) watch_forks(prepare, parent, child)
+
 #define HC_NAME pinned
 #include "sim/hooks_pooled.h"
 #define HC_IMPLEMENT
@@ -175,6 +191,50 @@ static void a_hook_with_a_lock_held_is_told(void **state) {
   hostcache_hook_end(cancel);
   assertions_failed = assertions_expected = 0;
   hostcache_mutex_destroy(&mutex);
+}
+
+/* ---- what the system refuses ----------------------------------------------------------------- */
+
+/* The end of a thread that is not told leaves nothing behind: such a thread has no stock. */
+static void *use_without_a_stock(void *argument) {
+  pinned *cache = (pinned *)argument;
+  void *ptr = NULL;
+  int i;
+  for (i = 0; i < 3; i++) {
+    expect_or_abort(pinned_alloc(cache, 64 * KIB, &ptr) == HOSTCACHE_OK);
+    expect_or_abort(pinned_free(cache, ptr) == HOSTCACHE_OK);
+  }
+  return NULL;
+}
+
+static void a_thread_whose_end_is_not_told_has_no_stock(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  pthread_t thread;
+  config.segment_bytes = 0;
+  pinned_rig_configure(rig, config);
+  key_refused = true;
+  assert_int_equal(pthread_create(&thread, NULL, use_without_a_stock, rig->cache), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  key_refused = false;
+  assert_int_equal(pinned_i_threads(rig->cache)->stock_bytes, 0);
+  assert_int_equal(pinned_i_threads(rig->cache)->owned, 0); /* the next thread may have it */
+  pinned_rig_check(rig);
+}
+
+/* Runs first of all tests: once they are watched, they stay so. */
+static void without_a_watch_on_forks_no_cache_is_made(void **state) {
+  pinned *cache = (pinned *)(void *)state;
+  sim_device *d = malloc(sizeof *d);
+  assert_non_null(d);
+  sim_open(d);
+  forks_unwatched = true;
+  assert_result(pinned_create(&cache, NULL, d), HOSTCACHE_ERR_NO_METADATA);
+  forks_unwatched = false;
+  assert_null(cache);
+  assert_int_equal(atomic_load(&below.live), 0);
+  assert_int_equal(sim_close(d, 0, 0), 0);
+  free(d);
 }
 
 /* ---- fork ------------------------------------------------------------------------------------ */
@@ -361,6 +421,8 @@ static int no_assertion_failed(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(without_a_watch_on_forks_no_cache_is_made),
+      TEST(a_thread_whose_end_is_not_told_has_no_stock),
       TEST(the_bookkeeping_comes_from_the_malloc_that_was_given),
       TEST(durations_are_those_of_the_clock_that_was_given),
       TEST(a_clock_that_goes_back_gives_no_negative_duration),

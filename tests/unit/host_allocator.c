@@ -124,6 +124,18 @@ static void deleting_twice_is_told(void **state) {
   assert_int_equal(rig->heard.result, HOSTCACHE_ERR_DOUBLE_FREE);
 }
 
+static void deleting_what_has_gone_is_told(void **state) {
+  pinned_rig *rig = *state;
+  const hostcache_allocator a = allocator_of(rig);
+  void *ptr, *context;
+  assert_ok(a.allocate(a.cache, 3 * MIB, &ptr, &context));
+  a.deleter(context);
+  assert_ok(pinned_empty_cache(rig->cache));
+  a.deleter(context);
+  assert_int_equal(rig->heard.count, 1);
+  assert_int_equal(rig->heard.result, HOSTCACHE_ERR_NOT_FOUND);
+}
+
 /* ---- record_event ---------------------------------------------------------------------------- */
 
 /* Frees the block, which must then wait for the stream; and for nothing more. */
@@ -460,6 +472,7 @@ int main(void) {
       TEST(an_allocation_that_fails_gives_neither),
       TEST(the_deleter_finds_the_cache_by_itself),
       TEST(deleting_twice_is_told),
+      TEST(deleting_what_has_gone_is_told),
       TEST(a_use_is_recorded_by_the_context),
       TEST(a_use_is_recorded_by_the_pointer_where_there_is_no_context),
       TEST(a_context_that_is_not_ours_is_not_looked_at),

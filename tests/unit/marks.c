@@ -11,6 +11,22 @@
 #define SUITE "sim/suite_marks.h"
 #include "sim/each_mode.h"
 
+enum { MOST_USES = 32768 + 4 }; /* with the four that need no memory */
+
+/* One more is a use without memory. */
+static void a_block_has_as_many_uses_as_are_counted(void **state) {
+  sim_plain_rig *rig = *state;
+  void *block = sim_plain_rig_take(rig, 64 * KIB);
+  unsigned i;
+  for (i = 0; i < MOST_USES; i++)
+    assert_ok(sim_plain_record_event(rig->cache, block, sim_own_point(&rig->device, 1)));
+  assert_result(sim_plain_record_event(rig->cache, block, sim_own_point(&rig->device, 1)),
+                HOSTCACHE_ERR_NO_METADATA);
+  sim_handed_back(&rig->device, block);
+  assert_result(sim_plain_free(rig->cache, block), HOSTCACHE_ERR_EVENT);
+  assert_int_equal(sim_plain_rig_stats(rig).quarantined.current, 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EACH_MODE(a_block_waits_for_each_of_a_hundred_streams),
@@ -28,6 +44,13 @@ int main(void) {
       ON_EACH_MODE(a_block_that_came_by_a_shared_bin_waits_for_the_work_on_it_and_for_nothing_else),
       ON_EACH_MODE(what_cannot_be_recorded_of_a_block_that_came_by_a_shared_bin_is_never_asked_for),
       ON_EACH_MODE_WITH_TIMELINE(a_mark_a_value_and_a_mark_again_wait_for_all_work_up_to_the_free),
+      ON_EACH_MODE(a_block_that_is_freed_while_room_is_got_for_its_use_is_not_found),
+      ON_EACH_MODE(room_that_others_take_meanwhile_is_got_again),
+      ON_EACH_MODE(a_free_that_is_due_to_ask_many_streams_loses_none),
+      ON_EACH_MODE_WITH_TIMELINE(of_values_that_found_no_memory_the_highest_counts),
+      ON_EACH_MODE_WITH_EVENTS(a_mark_that_is_kept_in_the_last_place_moves_when_room_is_got),
+      cmocka_unit_test_setup_teardown(a_block_has_as_many_uses_as_are_counted, sim_plain_rig_setup,
+                                      sim_plain_rig_teardown),
   };
   return cmocka_run_group_tests_name("marks", tests, NULL, NULL);
 }

@@ -8,6 +8,8 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "sim/below.h"
 
@@ -118,6 +120,29 @@ static int count_ranges(void *user, const hostcache_range *range) {
   return 0;
 }
 
+/* ... and what is put back is as it was, whoever listens. */
+static void a_restore_tells_trackers_of_what_it_begins_alone(void **state) {
+  traced_rig *rig = *state;
+  traced_checkpoint *checkpoint;
+  int counts[8] = {0};
+  void *first, *second;
+  assert_ok(traced_begin_allocate_to_pool(rig->cache, GRAPH, NULL, NULL));
+  first = traced_rig_take(rig, 64 * KIB);
+  assert_ok(traced_checkpoint_pool(rig->cache, GRAPH, &checkpoint));
+  traced_rig_give(rig, first);
+  assert_ok(traced_restore_pool(rig->cache, checkpoint, NULL, NULL)); /* nobody listens */
+  assert_ok(traced_attach_trace_tracker(rig->cache, count_pool, counts));
+  second = traced_rig_take(rig, 64 * KIB);
+  assert_ok(traced_restore_pool(rig->cache, checkpoint, NULL, NULL));
+  sim_handed_back(&rig->device, second);
+  assert_int_equal(counts[HOSTCACHE_TRACE_ALLOC], 2);          /* second; first, by the restore */
+  assert_int_equal(counts[HOSTCACHE_TRACE_FREE_REQUESTED], 2); /* of both */
+  assert_ok(traced_free(rig->cache, first));
+  traced_checkpoint_free(checkpoint);
+  assert_ok(traced_end_allocate_to_pool(rig->cache, GRAPH));
+  assert_ok(traced_release_pool(rig->cache, GRAPH));
+}
+
 static void a_snapshot_names_the_pool(void **state) {
   traced_rig *rig = *state;
   int counts[8] = {0}, later[8] = {0};
@@ -170,6 +195,57 @@ static void pools_work_without_the_type(void **state) {
   assert_ptr_not_equal(traced_rig_take(rig, 64 * KIB), ptr);
   assert_ok(a.release_pool(a.cache, GRAPH));
   assert_result(a.release_pool(a.cache, GRAPH), HOSTCACHE_ERR_NOT_FOUND);
+}
+
+static void hear_nothing(void *user, const hostcache_trace *entry) {
+  (void)user;
+  (void)entry;
+}
+
+static void observe_nothing(void *user, const hostcache_oom *oom) {
+  (void)user;
+  (void)oom;
+}
+
+static void a_child_after_fork_gets_forked_from_what_pools_and_histories_have(void **state) {
+  traced_rig *rig = *state;
+  traced_checkpoint *checkpoint, *none = NULL;
+  hostcache_allocator a;
+  hostcache_host_stats stats;
+  int status, counts[8];
+  pid_t child;
+  assert_ok(traced_begin_allocate_to_pool(rig->cache, GRAPH, NULL, NULL));
+  (void)traced_rig_take(rig, 64 * KIB);
+  assert_ok(traced_checkpoint_pool(rig->cache, GRAPH, &checkpoint));
+  assert_ok(traced_as_allocator(rig->cache, &a));
+  child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    const hostcache_result results[] = {
+        traced_begin_allocate_to_pool(rig->cache, OTHER, NULL, NULL),
+        traced_retain_pool(rig->cache, GRAPH),
+        traced_end_allocate_to_pool(rig->cache, GRAPH),
+        traced_release_pool(rig->cache, GRAPH),
+        traced_empty_cache_pool(rig->cache, GRAPH),
+        traced_checkpoint_pool(rig->cache, GRAPH, &none),
+        traced_restore_pool(rig->cache, checkpoint, NULL, NULL),
+        traced_record_history(rig->cache, 1, NULL, NULL),
+        traced_history(rig->cache, count_pool, counts),
+        traced_attach_trace_tracker(rig->cache, hear_nothing, NULL),
+        traced_attach_oom_observer(rig->cache, observe_nothing, NULL),
+        traced_snapshot(rig->cache, count_ranges, counts),
+        a.get_stats(a.cache, &stats)};
+    size_t i, wrong = 0;
+    for (i = 0; i < COUNT_OF(results); i++) wrong += results[i] != HOSTCACHE_ERR_FORKED;
+    wrong += traced_pool_use_count(rig->cache, GRAPH) != 0;
+    wrong += traced_pool_reserved_bytes(rig->cache, GRAPH) != 0;
+    _exit(wrong > 0);
+  }
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  traced_checkpoint_free(checkpoint);
+  assert_ok(traced_end_allocate_to_pool(rig->cache, GRAPH));
+  assert_ok(traced_release_pool(rig->cache, GRAPH));
 }
 
 /* ---- without the hooks on streams ------------------------------------------------------------ */
@@ -303,6 +379,9 @@ int main(void) {
       IN_EACH_MODE(what_a_pool_keeps_is_not_bound_as_idle_memory_is),
       IN_EACH_MODE(what_cannot_be_told_of_the_stream_is_an_error),
       IN_EACH_MODE(wrong_calls_about_pools_are_told),
+      IN_EACH_MODE(what_a_release_cannot_give_back_or_record_is_told),
+      IN_EACH_MODE(of_a_pool_only_whole_segments_go_back_and_what_fails_there_is_told),
+      IN_EACH_MODE(the_pool_opened_first_counts_also_where_it_is_the_younger_one),
       IN_EACH_MODE(a_pool_without_memory_for_its_record_is_not_made),
       IN_EACH_MODE(a_cache_may_end_with_its_pools),
       IN_EACH_MODE(what_is_got_for_a_capture_and_not_used_is_ready_at_once),
@@ -319,6 +398,7 @@ int main(void) {
       IN_EACH_MODE(no_event_is_recorded_or_asked_during_a_capture),
       IN_EACH_MODE(what_is_freed_during_a_capture_covers_the_work_up_to_its_end),
       IN_EACH_MODE(the_end_waits_until_the_filter_is_not_asked),
+      IN_EACH_MODE(a_capture_that_stays_relaxed_is_told),
       IN_EACH_MODE(memory_is_not_got_where_a_capture_cannot_be_relaxed),
       IN_EACH_MODE(a_restore_ends_what_came_and_brings_back_what_was),
       IN_EACH_MODE(a_checkpoint_can_be_put_back_again_and_again),
@@ -327,12 +407,18 @@ int main(void) {
       IN_EACH_MODE(a_pool_in_use_is_neither_written_down_nor_put_back),
       IN_EACH_MODE(a_checkpoint_whose_memory_has_gone_is_not_put_back),
       IN_EACH_MODE(a_checkpoint_is_of_one_pool_and_of_its_very_segments),
+      IN_EACH_MODE(a_checkpoint_is_of_one_cache),
+      IN_EACH_MODE(a_block_with_a_use_of_its_own_is_not_ended_by_a_restore),
+      IN_EACH_MODE(a_restore_finds_segments_that_came_between_those_that_were),
+      IN_EACH_MODE(a_restore_of_a_pool_that_grows_meanwhile_gets_more_memory),
       IN_EACH_MODE(a_restore_without_memory_changes_nothing),
       IN_EACH_MODE(whatever_happened_since_a_restore_is_exact),
       ON(pooled, an_event_handed_over_for_a_captured_block_is_ended_with_the_pool),
       ON(owned, an_event_handed_over_for_a_captured_block_is_ended_with_the_pool),
       TRACED(a_history_names_the_pool),
+      TRACED(a_restore_tells_trackers_of_what_it_begins_alone),
       TRACED(a_snapshot_names_the_pool),
+      TRACED(a_child_after_fork_gets_forked_from_what_pools_and_histories_have),
       TRACED(hits_stay_the_long_way_while_either_needs_it),
       TRACED(pools_work_without_the_type),
       cmocka_unit_test_setup_teardown(a_filter_needs_a_stream_to_ask_for, hookless_rig_setup,

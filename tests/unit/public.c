@@ -110,6 +110,9 @@ static void a_config_that_contradicts_itself_is_refused(void **state) {
   config.alignment = (size_t)PTRDIFF_MAX + 1;
   refuse_config(rig, config, HOSTCACHE_ERR_ARGUMENT);
   config.alignment = 0;
+  config.max_segment_bytes = 4 * KIB - 1; /* less than a page: none could be got */
+  refuse_config(rig, config, HOSTCACHE_ERR_ARGUMENT);
+  config.max_segment_bytes = 0;
   config.streams_die_idle = 2; /* yes, no, or a field that somebody forgot to set */
   refuse_config(rig, config, HOSTCACHE_ERR_ARGUMENT);
   config.streams_die_idle = 0;

@@ -14,6 +14,7 @@
 
 #define HC_NAME device
 #define HC_DEVICE_ALLOCATOR
+#define HC_TRACE
 #include "sim/hooks_captures.h"
 #include "sim/hooks_pooled.h"
 #define HC_IMPLEMENT
@@ -111,6 +112,93 @@ static void a_pool_goes_on_as_before_where_a_barrier_is_refused(void **state) {
   wake_the_owner(&o, thread);
 }
 
+static void is_put_back_where_a_barrier_is_refused(device_rig *rig, hostcache_pool_id pool) {
+  device_checkpoint *checkpoint;
+  void *came;
+  assert_ok(device_checkpoint_pool(rig->cache, pool, &checkpoint));
+  came = device_rig_take(rig, 3 * MIB);
+  barrier_refuse(1, true);
+  assert_result(device_restore_pool(rig->cache, checkpoint, NULL, NULL), HOSTCACHE_ERR_UNSUPPORTED);
+  barrier_refuse_no_more();
+  assert_non_null(device_find(rig->cache, came));
+  assert_ok(device_restore_pool(rig->cache, checkpoint, NULL, NULL));
+  sim_handed_back(&rig->device, came);
+  device_checkpoint_free(checkpoint);
+}
+
+static void a_checkpoint_is_not_put_back_where_a_barrier_is_refused(void **state) {
+  const hostcache_pool_id pool = {1, 2};
+  device_rig *rig = *state;
+  owner o;
+  pthread_t thread;
+  put_an_owner_to_sleep(&o, rig->cache, &thread);
+  assert_ok(device_begin_allocate_to_pool(rig->cache, pool, NULL, NULL));
+  is_put_back_where_a_barrier_is_refused(rig, pool);
+  assert_ok(device_end_allocate_to_pool(rig->cache, pool));
+  assert_ok(device_release_pool(rig->cache, pool));
+  wake_the_owner(&o, thread);
+}
+
+static int count_visit(void *user, const hostcache_visit *visit) {
+  (void)visit;
+  ++*(int *)user;
+  return 0;
+}
+
+static int count_range(void *user, const hostcache_range *range) {
+  (void)range;
+  ++*(int *)user;
+  return 0;
+}
+
+static void count_entry(void *user, const hostcache_trace *entry) {
+  (void)entry;
+  ++*(int *)user;
+}
+
+static void what_looks_at_all_blocks_says_so_where_it_cannot_hold_the_threads(void **state) {
+  device_rig *rig = *state;
+  owner o;
+  pthread_t thread;
+  int shown = 0;
+  put_an_owner_to_sleep(&o, rig->cache, &thread);
+  barrier_refuse(1, true);
+  assert_result(device_walk(rig->cache, count_visit, &shown), HOSTCACHE_ERR_UNSUPPORTED);
+  assert_result(device_snapshot(rig->cache, count_range, &shown), HOSTCACHE_ERR_UNSUPPORTED);
+  assert_result(device_check(rig->cache), HOSTCACHE_ERR_UNSUPPORTED);
+  assert_ok(device_release_quarantine(rig->cache));
+  barrier_refuse_no_more();
+  assert_int_equal(shown, 0);
+  assert_ok(device_walk(rig->cache, count_visit, &shown));
+  assert_true(shown > 0);
+  wake_the_owner(&o, thread);
+}
+
+/* What another thread does would go by unheard. An end is one all the same. */
+static void a_history_begins_only_where_all_threads_hear_of_it(void **state) {
+  device_rig *rig = *state;
+  owner o;
+  pthread_t thread;
+  int first = 0, second = 0;
+  put_an_owner_to_sleep(&o, rig->cache, &thread);
+  barrier_refuse(1, true);
+  assert_result(device_record_history(rig->cache, 10, NULL, NULL), HOSTCACHE_ERR_UNSUPPORTED);
+  assert_result(device_attach_trace_tracker(rig->cache, count_entry, &first),
+                HOSTCACHE_ERR_UNSUPPORTED);
+  barrier_refuse_no_more();
+  assert_ok(device_attach_trace_tracker(rig->cache, count_entry, &second));
+  assert_ok(device_record_history(rig->cache, 10, NULL, NULL));
+  device_rig_give(rig, device_rig_take(rig, 64 * KIB));
+  assert_int_equal(first, 0);
+  assert_true(second > 0);
+  barrier_refuse(1, true);
+  assert_ok(device_record_history(rig->cache, 0, NULL, NULL));
+  barrier_refuse_no_more();
+  assert_ok(device_history(rig->cache, count_entry, &first));
+  assert_int_equal(first, 0);
+  wake_the_owner(&o, thread);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_NONE_IN_EACH_MODE(
@@ -119,6 +207,13 @@ int main(void) {
       ON_EACH_MODE(a_bound_that_is_set_without_a_barrier_binds_what_others_have_when_it_is_reached),
       ON_EACH_MODE(synchronize_says_so_when_it_cannot_look_at_what_others_freed),
       cmocka_unit_test_setup_teardown(cache_info_says_so_when_it_cannot_look_at_what_others_have,
+                                      device_rig_setup_alone, device_rig_teardown),
+      cmocka_unit_test_setup_teardown(
+          what_looks_at_all_blocks_says_so_where_it_cannot_hold_the_threads, device_rig_setup_alone,
+          device_rig_teardown),
+      cmocka_unit_test_setup_teardown(a_history_begins_only_where_all_threads_hear_of_it,
+                                      device_rig_setup_alone, device_rig_teardown),
+      cmocka_unit_test_setup_teardown(a_checkpoint_is_not_put_back_where_a_barrier_is_refused,
                                       device_rig_setup_alone, device_rig_teardown),
       cmocka_unit_test_setup_teardown(a_pool_goes_on_as_before_where_a_barrier_is_refused,
                                       device_rig_setup_alone, device_rig_teardown),

@@ -57,7 +57,7 @@ static int sim_key_free(sim_device *d, void *ptr, size_t size, const sim_key *ke
 static void a_segment_has_what_the_runtime_gave_with_it(void **state) {
   pinned_rig *rig = *state;
   pinned_block *blocks[20];
-  size_t i;
+  size_t none = 5, i;
   for (i = 0; i < COUNT_OF(blocks); i++)
     assert_ok(pinned_block_alloc(rig->cache, 1000 * (i + 1), &blocks[i]));
   for (i = 0; i < COUNT_OF(blocks); i++) {
@@ -68,6 +68,8 @@ static void a_segment_has_what_the_runtime_gave_with_it(void **state) {
     assert_ptr_equal(pinned_block_segment(blocks[i], NULL), key);
   }
   assert_null(pinned_block_segment(NULL, NULL));
+  assert_null(pinned_block_segment(NULL, &none));
+  assert_int_equal(none, 0);
   for (i = 0; i < COUNT_OF(blocks); i++) assert_ok(pinned_block_free(rig->cache, blocks[i]));
 }
 

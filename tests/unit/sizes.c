@@ -216,6 +216,34 @@ static void a_crooked_bound_is_kept_too(void **state) {
   }
 }
 
+/* Whatever the config says of sizes, what is freed is found again, and every figure is right. */
+static void classes_end_where_the_config_says(void **state) {
+  static const struct {
+    size_t max_segment_bytes, max_split_size;
+    uint32_t steps;
+  } all[] = {{8 * KIB, 0, 0}, {0, 1, 0}, {0, 100 * KIB, 0}, {0, 0, 64}, {0, 0, 1}};
+  pinned_rig *rig = *state;
+  size_t i, size;
+  for (i = 0; i < COUNT_OF(all); i++) {
+    hostcache_config config = pinned_rig_config(rig);
+    const size_t most = all[i].max_segment_bytes != 0 ? all[i].max_segment_bytes : 2 * MIB;
+    config.segment_bytes = 0;
+    config.max_segment_bytes = all[i].max_segment_bytes;
+    config.max_split_size = all[i].max_split_size;
+    config.class_steps = all[i].steps;
+    pinned_rig_configure(rig, config);
+    for (size = 1; size <= most; size += size / 3 + 1) {
+      void *ptr = pinned_rig_take(rig, size);
+      pinned_rig_give(rig, ptr);
+      assert_ptr_equal(pinned_rig_take(rig, size), ptr);
+      pinned_rig_give(rig, ptr);
+    }
+    pinned_rig_check(rig);
+    assert_ok(pinned_empty_cache(rig->cache));
+    assert_int_equal(pinned_rig_stats(rig).reserved_bytes.current, 0);
+  }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pinned_rig_setup, pinned_rig_teardown)
 
 int main(void) {
@@ -230,6 +258,7 @@ int main(void) {
       TEST(the_largest_size_reaches_the_runtime),
       TEST(the_config_bounds_what_one_call_asks_for),
       TEST(a_crooked_bound_is_kept_too),
+      TEST(classes_end_where_the_config_says),
   };
   return cmocka_run_group_tests_name("sizes", tests, NULL, NULL);
 }

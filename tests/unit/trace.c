@@ -282,7 +282,83 @@ static void what_a_callback_frees_is_told_by_the_next_call(void **state) {
   assert_int_equal(f.count, 0);
 }
 
+static void count_actions(void *user, const hostcache_trace *entry) {
+  ++((size_t *)user)[entry->action];
+}
+
+/* Frees that were noted in a callback are told after the room for them has grown. */
+static void what_is_to_be_told_stays_when_there_is_more_to_tell(void **state) {
+  pinned_rig *rig = *state;
+  size_t counts[16] = {0}, i;
+  void *ptrs[150];
+  for (i = 0; i < COUNT_OF(ptrs); i++) ptrs[i] = pinned_rig_take(rig, 5000);
+  assert_ok(pinned_attach_trace_tracker(rig->cache, count_actions, counts));
+  for (i = 0; i < COUNT_OF(ptrs); i++) {
+    sim_handed_back(&rig->device, ptrs[i]);
+    assert_ok(pinned_free_deferred(rig->cache, ptrs[i]));
+    (void)pinned_rig_take(rig, 3 * MIB);
+    (void)pinned_rig_take(rig, 3 * MIB);
+  }
+  assert_int_equal(counts[HOSTCACHE_TRACE_FREE_REQUESTED], COUNT_OF(ptrs));
+  assert_int_equal(counts[HOSTCACHE_TRACE_FREE_COMPLETED], COUNT_OF(ptrs));
+}
+
+/* on_error has heard of it; the cache itself goes on. */
+static void what_there_is_no_room_to_tell_is_lost_and_nothing_else(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  size_t counts[16] = {0}, i;
+  void *ptrs[300];
+  config.segment_bytes = 0;
+  pinned_rig_configure(rig, config);
+  assert_ok(pinned_attach_trace_tracker(rig->cache, count_actions, counts));
+  pinned_rig_give(rig, pinned_rig_take(rig, 512)); /* a segment that all blocks fit into */
+  for (i = 0; i < COUNT_OF(ptrs); i++) {
+    hostcache_result result;
+    below_fail(1, true);
+    result = pinned_alloc(rig->cache, 512, &ptrs[i]);
+    if (result == HOSTCACHE_ERR_NO_METADATA) {
+      below_fail(2, true); /* records, but no room to tell of them */
+      result = pinned_alloc(rig->cache, 512, &ptrs[i]);
+    }
+    below_fail_no_more();
+    assert_ok(result);
+    sim_handed_out(&rig->device, ptrs[i], 512);
+    (void)pinned_rig_use(rig, ptrs[i], 1);
+  }
+  assert_int_equal(rig->heard.result, HOSTCACHE_ERR_NO_METADATA);
+  for (i = 0; i < COUNT_OF(ptrs); i++) pinned_rig_give(rig, ptrs[i]);
+  sim_complete_all(&rig->device);
+  (void)pinned_rig_poll(rig);
+  assert_int_equal(pinned_rig_stats(rig).active.current, 0);
+  assert_int_equal(counts[HOSTCACHE_TRACE_FREE_REQUESTED], COUNT_OF(ptrs) + 1);
+  assert_true(counts[HOSTCACHE_TRACE_FREE_COMPLETED] < COUNT_OF(ptrs));
+  pinned_rig_check(rig);
+}
+
+static void a_tracker_without_memory_for_it_hears_nothing(void **state) {
+  pinned_rig *rig = *state;
+  size_t counts[16] = {0};
+  uint64_t n;
+  (void)pinned_rig_take(rig, 5000);
+  for (n = 1; n <= 2; n++) {
+    below_fail(n, true);
+    assert_result(pinned_attach_trace_tracker(rig->cache, count_actions, counts),
+                  HOSTCACHE_ERR_NO_METADATA);
+    below_fail_no_more();
+  }
+  (void)pinned_rig_take(rig, 5000);
+  assert_int_equal(counts[HOSTCACHE_TRACE_ALLOC], 0);
+}
+
 /* ---- want of memory -------------------------------------------------------------------------- */
+
+static void want_of_memory_that_nobody_observes_is_an_error_all_the_same(void **state) {
+  pinned_rig *rig = *state;
+  void *ptr;
+  assert_ok(pinned_set_max_reserved_bytes(rig->cache, 2 * MIB));
+  assert_result(pinned_alloc(rig->cache, 3 * MIB, &ptr), HOSTCACHE_ERR_LIMIT);
+}
 
 static void observers_hear_of_want_of_memory(void **state) {
   pinned_rig *rig = *state;
@@ -315,14 +391,14 @@ static void observers_hear_of_want_of_memory(void **state) {
 /* ---- snapshot -------------------------------------------------------------------------------- */
 
 typedef struct view {
-  hostcache_range at[16];
-  sim_stream streams[16][4];
+  hostcache_range at[32];
+  sim_stream streams[32][8];
   size_t count, most;
 } view;
 
 static int note(void *user, const hostcache_range *range) {
   view *v = (view *)user;
-  assert_true(v->count < COUNT_OF(v->at) && range->stream_count <= 4);
+  assert_true(v->count < COUNT_OF(v->at) && range->stream_count <= 8);
   if (range->stream_count > 0)
     memcpy(v->streams[v->count], range->streams, range->stream_count * sizeof(sim_stream));
   v->at[v->count++] = *range;
@@ -375,6 +451,61 @@ static void a_snapshot_ends_where_the_visitor_says(void **state) {
   (void)pinned_rig_take(rig, 5000);
   assert_ok(pinned_snapshot(rig->cache, note, &v));
   assert_int_equal(v.count, 2);
+}
+
+static void take_some(void *user) {
+  pinned_rig *rig = user;
+  int i;
+  for (i = 0; i < 8; i++) (void)pinned_rig_take(rig, 64 * KIB);
+}
+
+static void use_on_some_streams(void *user) {
+  pinned_rig *rig = user;
+  sim_stream stream;
+  for (stream = 3; stream < 9; stream++)
+    assert_ok(pinned_record_stream(rig->cache, (void *)rig->device.blocks.at[0].start, stream));
+}
+
+static int count_visits(void *user, const hostcache_visit *visit) {
+  (void)visit;
+  ++*(size_t *)user;
+  return 0;
+}
+
+/* ... while it gets memory for what there was before. */
+static void what_comes_meanwhile_is_shown_too(void **state) {
+  pinned_rig *rig = *state;
+  view v = {.count = 0};
+  size_t visits = 0;
+  (void)pinned_rig_take(rig, 64 * KIB);
+  below.once_user = rig;
+  below.once = use_on_some_streams;
+  assert_ok(pinned_snapshot(rig->cache, note, &v));
+  assert_int_equal(v.count, 2);
+  assert_int_equal(v.at[1].stream_count, 6);
+  below.once = take_some;
+  v.count = 0;
+  assert_ok(pinned_snapshot(rig->cache, note, &v));
+  assert_int_equal(v.count, 9 * 2);
+  below.once = take_some;
+  assert_ok(pinned_walk(rig->cache, count_visits, &visits));
+  assert_int_equal(visits, 17 * 2);
+  assert_ok(pinned_record_history(rig->cache, 100, NULL, NULL));
+  (void)pinned_rig_take(rig, 64 * KIB);
+  below.once = take_some;
+  look(rig);
+  assert_int_equal(seen.count, 9 * 2); /* each a segment and a block */
+}
+
+static void an_event_that_was_handed_over_is_of_no_stream(void **state) {
+  pinned_rig *rig = *state;
+  view v = {.count = 0};
+  void *ptr = pinned_rig_take(rig, 5000);
+  assert_ok(pinned_record_event(rig->cache, ptr, sim_own_event(&rig->device, 3)));
+  assert_ok(pinned_record_stream(rig->cache, ptr, 5));
+  assert_ok(pinned_forget_stream(rig->cache, 5)); /* its use is an event from now on */
+  assert_ok(pinned_snapshot(rig->cache, note, &v));
+  assert_int_equal(v.at[1].stream_count, 0);
 }
 
 static void a_snapshot_without_memory_says_so(void **state) {
@@ -556,9 +687,15 @@ int main(void) {
       cmocka_unit_test(every_action_has_a_string),
       TEST(trackers_hear_of_each_entry),
       TEST(what_a_callback_frees_is_told_by_the_next_call),
+      TEST(what_is_to_be_told_stays_when_there_is_more_to_tell),
+      TEST(what_there_is_no_room_to_tell_is_lost_and_nothing_else),
+      TEST(a_tracker_without_memory_for_it_hears_nothing),
+      TEST(want_of_memory_that_nobody_observes_is_an_error_all_the_same),
       TEST(observers_hear_of_want_of_memory),
       TEST(a_snapshot_shows_segments_with_their_blocks),
       TEST(a_snapshot_ends_where_the_visitor_says),
+      TEST(what_comes_meanwhile_is_shown_too),
+      TEST(an_event_that_was_handed_over_is_of_no_stream),
       TEST(a_snapshot_without_memory_says_so),
       TEST(a_context_ends_with_the_history),
       TEST(what_is_null_is_an_argument_error),

@@ -1,0 +1,406 @@
+#!/usr/bin/env python3
+"""Measures which branches and conditions of hostcache.h the tests reach, and guards the figure.
+
+    coverage.py SCRATCH [--write] [--again NAME,NAME]
+
+It builds the programs of the table below with clang-19's coverage of branches and MC/DC, runs them,
+and unites what they say by the place in the header. The report stands in SCRATCH/report.txt. It
+fails where a condition is not reached and not listed; where one is listed that was reached, or that
+is not there any more; and where a list does not have as many entries as its first line says, so
+that no list grows by itself. --write writes the list of what has no test yet anew; --again runs these
+programs alone, and takes the others as they were in the last run.
+
+What is counted. The header is a template that each program includes several times, under other names
+and with other hooks, and llvm-cov counts each of them alone. Here a side of a branch is taken where
+any program took it, and a condition has been shown to decide (MC/DC) where two test vectors of its
+decision show it, whichever inclusions they come from: the decision stands at one place of the source.
+A condition that the compiler folds in an inclusion, as HC_ALONE, counts where another inclusion
+evaluates it. What #if leaves out of every program is not counted: Windows, systems other than Linux,
+what stands in for builtins of the compiler.
+
+Two macros take conditions as their arguments, which clang would place in the macro's own line.
+HOSTCACHE_RARELY is only a hint, and is blank in the copy of the header that is built here, so that
+all places stay. HOSTCACHE_ASSERT is left out as a class: an assertion that can be made false is a bug.
+
+What llvm-cov shows as text is read, as its JSON has neither test vectors nor what is folded."""
+
+import argparse
+import collections
+import concurrent.futures
+import dataclasses
+import glob
+import os
+import re
+import subprocess
+import sys
+
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+HEADER = os.path.join(os.path.dirname(TESTS), "hostcache.h")
+UNREACHABLE = os.path.join(TESTS, "coverage", "unreachable.txt")
+UNTESTED = os.path.join(TESTS, "coverage", "untested.txt")
+PROFDATA, COV = "llvm-profdata-19", "llvm-cov-19"
+SECONDS = 1500  # a program that hangs is a failure as well
+# A decision of more conditions than this, or of a kind that clang cannot measure, is a warning of
+# clang's, and a failure here: none is left out in silence.
+COVERAGE = ["-fprofile-instr-generate", "-fcoverage-mapping", "-fcoverage-mcdc", "-Xclang",
+            "-fmcdc-max-conditions=24"]
+
+
+# ---- the programs ------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Program:
+    name: str
+    sources: list
+    options: list = dataclasses.field(default_factory=list)
+    runs: list = dataclasses.field(default_factory=lambda: [{}])  # the environment of each run
+    arguments: list = dataclasses.field(default_factory=list)
+    interleaved: bool = False  # its threads are steered (interleave/explore.c)
+
+
+SHARED = [{}, {"HOSTCACHE_SHARED_SEGMENTS": "1"}]
+
+
+def stem(path):
+    return os.path.splitext(os.path.basename(path))[0]
+
+
+STEERING = ["interleave/explore.c", "interleave/memory.c", "interleave/device.c"]
+INTERLEAVED = [
+    ("stocks", "stocks", [], []),
+    ("pools", "pools", [], []),
+    ("ordered", "ordered", [], []),
+    ("ordered_timeline", "ordered", ["-DCACHE_TIMELINE"], []),
+    ("owners", "owners", [], []),
+    ("trace", "trace", [], []),
+    ("events", "scenarios", [], ["--random"]),
+    ("timeline", "scenarios", ["-DCACHE_TIMELINE"], ["--random"]),
+]
+SHARED_UNITS = ["events", "hooks", "ordered"]
+
+
+def programs():
+    """Those whose tests reach something that the ones before do not."""
+    table = []
+    for source in sorted(glob.glob(os.path.join(TESTS, "unit", "*.c"))):
+        with open(source, encoding="utf-8") as file:
+            has_the_header = re.search(r'"(hostcache|sim/each_mode)\.h"', file.read())
+        if has_the_header:
+            name = stem(source)
+            table.append(Program("unit." + name, [f"unit/{name}.c", "only.c"],
+                                 runs=SHARED if name in SHARED_UNITS else [{}]))
+    table.append(Program("model.memory", ["model/memory.c", "only.c"],
+                         [f'-DMODEL_CORPUS="{TESTS}/fuzz/corpus/memory"'],
+                         [{"HOSTCACHE_MODEL_PROGRAMS": "20"}]))
+    for name in ["fork", "hooks", "threads"]:
+        table.append(Program("life." + name, [f"life/{name}.c", "only.c"]))
+    for name, source, options, arguments in INTERLEAVED:
+        table.append(Program("interleave." + name, [f"interleave/{source}.c", *STEERING],
+                             options, arguments=arguments, interleaved=True))
+    return table
+
+
+def call(command, environment=None, accepted=(0,)):
+    done = subprocess.run(command, cwd=TESTS, env=environment, timeout=SECONDS, check=False,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    text = done.stdout.decode(errors="replace")
+    if done.returncode not in accepted:
+        raise RuntimeError(f"{text}\n{' '.join(command)}\nends with {done.returncode}")
+    return text
+
+
+def build(program, scratch):
+    """Compiles each source, as C or C++, and links them."""
+    objects, left_out = [], []
+    for source in [*program.sources, "coverage/runtime.c"]:
+        cpp = source.endswith(".cpp")
+        target = os.path.join(scratch, f"{program.name}.{stem(source)}.o")
+        options = ["-O0", "-pthread", "-DHOSTCACHE_DEBUG", "-I" + scratch, "-I.", "-I..", "-Isim",
+                   "-Icompile", *program.options]
+        if source in STEERING or source == "coverage/runtime.c":
+            options += ["-O1"]  # has nothing of the header
+        else:
+            options += COVERAGE
+            if program.interleaved:
+                options += ["-fsanitize=thread", "-fno-builtin", "-fprofile-update=atomic"]
+        said = call(["clang++-19" if cpp else "clang-19", "-std=gnu++11" if cpp else "-std=gnu11",
+                     *options, "-c", source, "-o", target])
+        left_out += re.findall(r"hostcache\.h:(\d+):.*MC/DC", said)
+        objects.append(target)
+    if left_out:
+        raise RuntimeError("clang-19 cannot measure the decisions of hostcache.h in the lines "
+                           f"{', '.join(sorted(set(left_out), key=int))}: write them in another way")
+    binary = os.path.join(scratch, program.name)
+    wrapped = ["_exit"] + (["memcpy", "memmove", "memset"] if program.interleaved else [])
+    linker = "clang++-19" if any(s.endswith(".cpp") for s in program.sources) else "clang-19"
+    call([linker, "-pthread", "-fprofile-instr-generate", *objects, "-o", binary,
+          *["-Wl,--wrap=" + name for name in wrapped], "-lcmocka", "-lm", "-ldl"])
+    return binary
+
+
+def measure(program, scratch):
+    """Builds and runs one program; its coverage as text."""
+    binary = build(program, scratch)
+    for old in glob.glob(binary + ".*.profraw"):
+        os.remove(old)
+    for run in program.runs:
+        call([binary, *program.arguments], dict(os.environ, LLVM_PROFILE_FILE=binary + ".%m.profraw", **run))
+    call([PROFDATA, "merge", "-o", binary + ".profdata", *glob.glob(binary + ".*.profraw")])
+    text = call([COV, "show", binary, "-instr-profile=" + binary + ".profdata", "-show-branches=count",
+                 "-show-mcdc", "-show-instantiations=false", "-sources",
+                 os.path.join(scratch, "hostcache.h")])
+    with open(binary + ".txt", "w", encoding="utf-8") as file:
+        file.write(text)
+    return text
+
+
+def last_time(program, scratch):
+    with open(os.path.join(scratch, program.name + ".txt"), encoding="utf-8") as file:
+        return file.read()
+
+
+# ---- what llvm-cov says ------------------------------------------------------------------------
+
+
+class Seen:
+    """Places are (line, column) of a condition."""
+
+    def __init__(self):
+        self.sides = collections.defaultdict(set)  # place: which of "true" and "false"
+        self.vectors = collections.defaultdict(set)  # places of a decision's conditions: vectors
+
+    def read(self, text):
+        places = []
+        for line in text.splitlines():
+            branch = re.search(r"\|  Branch \((\d+):(\d+)\): \[(.*)\]$", line)
+            if branch:
+                if "Folded" not in branch[3]:
+                    sides = re.fullmatch(r"True: (\S+), False: (\S+)", branch[3])
+                    place = (int(branch[1]), int(branch[2]))
+                    self.sides[place] |= {side for side, count in zip(("true", "false"), sides.groups())
+                                          if count != "0"}
+            elif "MC/DC Decision Region" in line:
+                places = []
+            elif condition := re.search(r"Condition C\d+ --> \((\d+):(\d+)\)", line):
+                places.append((int(condition[1]), int(condition[2])))
+            elif vector := re.search(r"\|  +\d+ \{ (.*?) += (\w) +\}", line):
+                self.vectors[tuple(places)].add((tuple(vector[1].replace(" ", "").split(",")), vector[2]))
+            elif "-Pair: " in line:
+                _ = self.vectors[tuple(places)]  # also of a decision that never ran
+
+    def unite(self, other):
+        for place, sides in other.sides.items():
+            self.sides[place] |= sides
+        for places, vectors in other.vectors.items():
+            self.vectors[places] |= vectors
+
+    def decided(self):
+        """The conditions of decisions, and those that were shown to decide."""
+        conditions, shown = set(), set()
+        for places, vectors in self.vectors.items():
+            conditions.update(place for place in places if place in self.sides)
+            for index, place in enumerate(places):
+                yes = [v for v in vectors if v[0][index] == "T"]
+                no = [v for v in vectors if v[0][index] == "F"]
+                if any(differ_by_one(a, b, index) for a in yes for b in no):
+                    shown.add(place)
+        return conditions, shown & conditions
+
+
+def differ_by_one(first, second, index):
+    """Two vectors show condition `index` where their results differ, and no other that both evaluate."""
+    return first[1] != second[1] and all(
+        a == b or at == index or "-" in (a, b) or "C" in (a, b)
+        for at, (a, b) in enumerate(zip(first[0], second[0])))
+
+
+# ---- what the header says ----------------------------------------------------------------------
+
+
+class Header:
+    def __init__(self):
+        with open(HEADER, encoding="utf-8") as file:
+            self.lines = file.read().splitlines()
+        self.functions, name = [], "-"
+        for line in self.lines:
+            if re.match(r"[A-Za-z]", line):
+                named = re.search(r"(?:HC_FN|HC_I)\((\w+)\)\(|\b(hostcache_\w+)\(", line)
+                name = (named[1] or named[2]) if named else name
+            self.functions.append(name)
+
+    def write_for_coverage(self, path):
+        blank = [line if line.startswith("#define") else
+                 line.replace("HOSTCACHE_RARELY", " " * len("HOSTCACHE_RARELY")) for line in self.lines]
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("\n".join(blank) + "\n")
+
+    def in_assertion(self, place):
+        return "HOSTCACHE_ASSERT(" in self.lines[place[0] - 1][:place[1] + len("HOSTCACHE_ASSERT(")] or \
+            re.match(r"#define HOSTCACHE_ASSERT\b", self.lines[place[0] - 1])
+
+    def condition(self, place):
+        """The text of the condition that begins at a place."""
+        line, column = place
+        text = self.lines[line - 1][column - 1:] + " " + " ".join(self.lines[line:line + 6])
+        depth, end = 0, len(text)
+        for at, char in enumerate(text):
+            if char in "([{":
+                depth += 1
+            elif char in ")]}":
+                depth -= 1
+            if depth < 0 or depth == 0 and (char in "?;:{" or text[at:at + 2] in ("&&", "||")):
+                end = at
+                break
+        return " ".join(text[:end].split())
+
+    def keys(self, places):
+        """Names that last when lines move: the function, the condition's text, and which of several."""
+        count, keys = collections.Counter(), {}
+        for place in sorted(places):
+            function, condition = self.functions[place[0] - 1], self.condition(place)
+            count[function, condition] += 1
+            which = count[function, condition]
+            keys[place] = (function, condition + (f" #{which}" if which > 1 else ""))
+        return keys
+
+
+# ---- the lists ---------------------------------------------------------------------------------
+
+
+def read_list(path):
+    """{(function, condition): what}: a line "entries: N", then each entry as
+    "function -- condition -- what", with its reason in lines that begin with spaces. What is missing
+    is a side of its branch ("true", "false" or both), or that it was shown to decide ("decides");
+    "sometimes": it takes threads that meet by chance."""
+    entries, problems, promised, reasons = {}, [], None, collections.Counter()
+    last = None
+    with open(path, encoding="utf-8") as file:
+        for line in file.read().splitlines():
+            if line.startswith("entries: "):
+                promised = int(line.removeprefix("entries: "))
+            elif line.startswith(" "):
+                reasons[last] += 1
+            elif line and not line.startswith("#"):
+                function, condition, what = line.split(" -- ")
+                last = (function, condition)
+                if last in entries:
+                    problems.append(f"{os.path.basename(path)}: twice: {line}")
+                entries[last] = what
+    if promised != len(entries):
+        problems.append(f"{os.path.basename(path)} says that it has {promised} entries, and has "
+                        f"{len(entries)}: say it, if it is meant to be so")
+    return entries, problems, reasons
+
+
+def compare(missing, known, unreachable, untested):
+    """What is wrong with the lists, as sentences."""
+    problems = []
+    for name, entries in (("unreachable.txt", unreachable), ("untested.txt", untested)):
+        for key, what in entries.items():
+            if key not in known:
+                problems.append(f"{name}: hostcache.h has no such condition: {' -- '.join(key)}")
+            elif what != "sometimes" and missing.get(key) != what:
+                problems.append(f"{name}: {' -- '.join(key)} -- {what}, but not reached is: "
+                                f"{missing.get(key, 'nothing')}; take it off the list")
+    for key, what in missing.items():
+        if key not in unreachable and key not in untested:
+            problems.append(f"not reached, and not listed: {' -- '.join(key)} -- {what}")
+        if key in unreachable and key in untested:
+            problems.append(f"in both lists: {' -- '.join(key)}")
+    return problems
+
+
+def per_cent(part, whole):
+    return f"{part} of {whole} ({100 * part / whole:.2f}%)"
+
+
+def additions(seen_by):
+    """The programs, each with what it adds to those before; the one that adds most comes first."""
+    left, have, lines = dict(seen_by), set(), []
+    while left:
+        facts = {name: {(p, s) for p, sides in seen.sides.items() for s in sides} |
+                 {(p, v) for p, vectors in seen.vectors.items() for v in vectors}
+                 for name, seen in left.items()}
+        best = max(facts, key=lambda name: len(facts[name] - have))
+        lines.append(f"{len(facts[best] - have):7} {best}")
+        have |= facts[best]
+        del left[best]
+    return lines
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("scratch")
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--again", default="")
+    arguments = parser.parse_args()
+    scratch = os.path.abspath(arguments.scratch)
+    os.makedirs(scratch, exist_ok=True)
+    header = Header()
+    header.write_for_coverage(os.path.join(scratch, "hostcache.h"))
+    again = arguments.again.split(",") if arguments.again else []
+
+    seen, seen_by, failed = Seen(), {}, []
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        running = {pool.submit(last_time if again and program.name not in again else measure,
+                               program, scratch): program for program in programs()}
+        for future in concurrent.futures.as_completed(running):
+            name = running[future].name
+            try:
+                seen_by[name] = Seen()
+                seen_by[name].read(future.result())
+                seen.unite(seen_by[name])
+            except (RuntimeError, subprocess.TimeoutExpired) as error:
+                failed.append(f"{name}: {error}")
+    if not seen.sides:
+        failed.append("llvm-cov shows no branch of hostcache.h")
+    if failed:
+        print("\n\n".join(failed))
+        return 1
+    for place in [p for p in seen.sides if header.in_assertion(p)]:
+        del seen.sides[place]
+
+    conditions, shown = seen.decided()
+    keys = header.keys(seen.sides)
+    missing, places = {}, {}
+    for place in sorted(seen.sides):
+        what = [side for side in ("true", "false") if side not in seen.sides[place]]
+        if not what and place in conditions and place not in shown:
+            what = ["decides"]
+        if what:
+            missing[keys[place]] = " ".join(what)
+            places[keys[place]] = place
+    report = [
+        f"branches: {per_cent(sum(len(s) for s in seen.sides.values()), 2 * len(seen.sides))} sides",
+        f"MC/DC: {per_cent(len(shown), len(conditions))} conditions of {len(seen.vectors)} decisions",
+        f"conditions: {per_cent(len(seen.sides) - len(missing), len(seen.sides))} have all of it", ""]
+    previous = None
+    for key, what in missing.items():
+        if key[0] != previous:
+            report.append(f"{key[0]}:")
+        previous = key[0]
+        report.append(f"  {places[key][0]:6} {what:10} {key[1]}")
+    report += ["", "what each program adds:"] + additions(seen_by)
+    with open(os.path.join(scratch, "report.txt"), "w", encoding="utf-8") as file:
+        file.write("\n".join(report) + "\n")
+    print("\n".join(report[:3]))
+    print(f"the whole report: {os.path.join(scratch, 'report.txt')}")
+    unreachable, problems, reasons = read_list(UNREACHABLE)
+    problems += [f"unreachable.txt: no reason: {' -- '.join(key)}" for key in unreachable if not reasons[key]]
+    if len(unreachable) * 100 > len(seen.sides):
+        problems.append(f"unreachable.txt has more than 1% of {len(seen.sides)} conditions")
+    if arguments.write:
+        chance = {key for key, what in read_list(UNTESTED)[0].items() if what == "sometimes"}
+        rest = [" -- ".join((*key, "sometimes" if key in chance else missing[key])) for key in keys.values()
+                if key in chance or key in missing and key not in unreachable]
+        with open(UNTESTED, "w", encoding="utf-8") as file:
+            file.write("\n".join(["# What no test reaches yet: coverage.py --write makes this list, which "
+                                  "may only get shorter.", f"entries: {len(rest)}", *rest]) + "\n")
+    untested, more, _ = read_list(UNTESTED)
+    problems += more + compare(missing, set(keys.values()), unreachable, untested)
+    print("\n".join(problems))
+    return 1 if problems else 0
+
+
+sys.exit(main())
