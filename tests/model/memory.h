@@ -812,7 +812,7 @@ static void model_do_reserve(model *m, size_t size, size_t count) {
   result = pinned_reserve(m->cache, size, count);
   allowed = model_failures(m);
   if (bound != SIZE_MAX) allowed |= MODEL_BIT(HOSTCACHE_ERR_LIMIT); /* it would go back at once */
-  if (m->need == 0)
+  if (m->need == 0 || m->need > (size_t)PTRDIFF_MAX / count)        /* or all of them together */
     allowed = MODEL_BIT(HOSTCACHE_ERR_TOO_BIG);
   else if (m->need > bound / count)
     allowed = MODEL_BIT(HOSTCACHE_ERR_LIMIT);
