@@ -9801,7 +9801,7 @@ HOSTCACHE_UNUSED static size_t HC_I(cached_bound)(size_t max_cached_bytes) {
 /* Fills in the defaults. ARGUMENT for what contradicts itself. */
 HOSTCACHE_RARE static hostcache_result HC_I(configure)(hostcache_config *config) {
   const size_t most = (size_t)PTRDIFF_MAX / 2;
-  size_t unit;
+  size_t unit, split_least;
   if (HC_ALONE && (config->segment_bytes | config->class_max_bytes | config->class_steps |
                    config->reserve_segment_bytes))
     return HOSTCACHE_ERR_ARGUMENT;
@@ -9830,8 +9830,9 @@ HOSTCACHE_RARE static hostcache_result HC_I(configure)(hostcache_config *config)
     return HOSTCACHE_ERR_ARGUMENT;
   if (config->max_reserved_percent > 100) return HOSTCACHE_ERR_ARGUMENT;
 
-  if (config->max_split_size < unit * config->class_steps) /* below, classes are no whole pages */
-    config->max_split_size = unit * config->class_steps;
+  split_least = unit > SIZE_MAX / config->class_steps ? SIZE_MAX : unit * config->class_steps;
+  if (config->max_split_size < split_least) /* below, classes are no whole pages */
+    config->max_split_size = split_least;
   if (config->max_split_size <= most)
     config->max_split_size = HC_I(round_up)(config->max_split_size, unit);
   if (config->segment_bytes == 0) config->segment_bytes = (size_t)2 << 20;

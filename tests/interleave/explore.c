@@ -68,10 +68,11 @@ typedef struct spot {
   visits known, seen; /* when this pass over the schedules began; so far */
 } spot;
 
-typedef enum strategy { DEPTH_FIRST, RANDOM, REPLAY } strategy;
+typedef enum strategy { DEPTH_FIRST, RANDOM, REPLAY, BYTES } strategy;
 
 bool explore_running;
 unsigned explore_current;
+void (*explore_follow)(unsigned thread, int line);
 
 static struct explorer {
   const explore_test *test;
@@ -86,6 +87,8 @@ static struct explorer {
   size_t length, given; /* decisions so far; those that are not free */
   unsigned spent[EXPLORE_KINDS + 1], spent_total;
   const char *replayed;
+  const uint8_t *bytes, *bytes_end; /* BYTES: those that are not used yet */
+  unsigned skipped;                 /* decisions, as the first of them says */
 
   uint64_t random, change_points[8], longest;
   unsigned depth;
@@ -170,13 +173,15 @@ static void on_signal(int signal) {
 /* A watchdog of processor time: it makes a hang a failure, and else changes nothing. */
 static void watch(bool on) {
   static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGVTALRM};
+  static struct sigaction kept[sizeof faults / sizeof faults[0]];
   struct itimerval every = {{0, on ? 100000 : 0}, {0, on ? 100000 : 0}};
   struct sigaction action;
   size_t i;
   memset(&action, 0, sizeof action);
-  action.sa_handler = on ? on_signal : SIG_DFL;
+  action.sa_handler = on_signal;
   if (!on) (void)setitimer(ITIMER_VIRTUAL, &every, NULL);
-  for (i = 0; i < sizeof faults / sizeof faults[0]; i++) (void)sigaction(faults[i], &action, NULL);
+  for (i = 0; i < sizeof faults / sizeof faults[0]; i++)
+    (void)sigaction(faults[i], on ? &action : &kept[i], on ? &kept[i] : NULL);
   if (on) (void)setitimer(ITIMER_VIRTUAL, &every, NULL);
 }
 
@@ -204,6 +209,18 @@ static unsigned replayed_at(size_t place) {
   return 0;
 }
 
+/* What the bytes say of this decision. */
+static unsigned chosen_by_bytes(unsigned options) {
+  enum { ONLY_SKIPS = 255 };
+  unsigned chosen = 0;
+  if (explorer.bytes_end - explorer.bytes < 2) return 0;
+  if (explorer.skipped++ < explorer.bytes[0]) return 0;
+  if (explorer.bytes[0] != ONLY_SKIPS) chosen = 1 + explorer.bytes[1] % (options - 1);
+  explorer.bytes += 2;
+  explorer.skipped = 0;
+  return chosen;
+}
+
 static void justify_all(void) {
   unsigned i;
   for (i = 0; i < explorer.test->threads; i++) explorer.threads[i].justified = true;
@@ -213,11 +230,14 @@ static void justify_all(void) {
 static unsigned decide(unsigned kind, unsigned options, unsigned preferred, bool matters,
                        const char *what) {
   const explore_bounds *bounds = &explorer.test->bounds;
+  const bool by_bytes = explorer.strategy == BYTES;
+  const bool is_counted = kind != EXPLORE_FREE &&
+                          !(kind == EXPLORE_PREEMPT && (explorer.strategy == RANDOM || by_bytes));
   unsigned chosen = 0, within = options;
   decision *here = &explorer.trail[explorer.length];
   if (options < 2) return 0;
   if (explorer.length == MOST_DECISIONS) explore_fail("more decisions than there is room for");
-  if (kind != EXPLORE_FREE && !(explorer.strategy == RANDOM && kind == EXPLORE_PREEMPT) &&
+  if (is_counted &&
       (explorer.spent[kind] >= bounds->of[kind] || explorer.spent_total >= bounds->total))
     within = 1;
   if (!matters) within = 1; /* a decision still: the places of others do not depend on this */
@@ -225,6 +245,8 @@ static unsigned decide(unsigned kind, unsigned options, unsigned preferred, bool
     chosen = replayed_at(explorer.length);
   else if (explorer.strategy == DEPTH_FIRST && explorer.length < explorer.given)
     chosen = here->chosen;
+  else if (by_bytes && within > 1)
+    chosen = chosen_by_bytes(options);
   else if (explorer.strategy == RANDOM && within > 1)
     chosen = preferred < options ? preferred : random_below(6) == 0 ? random_below(options) : 0;
   if (chosen >= options || (explorer.strategy == DEPTH_FIRST && explorer.length < explorer.given &&
@@ -234,7 +256,7 @@ static unsigned decide(unsigned kind, unsigned options, unsigned preferred, bool
   here->chosen = (uint16_t)chosen;
   here->options = (uint16_t)within;
   explorer.length++;
-  if (chosen && kind != EXPLORE_FREE && !(explorer.strategy == RANDOM && kind == EXPLORE_PREEMPT)) {
+  if (chosen && is_counted) {
     explorer.spent[kind]++;
     explorer.spent_total++;
   }
@@ -299,6 +321,9 @@ static bool can_conflict(const visits *there, unsigned self, bool writes) {
   return there->locks == 0 && ((writes ? there->came : there->wrote) & ~self) != 0;
 }
 
+/* Is there but one schedule, which is not chosen here? */
+static bool is_given(void) { return explorer.strategy == REPLAY || explorer.strategy == BYTES; }
+
 /* Notes who comes to a place. Should this thread be preempted before it? Not where a thread alone
    comes, where all only look, or where each holds the same lock: there its step changes places with
    all that the others can do meanwhile, so it can as well be preempted later. But in any case once
@@ -309,7 +334,7 @@ static bool is_worth_preempting(const void *where, bool writes) {
   const unsigned self = 1u << explore_current;
   const uint32_t locks = explorer.threads[explore_current].locks;
   spot *here;
-  if (!where || explorer.strategy == REPLAY || explorer.test->gives_nothing_up) return true;
+  if (!where || is_given() || explorer.test->gives_nothing_up) return true;
   here = spot_of(where);
   if ((here->seen.came & self) == 0 || (writes && (here->seen.wrote & self) == 0) ||
       (here->seen.locks & ~locks)) {
@@ -325,7 +350,7 @@ static bool is_worth_preempting(const void *where, bool writes) {
 
 /* Do others take this lock? */
 static bool is_shared(const explore_mutex *mutex) {
-  return (spot_of(mutex)->known.came & ~(1u << explore_current)) != 0;
+  return !is_given() && (spot_of(mutex)->known.came & ~(1u << explore_current)) != 0;
 }
 
 /* The next pass knows what this one found. */
@@ -421,6 +446,7 @@ void explore_point(const char *operation, const char *what, const void *where, b
   self->fresh_locks = 0;
   note_step(where, writes);
   self->steps++;
+  if (explore_follow) explore_follow(explore_current, line);
   if (explorer.tracing) explore_note("%s %s, line %d", operation, what, line);
 }
 
@@ -577,7 +603,7 @@ static bool run_threads(void *kept) {
   explorer.result.schedules++;
   if (explorer.steps > explorer.result.steps) explorer.result.steps = explorer.steps;
   for (i = 0; i < EXPLORE_THREADS; i++) explorer.threads[i].local = 0;
-  if (!explorer.result.failed && (explorer.strategy == REPLAY || is_new_end())) {
+  if (!explorer.result.failed && (is_given() || is_new_end())) {
     volatile bool ran = false;
     (void)getcontext(&explorer.home);
     if (!ran) {
@@ -624,7 +650,7 @@ static void random_schedule(uint64_t seed) {
 static void begin_pass(void) {
   explorer.given = 0;
   explorer.length = 0;
-  memset(explorer.ends, 0, ENDS * sizeof *explorer.ends);
+  if (!is_given()) memset(explorer.ends, 0, ENDS * sizeof *explorer.ends);
   explorer.end_count = 0;
   memset(&explorer.result, 0, sizeof explorer.result);
 }
@@ -652,8 +678,10 @@ static void *begin(const explore_test *test, strategy by) {
   explore_current = 0;
   for (i = 0; i < EXPLORE_THREADS; i++) explorer.threads[i].local = 0;
   explore_running = false;
-  memset(explorer.places, 0, PLACES * sizeof *explorer.places);
-  explorer.place_count = 0;
+  if (!is_given()) { /* which needs no places, and is to begin fast */
+    memset(explorer.places, 0, PLACES * sizeof *explorer.places);
+    explorer.place_count = 0;
+  }
   explorer.mutex_count = 0;
   explorer.has_new = false;
   begin_pass();
@@ -738,5 +766,14 @@ explore_result explore_replay(const explore_test *test, const char *decisions) {
   explorer.result.failed = false;
   (void)run_threads(kept);
   explorer.tracing = false;
+  return end(kept);
+}
+
+explore_result explore_bytes(const explore_test *test, const uint8_t *bytes, size_t size) {
+  void *kept = begin(test, BYTES);
+  explorer.bytes = bytes;
+  explorer.bytes_end = bytes + size;
+  explorer.skipped = 0;
+  if (!explorer.result.failed) (void)run_threads(kept);
   return end(kept);
 }

@@ -11,6 +11,7 @@
      explore_random   schedules of PCT: random priorities, which change at d - 1 random steps; every
                       other decision is random too
      explore_replay   the one schedule that a list of decisions names, with a trace
+     explore_bytes    the one schedule that any bytes name: for a fuzzer
 
    Depth first, a thread is preempted only where that can matter, and a schedule is given up when it
    turns out to be the same as another one: is_worth_preempting and is_redundant in explore.c say
@@ -85,6 +86,21 @@ explore_result explore_all(const explore_test *test, uint64_t most);
 explore_result explore_random(const explore_test *test, uint64_t seed, uint64_t schedules,
                               unsigned depth);
 explore_result explore_replay(const explore_test *test, const char *decisions);
+
+/* Each two bytes are a deviation: so many decisions before it take their usual option, and of the
+   others it takes this one; 255 only skips as many. What is out of bounds is no decision here; but
+   preemptions have no bound. */
+explore_result explore_bytes(const explore_test *test, const uint8_t *bytes, size_t size);
+
+/* What a program here explores, for one that runs its tests in another way. */
+typedef struct explore_suite {
+  const char *program;              /* interleave_<this> explores them, and replays them by name */
+  size_t (*begin)(void);            /* to be called first: how many there are */
+  explore_test (*choose)(size_t i); /* the next to be run is this one */
+} explore_suite;
+
+/* Called, if it is set, before each step of a schedule, with the thread and the line. */
+extern void (*explore_follow)(unsigned thread, int line);
 
 /* ---- for the program under test -------------------------------------------------------------- */
 

@@ -129,10 +129,9 @@ static void what_is_in_no_active_block_is_never_found(void **unused) {
   explore("what is in no block", seek_what_is_in_no_block);
 }
 
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(what_stays_active_is_always_found),
-      cmocka_unit_test(what_is_in_no_active_block_is_never_found),
-  };
-  return cmocka_run_group_tests_name("find", tests, NULL, NULL);
-}
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(what_stays_active_is_always_found),
+    cmocka_unit_test(what_is_in_no_active_block_is_never_found),
+};
+
+EXHAUST_MAIN("find", tests)

@@ -500,6 +500,33 @@ static void random_schedules_go_beyond_the_bound(void **unused) {
   assert_true(explore_replay(&test, result.decisions).failed);
 }
 
+/* In each two bytes: so many decisions take their usual option, and then one does not. */
+static void bytes_are_a_schedule_which_its_decisions_run_again(void **unused) {
+  explore_test test = program("bytes", 2, take_turns, is_not_four);
+  uint8_t bytes[12] = {0};
+  uint64_t random = 1;
+  size_t i, failed = 0, passed = 0, n;
+  (void)unused;
+  for (n = 0; n < 2000; n++) {
+    explore_result result, again;
+    for (i = 0; i < sizeof bytes; i++) {
+      random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+      bytes[i] = (uint8_t)((random >> 33) % 8);
+    }
+    result = explore_bytes(&test, bytes, sizeof bytes);
+    again = explore_bytes(&test, bytes, sizeof bytes);
+    assert_int_equal(result.failed, again.failed);
+    assert_string_equal(result.decisions, again.decisions);
+    passed += !result.failed;
+    if (!result.failed || failed++ > 0) continue;
+    again = explore_replay(&test, result.decisions);
+    assert_true(again.failed);
+    assert_string_equal(again.message, result.message);
+  }
+  assert_true(failed > 0 && passed > 0);
+  assert_false(explore_bytes(&test, NULL, 0).failed);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(finds_a_lost_update),
@@ -523,6 +550,7 @@ int main(void) {
       cmocka_unit_test(a_bound_is_exhausted_and_no_schedule_comes_twice),
       cmocka_unit_test(outcomes_come_from_the_same_decisions),
       cmocka_unit_test(random_schedules_go_beyond_the_bound),
+      cmocka_unit_test(bytes_are_a_schedule_which_its_decisions_run_again),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,6 +111,16 @@ static struct memory {
 /* Where the program's statics are. */
 extern char __data_start[], _end[]; /* NOLINT: the linker's names */
 
+/* Among them what a fuzzer counts in, where it is linked with one (tests/fuzz/schedules.c): that is
+   none of the program's, though the compiler tells of each count. */
+extern char __start___sancov_cntrs[] __attribute__((weak)), /* NOLINT: likewise */
+    __stop___sancov_cntrs[] __attribute__((weak));          /* NOLINT */
+
+static bool is_the_fuzzers(const void *ptr) {
+  return (size_t)ptr >= (size_t)__start___sancov_cntrs &&
+         (size_t)ptr < (size_t)__stop___sancov_cntrs;
+}
+
 static void *room(size_t bytes) {
   void *got =
       mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -258,7 +268,7 @@ static void access_word_by_word(const void *ptr, size_t size, unsigned how, cons
    are made when no other thread is there. */
 static inline void access_memory(const void *ptr, size_t size, unsigned how, const void *pc) {
   const size_t offset = (size_t)ptr - (size_t)memory.arena, word = offset / WORD;
-  if (offset >= ARENA_BYTES && word_of(ptr) == (size_t)-1) return;
+  if (offset >= ARENA_BYTES && (word_of(ptr) == (size_t)-1 || is_the_fuzzers(ptr))) return;
   if (offset < ARENA_BYTES && !explore_running && offset % WORD + size <= WORD &&
       memory.live[word] && memory.watched == 0 &&
       (how == PLAIN_READ || !memory.has_kept || memory.cells[word].written))

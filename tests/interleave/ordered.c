@@ -231,11 +231,14 @@ static void a_stream_is_forgotten_while_its_blocks_are_freed(void **unused) {
   explore("poll and forget_stream", before_with_a_fence, poll_and_forget, 2);
 }
 
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(what_is_freed_is_taken_for_its_stream_and_for_others),
-      cmocka_unit_test(a_fence_completes_while_its_stream_goes_on),
-      cmocka_unit_test(a_stream_is_forgotten_while_its_blocks_are_freed),
-  };
-  return cmocka_run_group_tests_name("ordered", tests, NULL, NULL);
-}
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(what_is_freed_is_taken_for_its_stream_and_for_others),
+    cmocka_unit_test(a_fence_completes_while_its_stream_goes_on),
+    cmocka_unit_test(a_stream_is_forgotten_while_its_blocks_are_freed),
+};
+
+#ifdef CACHE_TIMELINE
+EXHAUST_MAIN("ordered_timeline", tests)
+#else
+EXHAUST_MAIN("ordered", tests)
+#endif

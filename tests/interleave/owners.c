@@ -177,12 +177,11 @@ static void caches_come_and_go(void **unused) {
   explore("come+go+look", 3, before, come_and_go, after);
 }
 
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(caches_free_each_others_blocks_while_one_ends),
-      cmocka_unit_test(a_block_is_freed_once_whoever_is_asked),
-      cmocka_unit_test(the_owner_does_not_end_before_a_free_into_it_is_through),
-      cmocka_unit_test(caches_come_and_go),
-  };
-  return cmocka_run_group_tests_name("owners", tests, NULL, NULL);
-}
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(caches_free_each_others_blocks_while_one_ends),
+    cmocka_unit_test(a_block_is_freed_once_whoever_is_asked),
+    cmocka_unit_test(the_owner_does_not_end_before_a_free_into_it_is_through),
+    cmocka_unit_test(caches_come_and_go),
+};
+
+EXHAUST_MAIN("owners", tests)

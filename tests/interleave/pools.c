@@ -278,11 +278,10 @@ static void a_pool_is_put_back_while_others_go_on(void **unused) {
   explore("restore and release", before_with_a_checkpoint, restore_and_release, 2);
 }
 
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(a_capture_begins_when_no_hook_runs_and_none_comes),
-      cmocka_unit_test(a_pool_is_released_while_others_take_and_free),
-      cmocka_unit_test(a_pool_is_put_back_while_others_go_on),
-  };
-  return cmocka_run_group_tests_name("pools", tests, NULL, NULL);
-}
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(a_capture_begins_when_no_hook_runs_and_none_comes),
+    cmocka_unit_test(a_pool_is_released_while_others_take_and_free),
+    cmocka_unit_test(a_pool_is_put_back_while_others_go_on),
+};
+
+EXHAUST_MAIN("pools", tests)

@@ -362,13 +362,34 @@ static explore_test test_of(const scenario *of, explore_bounds bounds) {
   return test;
 }
 
-/* The bounds: preemptions, stale loads, queries that say pending, failures; and all together. Depth
-   first each scenario is explored twice, for its orders and for its failures. Three threads have so
-   many schedules that they get less, and HOSTCACHE_STRESS gives them more. */
+/* The bounds: preemptions, stale loads, queries that say pending, failures; and all together. */
+static const explore_bounds random_bounds = {{0, 2, 3, 1}, 5};
+
+#ifdef EXPLORE_SUITE /* tests/fuzz/schedules.c explores them */
+
+static size_t begin_suite(void) {
+  so_far = malloc(sizeof *so_far);
+  state = malloc(sizeof *state);
+  if (!so_far || !state) abort();
+  add_scenarios();
+  return scenario_count;
+}
+
+static explore_test choose_scenario(size_t i) { return test_of(&scenarios[i], random_bounds); }
+
+#ifdef CACHE_TIMELINE
+const explore_suite EXPLORE_SUITE = {"timeline", begin_suite, choose_scenario};
+#else
+const explore_suite EXPLORE_SUITE = {"events", begin_suite, choose_scenario};
+#endif
+
+#else
+
+/* Depth first each scenario is explored twice, for its orders and for its failures. Three threads
+   have so many schedules that they get less, and HOSTCACHE_STRESS gives them more. */
 static const explore_bounds orders = {{2, 1, 1, 0}, 2}, failures = {{1, 0, 1, 1}, 2},
                             orders_of_three = {{1, 1, 1, 0}, 1},
-                            failures_of_three = {{0, 0, 0, 1}, 1},
-                            random_bounds = {{0, 2, 3, 1}, 5};
+                            failures_of_three = {{0, 0, 0, 1}, 1};
 
 /* Explores one scenario and says what came of it. */
 static bool explore_one(const scenario *of, const char *self, bool random, uint64_t schedules) {
@@ -472,3 +493,5 @@ int main(int argc, char **argv) {
   printf("%zu scenarios, %llu failed\n", count, (unsigned long long)failed);
   return failed > 0 || count == 0;
 }
+
+#endif

@@ -519,6 +519,19 @@ static explore_test test_of(const scenario *of, explore_bounds bounds) {
   return test;
 }
 
+#ifdef EXPLORE_SUITE /* tests/fuzz/schedules.c explores them */
+
+static size_t begin_suite(void) { return SCENARIOS; }
+
+static explore_test choose_scenario(size_t i) {
+  const explore_bounds bounds = {{0, 2, 3, scenarios[i].failures.of[EXPLORE_FAIL]}, 5};
+  return test_of(&scenarios[i], bounds);
+}
+
+const explore_suite EXPLORE_SUITE = {"stocks", begin_suite, choose_scenario};
+
+#else
+
 static bool explore_one(const scenario *of, const char *self) {
   const clock_t began = clock();
   explore_test test = test_of(of, of->orders);
@@ -581,3 +594,5 @@ int main(int argc, char **argv) {
   printf("%zu scenarios, %zu failed\n", count, failed);
   return failed > 0 || count == 0;
 }
+
+#endif

@@ -149,10 +149,9 @@ static void a_history_starts_and_ends_while_threads_go_on(void **unused) {
   explore("record for a while", before, record_for_a_while, 2);
 }
 
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(a_tracker_hears_of_frees_first),
-      cmocka_unit_test(a_history_starts_and_ends_while_threads_go_on),
-  };
-  return cmocka_run_group_tests_name("trace", tests, NULL, NULL);
-}
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(a_tracker_hears_of_frees_first),
+    cmocka_unit_test(a_history_starts_and_ends_while_threads_go_on),
+};
+
+EXHAUST_MAIN("trace", tests)

@@ -2,8 +2,8 @@
    once `model`, its blocks and MODEL_RULES are there. Of a block it uses `kind`, `requested` and
    `capacity`, and of a model
 
-     trace, rule, finding, lie, want, bases, max_split, stock, device, number, result, called,
-     heard, heard_before, fired_before */
+     trace, rule, finding, lie, want, bases, alignment, max_split, stock, device, number, result,
+     called, heard, heard_before, fired_before */
 
 #ifndef TESTS_MODEL_BOOKS_H
 #define TESTS_MODEL_BOOKS_H
@@ -246,7 +246,8 @@ static int64_t model_most(const model *m, const hostcache_stats *got, size_t i) 
   const size_t at = model_stats[i].at;
   const hostcache_stat *stat = (const hostcache_stat *)(const void *)((const char *)want + at);
   if (m->stock == 0 || model_stats[i].known != MODEL_STOCKED) return stat->peak;
-  if (at == offsetof(hostcache_stats, active)) return stat->peak + (int64_t)(m->stock / 64);
+  if (at == offsetof(hostcache_stats, active))
+    return stat->peak + (int64_t)(m->stock / m->alignment);
   if (at == offsetof(hostcache_stats, active_bytes)) return stat->peak + (int64_t)m->stock;
   if (at == offsetof(hostcache_stats, pending) || at == offsetof(hostcache_stats, pending_bytes))
     return 2 * stat->peak;

@@ -1,6 +1,7 @@
 /* driver.h - the tests of a model: random programs in each of its configs, the corpus of its
-   fuzzer, and what shrinks and shows a program that breaks a rule. Included once after memory.h or
-   streams.h, which say MODEL_NAME and what a program is; CMake says where MODEL_CORPUS lies. */
+   fuzzer, and what shrinks and shows a program that breaks a rule. Included once after memory.h,
+   streams.h or configs.h, which say MODEL_NAME and what a program is; CMake says where MODEL_CORPUS
+   lies. */
 
 #include "../helpers.h"
 
@@ -148,18 +149,27 @@ static void a_random_program_breaks_no_rule_and_every_figure_is_the_oracles(void
   }
 }
 
-/* A comparison that could not fail would be none: each figure is falsified once, in a cache without
-   stocks, where also the peaks are exact. */
+/* Does one of a few programs without stocks, where also the peaks are exact, notice it? (Of those of
+   configs.h not each comes to a cache.) */
+static bool is_noticed(unsigned lie) {
+  uint64_t seed = MODEL_NO_STOCKS;
+  for (; seed < 10 * MODEL_STOCKS; seed += MODEL_STOCKS) {
+    program p = random_program(seed, 0);
+    if (run(&p, NULL, lie, NULL) == model_rule_FIGURE) return true;
+  }
+  return false;
+}
+
+/* A comparison that could not fail would be none: each figure is falsified once. */
 static void a_figure_that_is_off_by_one_is_noticed(void **state) {
   unsigned lie, missed = 0;
   (void)state;
   for (lie = 1; lie <= MODEL_LIES; lie++) {
-    program p = random_program(MODEL_NO_STOCKS, 0);
     const size_t figure = (lie - 1) / 4, part = (lie - 1) % 4;
     /* The peak of a figure that is only bounded may be more. */
     if (lie <= 4 * MODEL_STAT_COUNT && part == 1 && model_stats[figure].known == MODEL_CURRENT)
       continue;
-    if (run(&p, NULL, lie, NULL) == model_rule_FIGURE) continue;
+    if (is_noticed(lie)) continue;
     fprintf(stderr, "not compared: figure %u\n", lie);
     missed++;
   }

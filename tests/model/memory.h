@@ -17,6 +17,9 @@
                one are counted out and in again; `peak`, `allocated` and `freed` are bounded.
      rules     Those of the contract, section 6 above all: MODEL_RULES lists them.
 
+   configs.h runs programs of its own on the same oracle, over configs that bytes make, and defines
+   MODEL_CONFIGS for that: then the configs here, and model_run, are not there.
+
    The oracle knows of hostcache.h nothing but the interface. It includes no assertion library: a
    rule that is broken is noted in the model, and ends the program. Each operation's meaning and
    share is part of what the bytes of tests/fuzz/corpus/memory mean: new ones take theirs from the
@@ -56,8 +59,6 @@ static int model_mem_free(sim_device *d, void *ptr, size_t size);
 #define HC_IMPLEMENT
 #include "hostcache.h"
 
-#define MODEL_NAME "memory"
-
 #define MODEL_KIB ((size_t)1024)
 #define MODEL_MIB (1024 * MODEL_KIB)
 #define MODEL_PAGE ((size_t)4096)
@@ -81,7 +82,11 @@ typedef struct model_setup {
   size_t memory_limit;   /* of the device; 0: none */
   uint64_t progress;     /* so many unsuccessful queries complete a unit of work; 0: never */
   bool reuses_addresses; /* the device gives out again what it got back last */
+  bool has_budget;       /* the system tells one: see configs.h */
 } model_setup;
+
+#ifndef MODEL_CONFIGS
+#define MODEL_NAME "memory"
 
 static const model_setup model_setups[] = {
     {.name = "the defaults"},
@@ -126,6 +131,7 @@ static const model_setup model_setups[] = {
      .reuses_addresses = true},
 };
 enum { MODEL_SETUPS = sizeof model_setups / sizeof *model_setups };
+#endif
 
 /* Each of them with stocks of the usual size, without any, and with small ones. */
 static const size_t model_stocks[] = {0, HOSTCACHE_NONE, 48 * MODEL_KIB};
@@ -214,8 +220,11 @@ typedef struct model {
   unsigned lie; /* 1 + the number of the figure to be falsified, to see that it is compared */
 
   /* the config, with its defaults */
-  size_t alignment, unit, max_split, max_segment, cap, max_cached, class_max, stock;
-  uint32_t steps;
+  size_t alignment, unit, max_split, segment, max_segment, reserve, cap, max_cached, class_max;
+  size_t stock;
+  uint32_t steps, query_limit;
+  bool stock_is_part; /* of what is held */
+  bool deaf;          /* there is no on_error */
 
   model_block blocks[MODEL_BLOCKS];
   size_t block_count;
@@ -226,8 +235,9 @@ typedef struct model {
   model_ranges ranges;    /* after the last operation */
   model_ranges seen;      /* inside of a hook */
   hostcache_stats want;
-  int64_t bases[19]; /* `current` at the last reset of the accumulated figures */
-  bool loose;        /* a stream may have no queue: then some polls ask a few blocks alone */
+  int64_t bases[19];       /* `current` at the last reset of the accumulated figures */
+  bool loose;              /* a stream may have no queue: then some polls ask a few blocks alone */
+  uint64_t queries_failed; /* so far */
 
   /* this operation */
   model_op op;
@@ -253,12 +263,14 @@ static model *model_asserting;
 
 /* The rules. Two failures of one rule are one defect to the shrinker. */
 #define MODEL_RULES(X)                                                                         \
+  X(CREATE, "create takes a config that makes sense, and refuses any other")                   \
   X(CHECK, "check says OK after every operation")                                              \
   X(ASSERTION, "no assertion of the header fails")                                             \
   X(REFEREE, "the device sees no rule broken")                                                 \
   X(RESULT, "an operation returns what it may return")                                         \
   X(FIGURE, "every figure is that of the books")                                               \
   X(SIZE, "a block is of the size of its class: never below the request, 12.5% above at most") \
+  X(WASTE, "no more is wasted than the steps of the classes, an alignment unit or a page")     \
   X(ALIGNED, "a block and a segment are aligned")                                              \
   X(OVERLAP, "what is handed out was ready, or is new")                                        \
   X(TILES, "the ranges of a segment tile it, and no two ready ones stand side by side")        \
@@ -294,7 +306,7 @@ static size_t model_up(size_t size, size_t unit) { return (size + unit - 1) / un
    and alignment * (steps + j) * 2^e for j from 1 to steps. 0: too big. */
 static size_t model_class(const model *m, size_t size) {
   size_t units, class_units = 0, e, j;
-  if (size > (size_t)PTRDIFF_MAX - m->unit) return 0;
+  if (size > (size_t)PTRDIFF_MAX - (m->unit - 1)) return 0;
   if (size > m->class_max) {
     size = model_up(size, m->unit);
   } else {
@@ -467,6 +479,12 @@ static void model_forget(model *m, model_block *block) {
 
 /* ---- hooks on memory ------------------------------------------------------------------------- */
 
+/* What a thread may have in stock where the config leaves it open. */
+static size_t model_part(size_t held) {
+  const size_t part = held / 16;
+  return part < 4 * MODEL_MIB ? 4 * MODEL_MIB : part < 32 * MODEL_MIB ? part : 32 * MODEL_MIB;
+}
+
 /* What must hold when the cache is about to ask for memory. */
 static void model_may_get(model *m, size_t size, size_t align) {
   const size_t own = model_up(m->need, m->unit);
@@ -475,15 +493,15 @@ static void model_may_get(model *m, size_t size, size_t align) {
              "%zu are held, %zu more are asked for, the cap is %zu", m->held, size, m->cap);
   MODEL_MUST(m, align == m->alignment && size <= m->max_segment, SEGMENT_SIZE,
              "%zu bytes aligned to %zu are asked for", size, align);
-  if (m->cache == NULL) return; /* create, for the reserve segment */
+  if (m->cache == NULL) {
+    MODEL_MUST(m, size == m->reserve, CREATE, "create asks for %zu bytes, not for %zu", size,
+               m->reserve);
+    return;
+  }
   MODEL_MUST(m, model_allocates(m) || m->op == MODEL_RESERVE, UNTOUCHED,
              "this operation must not get memory");
-  MODEL_MUST(m,
-             size == own || (size > own && size <= model_up(m->setup->segment_bytes == 0
-                                                                ? 2 * MODEL_MIB
-                                                                : m->setup->segment_bytes,
-                                                            m->unit)),
-             SEGMENT_SIZE, "%zu bytes are asked for, for a block of %zu", size, m->need);
+  MODEL_MUST(m, size == own || (size > own && size <= m->segment), SEGMENT_SIZE,
+             "%zu bytes are asked for, for a block of %zu", size, m->need);
   MODEL_MUST(m, m->fitting == 0, FITS,
              "%zu bytes are got for a block of %zu, and %zu that were idle went back", size,
              m->need, m->fitting);
@@ -529,6 +547,7 @@ static int model_mem_alloc(sim_device *d, size_t size, size_t align, void **ptr)
     SIM_PUSH(m->segments, segment);
     m->held += size;
     if (m->held > m->most_held) m->most_held = m->held;
+    if (m->stock_is_part) m->stock = model_part(m->most_held);
     model_add(&m->want.segment, 1);
     model_add(&m->want.reserved_bytes, size);
     if (size > m->max_split) model_add(&m->want.oversize_segments, 1);
@@ -793,7 +812,7 @@ static void model_do_reserve(model *m, size_t size, size_t count) {
   result = pinned_reserve(m->cache, size, count);
   allowed = model_failures(m);
   if (bound != SIZE_MAX) allowed |= MODEL_BIT(HOSTCACHE_ERR_LIMIT); /* it would go back at once */
-  if (m->need == 0)
+  if (m->need == 0 || m->need > (size_t)PTRDIFF_MAX / count)        /* or all of them together */
     allowed = MODEL_BIT(HOSTCACHE_ERR_TOO_BIG);
   else if (m->need > bound / count)
     allowed = MODEL_BIT(HOSTCACHE_ERR_LIMIT);
@@ -831,7 +850,7 @@ static void model_do_misuse(model *m, uint8_t x, uint8_t y, uint8_t z) {
       ptr += z % 2 != 0 ? m->segments.at[y % m->segments.count].size : (uintptr_t)-1;
       break;
     case 4: /* inside of a block, in use or not */
-      if (block == NULL) return;
+      if (block == NULL || block->capacity < 2) return;
       ptr = block->ptr + 1 + (block->capacity - 2) / 256 * z;
       break;
     case 5: /* of a block that waits */
@@ -1006,6 +1025,7 @@ static bool model_polls(const model *m) {
 static void model_follow(model *m) {
   size_t i, in_use = 0, was_ready = m->ready;
   m->ready = 0;
+  m->queries_failed += model_fired(m, SIM_EVERY_QUERY);
   for (i = m->block_count; i-- > 0;) { /* backwards, as a block that is forgotten is replaced */
     model_block *block = &m->blocks[i];
     const model_range *range = model_range_at(m, block->ptr);
@@ -1034,8 +1054,11 @@ static void model_follow(model *m) {
     } else if (block->kind == HOSTCACHE_VISIT_ACTIVE) {
       model_broken(m, model_rule_BLOCKS, "0x%" PRIxPTR " is active, and not shown so", block->ptr);
     } else if (block->kind == HOSTCACHE_VISIT_PENDING && there) {
-      MODEL_MUST(m, block->unknown || model_fired(m, SIM_EVERY_QUERY | SIM_EVERY_RECORD) > 0,
-                 QUARANTINE, "0x%" PRIxPTR " is quarantined, and nothing failed", block->ptr);
+      MODEL_MUST(m,
+                 block->unknown || model_fired(m, SIM_EVERY_RECORD) > 0 ||
+                     (model_fired(m, SIM_EVERY_QUERY) > 0 && m->queries_failed >= m->query_limit),
+                 QUARANTINE, "0x%" PRIxPTR " is quarantined, and nothing failed so often",
+                 block->ptr);
       model_turn(m, block, kind);
     } else if (block->kind == HOSTCACHE_VISIT_QUARANTINED) {
       MODEL_MUST(m, m->op == MODEL_RELEASE_QUARANTINE, QUARANTINE,
@@ -1083,6 +1106,17 @@ static bool model_was_ready(const model_ranges *before, uintptr_t ptr, size_t si
   return false;
 }
 
+/* The most by which the block may be larger than what was requested, said without the sizes of
+   classes: with the usual eight steps 12.5% or an alignment unit, and above class_max_bytes a page.
+   What is not split may be larger by 12.5%, or by what makes whole pages of a class. */
+static size_t model_waste(const model *m, const model_block *block) {
+  const bool classed = block->requested <= m->class_max;
+  const size_t part = classed ? block->requested / m->steps : 0, eighth = block->requested / 8;
+  const size_t unit = classed ? m->alignment : m->unit;
+  if (block->capacity > m->max_split) return (part > eighth ? part : eighth) + m->unit;
+  return part > unit ? part : unit;
+}
+
 /* The block that was handed out. */
 static void model_judge_block(model *m, const model_block *block, const model_ranges *before,
                               bool hit) {
@@ -1097,6 +1131,8 @@ static void model_judge_block(model *m, const model_block *block, const model_ra
                              block->capacity - m->size <= m->size / 8)),
              SIZE, "%zu bytes for a request of %zu, whose class is %zu", block->capacity,
              block->requested, m->need);
+  MODEL_MUST(m, block->capacity - block->requested <= model_waste(m, block), WASTE,
+             "%zu bytes for a request of %zu", block->capacity, block->requested);
   if (!hit) return;
   /* A hit changes nothing but the range that it takes from: what was ready before is known. */
   for (i = 0; i < before->count; i++)
@@ -1316,27 +1352,8 @@ static void model_compare_figures(model *m) {
 
 /* ---- a program ------------------------------------------------------------------------------- */
 
-static void model_open(model *m, const model_setup *setup, size_t thread_cache_bytes) {
+static hostcache_config model_config(const model_setup *setup, size_t thread_cache_bytes) {
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
-  memset(m, 0, sizeof *m);
-  sim_open(&m->device);
-  m->device.reuses_addresses = setup->reuses_addresses;
-  m->device.progress_per_queries = setup->progress;
-  if (setup->memory_limit > 0) m->device.memory_limit = setup->memory_limit;
-  m->setup = setup;
-  m->alignment = setup->alignment == 0 ? 512 : setup->alignment;
-  m->unit = m->alignment > MODEL_PAGE ? m->alignment : MODEL_PAGE;
-  m->max_split = setup->max_split_size == 0 ? SIZE_MAX : setup->max_split_size;
-  m->max_segment = setup->max_segment_bytes == 0 ? SIZE_MAX : setup->max_segment_bytes;
-  m->cap = setup->max_reserved_bytes == 0 ? SIZE_MAX : setup->max_reserved_bytes;
-  m->max_cached = setup->max_cached_bytes == 0                ? SIZE_MAX
-                  : setup->max_cached_bytes == HOSTCACHE_NONE ? 0
-                                                              : setup->max_cached_bytes;
-  m->class_max = setup->class_max_bytes == 0 ? MODEL_MIB : setup->class_max_bytes;
-  m->steps = setup->class_steps == 0 ? 8 : setup->class_steps;
-  m->want.max_split_size = m->max_split == SIZE_MAX ? INT64_MAX : (int64_t)m->max_split;
-  m->op = MODEL_OP_COUNT;
-
   config.alignment = setup->alignment;
   config.segment_bytes = setup->segment_bytes;
   config.max_segment_bytes = setup->max_segment_bytes;
@@ -1348,13 +1365,59 @@ static void model_open(model *m, const model_setup *setup, size_t thread_cache_b
   config.class_steps = setup->class_steps;
   config.wait_on_limit_ns = setup->wait_on_limit_ns;
   config.thread_cache_bytes = thread_cache_bytes;
-  m->stock = thread_cache_bytes == HOSTCACHE_NONE ? 0
-             : thread_cache_bytes == 0            ? 4 << 20
-                                                  : thread_cache_bytes;
   config.on_error = model_hear;
-  config.on_error_user = m;
+  return config;
+}
+
+/* The device, and an oracle that knows of no cache yet. */
+static void model_open(model *m, const model_setup *setup) {
+  memset(m, 0, sizeof *m);
+  sim_open(&m->device);
+  m->device.reuses_addresses = setup->reuses_addresses;
+  m->device.progress_per_queries = setup->progress;
+  if (setup->memory_limit > 0) m->device.memory_limit = setup->memory_limit;
+  m->setup = setup;
+  m->op = MODEL_OP_COUNT;
   memset(&below, 0, sizeof below);
-  MODEL_MUST(m, pinned_create(&m->cache, &config, &m->device) == HOSTCACHE_OK, RESULT, "create");
+}
+
+static size_t model_or(size_t given, size_t otherwise) { return given == 0 ? otherwise : given; }
+
+static size_t model_least(size_t a, size_t b) { return a < b ? a : b; }
+
+/* What a config that makes sense comes to. */
+static void model_understand(model *m, const hostcache_config *config) {
+  m->alignment = model_or(config->alignment, 512);
+  m->unit = m->alignment > MODEL_PAGE ? m->alignment : MODEL_PAGE;
+  m->steps = config->class_steps == 0 ? 8 : config->class_steps;
+  m->class_max = model_or(config->class_max_bytes, MODEL_MIB);
+  m->max_split = model_or(config->max_split_size, SIZE_MAX);
+  if (m->max_split / m->steps < m->unit)
+    m->max_split = m->unit > SIZE_MAX / m->steps ? SIZE_MAX : m->unit * m->steps;
+  if (m->max_split <= (size_t)PTRDIFF_MAX / 2) m->max_split = model_up(m->max_split, m->unit);
+  m->max_segment = model_or(config->max_segment_bytes, SIZE_MAX);
+  m->segment = model_up(model_or(config->segment_bytes, 2 * MODEL_MIB), m->unit);
+  m->segment = model_least(m->segment, m->max_split);
+  m->segment = model_least(m->segment, m->max_segment / m->unit * m->unit);
+  m->reserve = model_up(config->reserve_segment_bytes, m->unit);
+  m->cap = model_or(config->max_reserved_bytes, SIZE_MAX);
+  m->max_cached =
+      config->max_cached_bytes == HOSTCACHE_NONE ? 0 : model_or(config->max_cached_bytes, SIZE_MAX);
+  m->query_limit = config->query_error_limit == 0 ? 3 : config->query_error_limit;
+  m->stock_is_part = config->thread_cache_bytes == 0;
+  m->stock = config->thread_cache_bytes == HOSTCACHE_NONE ? 0
+             : m->stock_is_part                           ? model_part(0)
+                                : model_least(config->thread_cache_bytes, PTRDIFF_MAX / 2);
+  m->deaf = config->on_error == NULL;
+  m->want.max_split_size = m->max_split > (size_t)PTRDIFF_MAX ? INT64_MAX : (int64_t)m->max_split;
+}
+
+static hostcache_result model_create(model *m, hostcache_config config) {
+  hostcache_result result;
+  config.on_error_user = m;
+  result = pinned_create(&m->cache, &config, &m->device);
+  memset(&config, 0xa5, sizeof config); /* it was copied */
+  return result;
 }
 
 /* Compares everything. */
@@ -1376,10 +1439,11 @@ static void model_compare(model *m, const model_ranges *before) {
   model_compare_figures(m);
   MODEL_MUST(m, told == 0, REFEREE, "the device printed it");
 
-  MODEL_MUST(m, model_heard(m, HOSTCACHE_ERR_LEAKED) == m->frees_failed, TOLD,
+  MODEL_MUST(m, m->deaf || model_heard(m, HOSTCACHE_ERR_LEAKED) == m->frees_failed, TOLD,
              "%u segments leaked, %" PRIu64 " were told", m->frees_failed,
              model_heard(m, HOSTCACHE_ERR_LEAKED));
-  if (model_allocates(m) && m->result != HOSTCACHE_OK && m->result != HOSTCACHE_ERR_TOO_BIG)
+  if (!m->deaf && model_allocates(m) && m->result != HOSTCACHE_OK &&
+      m->result != HOSTCACHE_ERR_TOO_BIG)
     MODEL_MUST(m, model_heard(m, m->result) > 0, TOLD, "%s was not told", model_name(m->result));
 
   block = model_active(m, (uint8_t)m->number);
@@ -1470,26 +1534,15 @@ static void model_end(model *m) {
              sim_live_events(&m->device));
 }
 
-/* Runs a program. True: no rule was broken; else m->rule, m->finding and m->number say which, how
-   and where. The program tells what it does on `trace`, if that is not NULL. */
-static bool model_run(model *m, const uint8_t *program, size_t size, FILE *trace, unsigned lie) {
-  const uint8_t *end = program + size;
-  jmp_buf here;
-  if (size == 0) return true;
-  model_asserting = m;
-  model_jump = &here;
-  if (setjmp(here) == 0) {
-    model_open(m, &model_setups[*program % MODEL_SETUPS],
-               model_stocks[*program / MODEL_SETUPS % MODEL_STOCKS]);
-    m->trace = trace;
-    m->lie = lie;
-    model_say(m, "    %s, stocks of %zu\n", m->setup->name, m->stock);
-    if (m->rule == NULL) model_compare(m, &m->ranges);
-    for (program++; end - program >= MODEL_OP_BYTES && m->rule == NULL && m->number < MODEL_OPS;
-         program += MODEL_OP_BYTES)
-      model_step(m, program);
-    if (m->rule == NULL) model_end(m);
-  }
+static void model_free(model *m) {
+  free(m->segments.at);
+  free(m->ranges.at);
+  free(m->seen.at);
+  free(m->calls.at);
+}
+
+/* Ends the device, and the cache, if there is still one as a rule was broken. */
+static void model_close(model *m) {
 #ifdef HOSTCACHE_DEBUG
   if (m->rule != NULL) hostcache_locks_held = 0; /* an assertion may have failed under a lock */
 #endif
@@ -1497,12 +1550,39 @@ static bool model_run(model *m, const uint8_t *program, size_t size, FILE *trace
   if (m->rule != NULL && m->rule != model_rule_ASSERTION && m->cache != NULL)
     pinned_abandon(m->cache);
   (void)sim_close(&m->device, m->device.live_bytes, sim_live_events(&m->device));
-  free(m->segments.at);
-  free(m->ranges.at);
-  free(m->seen.at);
-  free(m->calls.at);
+  model_free(m);
   if (m->rule != NULL) model_say(m, "    BROKEN: %s\n            %s\n", m->rule, m->finding);
+}
+
+#ifndef MODEL_CONFIGS
+
+/* Runs a program. True: no rule was broken; else m->rule, m->finding and m->number say which, how
+   and where. The program tells what it does on `trace`, if that is not NULL. */
+static bool model_run(model *m, const uint8_t *program, size_t size, FILE *trace, unsigned lie) {
+  const uint8_t *end = program + size;
+  hostcache_config config;
+  jmp_buf here;
+  if (size == 0) return true;
+  model_asserting = m;
+  model_jump = &here;
+  if (setjmp(here) == 0) {
+    model_open(m, &model_setups[*program % MODEL_SETUPS]);
+    m->trace = trace;
+    m->lie = lie;
+    config = model_config(m->setup, model_stocks[*program / MODEL_SETUPS % MODEL_STOCKS]);
+    model_understand(m, &config);
+    MODEL_MUST(m, model_create(m, config) == HOSTCACHE_OK, CREATE, "create");
+    model_say(m, "    %s, stocks of %zu\n", m->setup->name, m->stock);
+    if (m->rule == NULL) model_compare(m, &m->ranges);
+    for (program++; end - program >= MODEL_OP_BYTES && m->rule == NULL && m->number < MODEL_OPS;
+         program += MODEL_OP_BYTES)
+      model_step(m, program);
+    if (m->rule == NULL) model_end(m);
+  }
+  model_close(m);
   return m->rule == NULL;
 }
+
+#endif
 
 #endif

@@ -1,65 +1,17 @@
-/* pools.c - random programs of private pools, captures and checkpoints, against an oracle.
+/* pools.c - random programs of private pools, captures and checkpoints, against the oracle of
+   pools.h.
 
-     model_pools     the tests, of pools alone and with blocks for the work of streams;
-                     HOSTCACHE_MODEL_PROGRAMS says how many programs each config gets,
-                     HOSTCACHE_SEED which
+     model_pools               the tests, of pools alone and with blocks for the work of streams;
+                               HOSTCACHE_MODEL_PROGRAMS says how many programs each config gets,
+                               HOSTCACHE_SEED which
+     model_pools <file>...     runs files as programs, and names what they do: a corpus of
+                               tests/fuzz/pools.c, or what the fuzzer found
 
-   The oracle knows of each block which pool it was got from, whether it was got for a capture and
-   used, and which blocks a checkpoint holds. After every operation: each call says what it may say;
-   what is handed out is of the pool that it belongs to, in memory that nobody has; what was used in
-   a capture is quarantined until the last release of its pool; what is freed by the stream that it
-   was got for, and used by no other, serves that stream again; check finds nothing; the figures
-   that the oracle knows are right. The simulated device watches the one rule, and that no hook is
-   called that a capture forbids. A program that breaks a rule is told by its seed, which runs it
-   again; it is not made smaller. */
+   A program that breaks a rule is told by its seed, which runs it again; it is not made smaller. */
 
-#include "sim/below.h"
+#include "pools_caches.h"
 
-#define HC_NAME pooled
-#define HC_TRACE
-#include "sim/hooks_captures.h"
-#include "sim/hooks_pooled.h"
-#define HC_IMPLEMENT
-#include "hostcache.h"
-
-#define HC_NAME timeline
-#define HC_TRACE
-#include "sim/hooks_captures.h"
-#include "sim/hooks_timeline.h"
-#define HC_IMPLEMENT
-#include "hostcache.h"
-
-#define HC_NAME ordered
-#define HC_TRACE
-#define HC_ALLOC_EX
-#include "sim/hooks_captures.h"
-#include "sim/hooks_pooled.h"
-#include "sim/hooks_ordered.h"
-#define HC_IMPLEMENT
-#include "hostcache.h"
-
-#define HC_NAME ordered_timeline
-#define HC_TRACE
-#define HC_ALLOC_EX
-#define HC_DEVICE_ALLOCATOR
-#include "sim/hooks_captures.h"
-#include "sim/hooks_timeline.h"
-#include "sim/hooks_waits.h"
-#include "sim/hooks_ordered.h"
-#define HC_IMPLEMENT
-#include "hostcache.h"
-
-#define HC_NAME ordered_after
-#define HC_TRACE
-#define HC_ALLOC_EX
-#include "sim/hooks_captures.h"
-#include "sim/hooks_plain.h"
-#define SIM_ORDERED_AFTER
-#include "sim/hooks_ordered.h"
-#define HC_IMPLEMENT
-#include "hostcache.h"
-
-#include "helpers.h"
+#include <dirent.h>
 
 #if defined __SANITIZE_THREAD__
 #define PROGRAMS 5 /* of each config: there is one thread, and it is slow */
@@ -69,7 +21,7 @@
 #define PROGRAMS 120
 #endif
 
-enum { POOLS = 3, STREAMS = 4, BLOCKS = 48, OPERATIONS = 250 };
+enum { MOST_BYTES = 4096 };
 
 static uint64_t number_from(const char *name, uint64_t otherwise) {
   const char *text = getenv(name);
@@ -78,61 +30,92 @@ static uint64_t number_from(const char *name, uint64_t otherwise) {
 
 static uint64_t told; /* the seed of the program that runs */
 
-/* A test that fails leaves the cache; the next one starts anew. */
 static int tell_the_seed(void **state) {
   (void)state;
   if (told != 0)
     print_error("to see it: HOSTCACHE_SEED=%" PRIu64 " HOSTCACHE_MODEL_PROGRAMS=1\n", told);
   told = 0;
-  sim_captured_stream = SIM_NO_STREAM;
-  atomic_store(&below.live, 0);
   return 0;
 }
 
-static sim_stream streams[STREAMS] = {0, 1, 2, 3};
-
-static int is_stream(void *user, const void *stream) {
-  return *(const sim_stream *)stream == *(const sim_stream *)user;
+static void a_random_program_breaks_no_rule(void **state) {
+  const uint8_t which = *(const uint8_t *)*state;
+  const uint64_t seed = number_from("HOSTCACHE_SEED", 1);
+  const uint64_t programs = number_from("HOSTCACHE_MODEL_PROGRAMS", PROGRAMS);
+  uint8_t bytes[MOST_BYTES];
+  uint64_t i;
+  size_t k;
+  for (i = 0; i < programs; i++) {
+    uint64_t random = (seed + i) * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    told = seed + i;
+    bytes[0] = which;
+    for (k = 1; k < sizeof bytes; k++) bytes[k] = (uint8_t)(next_random(&random) >> 56);
+    pools_run(bytes, sizeof bytes);
+  }
+  told = 0;
 }
 
-#define CACHE pooled
-#include "sim/rig.h"
-#include "pools.h"
-#undef CACHE
+static void run_file(const char *path) {
+  uint8_t bytes[MOST_BYTES];
+  FILE *file = fopen(path, "rb");
+  size_t size;
+  if (file == NULL) {
+    fprintf(stderr, "cannot read %s\n", path);
+    exit(2);
+  }
+  size = fread(bytes, 1, sizeof bytes, file);
+  (void)fclose(file);
+  if (pools_trace != NULL && size > 0)
+    fprintf(pools_trace, "%s: %s, %s\n", path, pools_caches[bytes[0] % POOLS_CACHES].name,
+            pools_configs[bytes[0] / POOLS_CACHES % POOLS_CONFIGS]);
+  pools_run(bytes, size);
+}
 
-#define CACHE timeline
-#include "sim/rig.h"
-#include "pools.h"
-#undef CACHE
+/* What the fuzzer has kept reaches what chance seldom does; here it needs no clang. */
+static void no_program_of_the_fuzzers_corpus_breaks_a_rule(void **state) {
+  DIR *folder = opendir(MODEL_CORPUS);
+  struct dirent *entry;
+  unsigned count = 0;
+  (void)state;
+  assert_non_null(folder);
+  while ((entry = readdir(folder)) != NULL) {
+    char path[4096];
+    if (entry->d_name[0] == '.') continue;
+    snprintf(path, sizeof path, "%s/%s", MODEL_CORPUS, entry->d_name);
+    run_file(path);
+    count++;
+  }
+  (void)closedir(folder);
+  assert_true(count > 10);
+}
 
-#define CACHE_ORDERED
+static int replay(int count, char **paths) {
+  int i;
+  pools_trace = stdout;
+  setbuf(stdout, NULL); /* what breaks a rule aborts */
+  (void)setenv("CMOCKA_TEST_ABORT", "1", 1);
+  for (i = 0; i < count; i++) run_file(paths[i]);
+  return 0;
+}
 
-#define CACHE ordered
-#include "sim/rig.h"
-#include "pools.h"
-#undef CACHE
-
-#define CACHE ordered_timeline
-#include "sim/rig.h"
-#include "pools.h"
-#undef CACHE
-
-#define CACHE ordered_after
-#include "sim/rig.h"
-#include "pools.h"
-#undef CACHE
-
-#undef CACHE_ORDERED
-
-#define IN_CONFIG(cache, config) \
-  { #cache ": " #config, PASTE(cache, programs), NULL, tell_the_seed, (void *)(uintptr_t)config }
-#define IN_EACH_CONFIG(cache) \
-  IN_CONFIG(cache, SHARED), IN_CONFIG(cache, ALONE), IN_CONFIG(cache, WITHOUT_STOCKS)
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      IN_EACH_CONFIG(pooled),           IN_EACH_CONFIG(timeline),      IN_EACH_CONFIG(ordered),
-      IN_EACH_CONFIG(ordered_timeline), IN_EACH_CONFIG(ordered_after),
-  };
+int main(int argc, char **argv) {
+  enum { TESTS = POOLS_CACHES * POOLS_CONFIGS };
+  struct CMUnitTest tests[TESTS + 1];
+  char names[TESTS][80];
+  uint8_t which[TESTS];
+  size_t i;
+  if (argc > 1) return replay(argc - 1, argv + 1);
+  memset(tests, 0, sizeof tests);
+  for (i = 0; i < TESTS; i++) {
+    which[i] = (uint8_t)i;
+    snprintf(names[i], sizeof names[i], "a_random_program_breaks_no_rule: %s, %s",
+             pools_caches[i % POOLS_CACHES].name, pools_configs[i / POOLS_CACHES]);
+    tests[i].name = names[i];
+    tests[i].test_func = a_random_program_breaks_no_rule;
+    tests[i].teardown_func = tell_the_seed;
+    tests[i].initial_state = &which[i];
+  }
+  tests[i].name = "no_program_of_the_fuzzers_corpus_breaks_a_rule";
+  tests[i].test_func = no_program_of_the_fuzzers_corpus_breaks_a_rule;
   return cmocka_run_group_tests_name("model.pools", tests, NULL, NULL);
 }

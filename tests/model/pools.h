@@ -1,4 +1,7 @@
-/* pools.h - a template for pools.c: the oracle of one cache, and its programs. */
+/* pools.h - a template for pools_caches.h: the oracle of one cache, and its programs.
+
+   A program is a string of bytes, which chance and a fuzzer can write alike: whatever is to be
+   drawn is drawn from them, and when there are none left the program ends. */
 
 #ifndef TESTS_MODEL_POOLS_H
 #define TESTS_MODEL_POOLS_H
@@ -16,6 +19,17 @@ typedef struct oracle_block {
   int own;              /* the stream that it was got for; -1: none, or it was used on others too */
 } oracle_block;
 
+/* What is left of a program. */
+typedef struct oracle_bytes {
+  const uint8_t *at, *end;
+} oracle_bytes;
+
+static inline size_t oracle_draw(oracle_bytes *bytes, size_t bound) {
+  size_t drawn = 0, most = 1;
+  for (; most < bound && bytes->at < bytes->end; most *= 256) drawn = drawn * 256 + *bytes->at++;
+  return drawn % bound;
+}
+
 typedef struct oracle_pool {
   uint64_t uses;
   uint64_t opened; /* which of all openings; 0: it is not open */
@@ -27,7 +41,8 @@ typedef struct oracle_pool {
 
 typedef struct ON_RIG(oracle) {
   RIG_NOW *rig;
-  uint64_t random, openings;
+  oracle_bytes bytes;
+  uint64_t openings;
   oracle_block blocks[BLOCKS];
   oracle_pool pools[POOLS];
   bool capturing;
@@ -40,9 +55,7 @@ typedef struct ON_RIG(oracle) {
 
 #define ORACLE ON_RIG(oracle)
 
-static inline size_t ON_RIG(draw)(ORACLE *o, size_t bound) {
-  return random_below(&o->random, bound);
-}
+static inline size_t ON_RIG(draw)(ORACLE *o, size_t bound) { return oracle_draw(&o->bytes, bound); }
 
 static inline hostcache_pool_id ON_RIG(id)(int pool) {
   const hostcache_pool_id id = {(uint64_t)pool + 1, 7};
@@ -194,10 +207,10 @@ static inline void ON_RIG(open_some)(ORACLE *o) {
   const int i = (int)ON_RIG(draw)(o, POOLS);
   oracle_pool *pool = &o->pools[i];
   const int stream = ON_RIG(draw)(o, 3) == 0 ? -1 : (int)ON_RIG(draw)(o, STREAMS);
-  const hostcache_result result =
-      API(begin_allocate_to_pool)(o->rig->cache, ON_RIG(id)(i), stream < 0 ? NULL : is_stream,
-                                  stream < 0 ? NULL : (void *)&streams[stream]);
-  if (o->capturing) abort(); /* the program opens none then */
+  hostcache_result result;
+  if (o->capturing) return;
+  result = API(begin_allocate_to_pool)(o->rig->cache, ON_RIG(id)(i), stream < 0 ? NULL : is_stream,
+                                       stream < 0 ? NULL : (void *)&streams[stream]);
   assert_int_equal(result, pool->opened == 0 ? HOSTCACHE_OK : HOSTCACHE_ERR_ARGUMENT);
   if (result != HOSTCACHE_OK) return;
   pool->uses++;
@@ -207,7 +220,9 @@ static inline void ON_RIG(open_some)(ORACLE *o) {
 
 static inline void ON_RIG(close_some)(ORACLE *o) {
   const int i = (int)ON_RIG(draw)(o, POOLS);
-  const hostcache_result result = API(end_allocate_to_pool)(o->rig->cache, ON_RIG(id)(i));
+  hostcache_result result;
+  if (o->capturing) return;
+  result = API(end_allocate_to_pool)(o->rig->cache, ON_RIG(id)(i));
   assert_int_equal(result, o->pools[i].opened ? HOSTCACHE_OK : HOSTCACHE_ERR_NOT_FOUND);
   o->pools[i].opened = 0;
 }
@@ -323,53 +338,42 @@ static inline void ON_RIG(forget_some)(ORACLE *o) {
   }
 }
 
-static inline void ON_RIG(step)(ORACLE *o) {
-  switch (ON_RIG(draw)(o, 32)) {
-    case 0:
-    case 1:
-    case 2:
-    case 3:
-    case 4:
-    case 5:
-    case 6:
-    case 7:
-    case 8:
+static inline void ON_RIG(allocate_some)(ORACLE *o) {
 #ifdef CACHE_ORDERED
-      if (ON_RIG(draw)(o, 3) > 0) {
-        ON_RIG(allocate_on)(o);
-        break;
-      }
-#endif
-      ON_RIG(allocate)(o);
-      break;
-    case 9:
-    case 10:
-    case 11: ON_RIG(use_some)(o); break;
-    case 12:
-    case 13:
-    case 14:
-    case 15:
-    case 16:
-    case 17:
-    case 18: ON_RIG(free_some)(o); break;
-    case 19: ON_RIG(complete_some)(o); break;
-    case 20: assert_ok(API(process_events)(o->rig->cache, NULL)); break;
-    case 21:
-    case 22:
-      if (!o->capturing) ON_RIG(open_some)(o);
-      break;
-    case 23:
-    case 24:
-      if (!o->capturing) ON_RIG(close_some)(o);
-      break;
-    case 25: ON_RIG(release)(o, (int)ON_RIG(draw)(o, POOLS)); break;
-    case 26: ON_RIG(capture_or_end)(o); break;
-    case 27: ON_RIG(checkpoint_some)(o); break;
-    case 28:
-    case 29: ON_RIG(restore_some)(o); break;
-    case 30: ON_RIG(empty_some)(o); break;
-    default: ON_RIG(forget_some)(o); break;
+  if (ON_RIG(draw)(o, 3) > 0) {
+    ON_RIG(allocate_on)(o);
+    return;
   }
+#endif
+  ON_RIG(allocate)(o);
+}
+
+static inline void ON_RIG(poll_some)(ORACLE *o) {
+  assert_ok(API(process_events)(o->rig->cache, NULL));
+}
+
+static inline void ON_RIG(release_some)(ORACLE *o) {
+  ON_RIG(release)(o, (int)ON_RIG(draw)(o, POOLS));
+}
+
+static inline void ON_RIG(step)(ORACLE *o) {
+  static const struct {
+    const char *name;
+    void (*run)(ORACLE *o);
+    uint8_t share; /* of 32 */
+  } steps[] = {
+      {"allocate", ON_RIG(allocate_some), 9},  {"use", ON_RIG(use_some), 3},
+      {"free", ON_RIG(free_some), 7},          {"complete", ON_RIG(complete_some), 1},
+      {"poll", ON_RIG(poll_some), 1},          {"open a pool", ON_RIG(open_some), 2},
+      {"close a pool", ON_RIG(close_some), 2}, {"release a pool", ON_RIG(release_some), 1},
+      {"capture", ON_RIG(capture_or_end), 1},  {"checkpoint", ON_RIG(checkpoint_some), 1},
+      {"restore", ON_RIG(restore_some), 2},    {"empty", ON_RIG(empty_some), 1},
+      {"forget", ON_RIG(forget_some), 1},
+  };
+  size_t share = ON_RIG(draw)(o, 32), i = 0;
+  while (share >= steps[i].share) share -= steps[i++].share;
+  if (pools_trace != NULL) fprintf(pools_trace, "    %s\n", steps[i].name);
+  steps[i].run(o);
 }
 
 /* ---- programs -------------------------------------------------------------------------------- */
@@ -398,40 +402,29 @@ static inline void ON_RIG(end)(ORACLE *o) {
   API(checkpoint_free)(o->checkpoint.at);
 }
 
-static inline void ON_RIG(program)(uint64_t seed, int how) {
+static void PASTE(CACHE, program)(const uint8_t *bytes, size_t size, int how) {
   ORACLE *o = calloc(1, sizeof *o);
   hostcache_config config;
   int i;
   if (o == NULL) abort();
-  o->random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
-  (void)next_random(&o->random);
+  o->bytes.at = bytes;
+  o->bytes.end = bytes + size;
   o->rig = ON_RIG(open)();
   o->checkpoint.pool = OF_NONE;
   config = ON_RIG(config)(o->rig);
   config.segment_bytes = how == ALONE ? 4096 : 0;
   if (how == WITHOUT_STOCKS) config.thread_cache_bytes = HOSTCACHE_NONE;
-  config.streams_die_idle = seed % 2;
+  config.streams_die_idle = (uint32_t)ON_RIG(draw)(o, 2);
   ON_RIG(configure)(o->rig, config);
-  o->rig->device.reuses_addresses = seed % 3 == 0;
+  o->rig->device.reuses_addresses = ON_RIG(draw)(o, 3) == 0;
   sim_captured_stream = SIM_NO_STREAM;
-  for (i = 0; i < OPERATIONS; i++) {
+  for (i = 0; i < OPERATIONS && o->bytes.at < o->bytes.end; i++) {
     ON_RIG(step)(o);
     ON_RIG(compare)(o);
   }
   ON_RIG(end)(o);
   ON_RIG(close)(o->rig);
   free(o);
-}
-
-static void PASTE(CACHE, programs)(void **state) {
-  const uint64_t seed = number_from("HOSTCACHE_SEED", 1);
-  const uint64_t programs = number_from("HOSTCACHE_MODEL_PROGRAMS", PROGRAMS);
-  uint64_t i;
-  for (i = 0; i < programs; i++) {
-    told = seed + i;
-    ON_RIG(program)(seed + i, (int)(uintptr_t)*state);
-  }
-  told = 0;
 }
 
 #undef ORACLE

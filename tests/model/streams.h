@@ -334,7 +334,7 @@ typedef struct model {
   unsigned errors[SIM_LANES];     /* timeline: failed queries of a stream in a row */
   bool errors_unknown[SIM_LANES]; /* some were made while it was forgotten */
   uint64_t free_count, ticket, serial, query_count;
-  size_t held, max_split, stock;
+  size_t held, alignment, max_split, stock;
   hostcache_stats want;
   int64_t bases[19]; /* `current` at the last reset of the accumulated figures */
 
@@ -1392,6 +1392,7 @@ static void model_open(model *m, const model_setup *setup, size_t thread_cache_b
   config.streams_die_idle = setup->streams_die_idle;
   config.wait_on_limit_ns = setup->wait_on_limit_ns;
   config.thread_cache_bytes = thread_cache_bytes;
+  m->alignment = 512;
   m->stock = thread_cache_bytes == HOSTCACHE_NONE ? 0
              : thread_cache_bytes == 0            ? 4 << 20
                                                   : thread_cache_bytes;

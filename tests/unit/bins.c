@@ -271,6 +271,17 @@ static void what_is_not_split_is_larger_than_the_request_by_an_eighth_at_most(vo
   assert_ptr_equal(pinned_rig_take(rig, 72 * KIB), ptr);
 }
 
+/* As many pages as there are classes to a doubling are more than a size can say. */
+static void the_least_that_is_split_does_not_wrap_around(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  config.segment_bytes = 0;
+  config.alignment = (size_t)1 << (8 * sizeof(size_t) - 3);
+  config.max_split_size = 1;
+  pinned_rig_configure(rig, config);
+  assert_int_equal(pinned_rig_stats(rig).max_split_size, INT64_MAX);
+}
+
 static void shared_segments_are_no_larger_than_what_may_be_split(void **state) {
   pinned_rig *rig = *state;
   hostcache_config config = pinned_rig_config(rig);
@@ -1110,6 +1121,7 @@ int main(void) {
       TEST(a_reserve_that_a_bound_undoes_says_so),
       TEST(a_range_as_large_as_max_split_size_is_split_and_an_eighth_too_much_is_not),
       TEST(what_is_not_split_serves_again_what_it_was_got_for),
+      TEST(the_least_that_is_split_does_not_wrap_around),
       TEST(a_shared_segment_is_got_if_what_is_over_of_it_may_just_be_idle),
       TEST(what_is_held_grows_by_no_more_than_what_is_in_use_while_something_is_idle),
       TEST(idle_segments_go_back_before_an_eighth_more_is_held_than_was_ever_in_use),
