@@ -271,8 +271,8 @@
 
    DEBUGGING
 
-   With HOSTCACHE_DEBUG and HC_MEM_IS_HOST a cache looks after its memory, at the price of going over
-   all of a block each time that it is got and freed:
+   With HOSTCACHE_DEBUG and HC_MEM_IS_HOST a cache looks after its memory, at the price of going
+   over all of a block each time that it is got and freed, also where it holds a lock:
 
      live blocks         destroy, if it says BUSY, and abandon tell of the blocks that are still
                          handed out (the first 16, and how many more): BUSY, or LEAKED, each with
@@ -1240,7 +1240,8 @@ HC_PUBLIC hostcache_result HC_FN(record_event)(HC_CACHE *cache, void *ptr, HC_EV
    event is recorded on each stream that it was marked with (a timeline value taken), and it is
    ready when all have completed. NOT_FOUND: foreign, stale or interior. DOUBLE_FREE: the block
    begins there and is not active. EVENT: a hook failed; the cache owns the block all the same, and
-   either waited for the stream (HC_STREAM_WAIT) or quarantined it. One create and record hook per
+   either waited for the stream (HC_STREAM_WAIT) or quarantined it. CORRUPT, where it is debugged:
+   it was written to behind its end; it is freed all the same. One create and record hook per
    stream; every 16th free on a stream also polls it. Source: the deleter of HostAllocator.
 
    With HC_OWN_SEGMENTS a block of another cache of this HC_NAME is freed into that one, with its
@@ -1275,8 +1276,9 @@ HC_PUBLIC hostcache_result HC_FN(block_record_event)(HC_CACHE *cache, HC_BLOCK *
 HC_PUBLIC hostcache_result HC_FN(block_free)(HC_CACHE *cache, HC_BLOCK *block);
 HC_PUBLIC hostcache_result HC_FN(block_free_deferred)(HC_CACHE *cache, HC_BLOCK *block);
 
-/* The first byte of an active block; its usable bytes, at least those asked for. NULL and 0 of
-   NULL. They take no lock: only the block's owner may rely on the answer. */
+/* The first byte of an active block; its usable bytes, at least those asked for, and no more where
+   it is debugged. NULL and 0 of NULL. They take no lock: only the block's owner may rely on the
+   answer. */
 HC_PUBLIC void *HC_FN(block_ptr)(const HC_BLOCK *block);
 HC_PUBLIC size_t HC_FN(block_size)(const HC_BLOCK *block);
 
@@ -1362,7 +1364,8 @@ HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *cache);
    and the cache is not asked again. To be called before that: once it is freed, another thread may
    have the same address. It counts as freed, and is not held any more. A block of another cache of
    this HC_NAME leaves that one; `cache` may be NULL, for those who have none at hand. NULL is fine.
-   NOT_FOUND: in no cache, or interior; DOUBLE_FREE: cached, as it was freed before. Calls no hook;
+   NOT_FOUND: in no cache, or interior; DOUBLE_FREE: cached, as it was freed before; CORRUPT, where
+   it is debugged: it was written to behind its end, and has left all the same. Calls no hook;
    trackers hear that it is free, and that its segment goes back. O(log n) of blocks, and where it
    is not of `cache` of each other one. Source: CPUCachingAllocator::record_free. */
 HC_PUBLIC hostcache_result HC_FN(record_free)(HC_CACHE *cache, void *ptr);
@@ -6102,7 +6105,7 @@ HOSTCACHE_UNUSED static void HC_I(guard_ready)(HC_BLOCK *block) {
   hostcache_offer(block->ptr, block->size);
   hostcache_fill(block->ptr, block->guarded ? block->requested : block->size);
   hostcache_hide(block->ptr, block->size);
-  block->guarded = 1;
+  if (!block->guarded) block->guarded = 1; /* else check may be reading it */
   block->filled = 1;
 }
 

@@ -1,15 +1,17 @@
-/* debug.c - tests what HOSTCACHE_DEBUG and HC_MEM_IS_HOST have a cache do with its memory: the guard
-   of section 9, and what sections 12 and 13 tell by it.
+/* debug.c - tests what HOSTCACHE_DEBUG and HC_MEM_IS_HOST have a cache do with its memory: the
+   guard of section 9, and what sections 12 and 13 tell by it.
 
-   Promises: one byte too many is told by free, record_free, check and destroy, and, where free could
-   not see it, when the memory is next looked at; a write to what is ready is told when it is handed
-   out, by check, and before it goes back; what waits, and what is of a private pool, is left alone;
-   live blocks are told by destroy and abandon, with who got them; no lock is held where that is told,
-   and nothing of it is lost where nobody listens; what is ready is closed to the host, and open
-   again before a hook or the user has it; a cache that does not say HC_MEM_IS_HOST does none of it.
+   Promises: one byte too many is told by free, record_free, check and destroy, and, where free
+   could not see it, when the memory is next looked at; a write to what is ready is told when it is
+   handed out, by check, and before it goes back; what waits, and what is of a private pool, is left
+   alone; live blocks are told by destroy and abandon, with who got them; no lock is held where that
+   is told, and nothing of it is lost where nobody listens; what is ready is closed to the host, and
+   open again before a hook or the user has it; a cache that does not say HC_MEM_IS_HOST does none
+   of it.
 
-   What is wrong here is done by plain stores, which AddressSanitizer does not see; that it sees what
-   a program does, its own tests show at the end. */
+   What is wrong here is done by plain stores, which AddressSanitizer does not see; that it sees
+   what a program does, a test of its own shows at the end; that valgrind does,
+   unit.debug.valgrind_*. */
 
 #include <stdbool.h>
 #include <stddef.h>
