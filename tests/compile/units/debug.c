@@ -24,7 +24,7 @@
 #include "hostcache.h"
 
 #include "hooks_memory.h"
-#define HC_NAME leaving
+#define HC_NAME departing
 #define HC_NO_STREAMS
 #define HC_OWN_SEGMENTS
 #define HC_MEM_IS_HOST
