@@ -2624,8 +2624,8 @@ HOSTCACHE_UNUSED static void hostcache_fill(void *ptr, size_t size) {
   memset(ptr, HOSTCACHE_READY_BYTE, size);
 }
 
-/* The first byte of memory that is not as hostcache_fill left it, or NULL. AddressSanitizer does not
-   look, as check may hide a red zone at any time that its owner looks at. */
+/* The first byte of memory that is not as hostcache_fill left it, or NULL. AddressSanitizer does
+   not look, as check may hide a red zone at any time that its owner looks at. */
 #ifdef HOSTCACHE_ASAN
 __attribute__((no_sanitize_address, noinline, unused))
 #else
