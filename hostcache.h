@@ -67,6 +67,9 @@
                                segment_ptr
    HC_MEM_FREE(ctx, ptr, size)
                           (+)  gives it back; with HC_SEGMENT_T likewise
+   HC_MEM_IS_HOST              the host may read and write what HC_MEM_ALLOC gives: HOSTCACHE_DEBUG
+                               then looks after the memory too. Else it changes nothing, and neither
+                               with HC_STREAM_ORDERED, where a stream may use what is free
 
    Event mode:
    HC_EVENT_T             (+)  the event type; values of it are copied
@@ -165,8 +168,13 @@
    HOSTCACHE_* hold for the whole file, and are defined before its first inclusion:
    HOSTCACHE_IMPLEMENTATION    emit the code of every inclusion that defines hooks and does not say
                                HC_DECLARE
-   HOSTCACHE_DEBUG             check at run time that locks are taken in order, and that no hook
-                               sees one held
+   HOSTCACHE_DEBUG             check at run time that locks are taken in order, that no hook sees
+                               one held, and, with HC_MEM_IS_HOST, what the program does: see
+                               DEBUGGING below
+   HOSTCACHE_BACKTRACE(addresses, most)
+                               with HOSTCACHE_DEBUG: stores up to `most` return addresses, the
+                               innermost first, into void *addresses[], and is how many; default:
+                               backtrace of <execinfo.h>; where there is none, the caller alone
    HOSTCACHE_ASSERT(condition) default: assert
    HOSTCACHE_MALLOC(size), HOSTCACHE_FREE(ptr)
                                for the bookkeeping; default: malloc, free. Called with no lock held
@@ -260,6 +268,37 @@
    Every function may be called from any thread at any time, but for destroy and abandon, which must
    be the last. A child after fork gets HOSTCACHE_ERR_FORKED from everything. Nothing is
    async-signal-safe.
+
+   DEBUGGING
+
+   With HOSTCACHE_DEBUG and HC_MEM_IS_HOST a cache looks after its memory, at the price of going
+   over all of a block each time that it is got and freed, also where it holds a lock:
+
+     live blocks         destroy, if it says BUSY, and abandon tell of the blocks that are still
+                         handed out (the first 16, and how many more): BUSY, or LEAKED, each with
+                         the place where it was got. That is its callers: functions and offsets
+                         where the system knows them (-rdynamic), else addresses for addr2line.
+     overflow            behind the bytes that were asked for lies a red zone, of at least 16 bytes.
+                         It is looked at by free, record_free, check, and by destroy where that is
+                         BUSY; and of what was freed by free_deferred, or was written to by a stream
+                         after its free, when the memory is next handed out or goes back. So a block
+                         is got as if 16 bytes more had been asked for: a size may be TOO_BIG, or
+                         pass a bound, that is not so without HOSTCACHE_DEBUG. `requested` is what
+                         was asked for everywhere, and block_size too, as no byte more may be used;
+                         `size` in walk and bytes in the figures count the red zone.
+     write after free    what is ready is full of one byte (0xdb), from when all uses of the block
+                         are complete. It is looked at when it is handed out, by check, and before
+                         HC_MEM_FREE. A write of that very byte is not seen.
+     access after free   what is ready, and the red zones, are poisoned for AddressSanitizer, and
+                         for valgrind where its header is found: these then stop the program, or
+                         tell, where it errs. That is lifted before HC_MEM_FREE, and when a block
+                         leaves.
+
+   The memory of private pools is left alone, as a replay uses it while it is free. on_error hears
+   CORRUPT of what was written to, with a sentence that is good until it returns; where there is
+   none, stderr is told, and also of live blocks. free and record_free return CORRUPT, although the
+   block is freed, or has left; check does until the memory is handed out again; alloc gives OK, and
+   the block may be used.
 
    DESIGN NOTE
 
@@ -1201,7 +1240,8 @@ HC_PUBLIC hostcache_result HC_FN(record_event)(HC_CACHE *cache, void *ptr, HC_EV
    event is recorded on each stream that it was marked with (a timeline value taken), and it is
    ready when all have completed. NOT_FOUND: foreign, stale or interior. DOUBLE_FREE: the block
    begins there and is not active. EVENT: a hook failed; the cache owns the block all the same, and
-   either waited for the stream (HC_STREAM_WAIT) or quarantined it. One create and record hook per
+   either waited for the stream (HC_STREAM_WAIT) or quarantined it. CORRUPT, where it is debugged:
+   it was written to behind its end; it is freed all the same. One create and record hook per
    stream; every 16th free on a stream also polls it. Source: the deleter of HostAllocator.
 
    With HC_OWN_SEGMENTS a block of another cache of this HC_NAME is freed into that one, with its
@@ -1236,8 +1276,9 @@ HC_PUBLIC hostcache_result HC_FN(block_record_event)(HC_CACHE *cache, HC_BLOCK *
 HC_PUBLIC hostcache_result HC_FN(block_free)(HC_CACHE *cache, HC_BLOCK *block);
 HC_PUBLIC hostcache_result HC_FN(block_free_deferred)(HC_CACHE *cache, HC_BLOCK *block);
 
-/* The first byte of an active block; its usable bytes, at least those asked for. NULL and 0 of
-   NULL. They take no lock: only the block's owner may rely on the answer. */
+/* The first byte of an active block; its usable bytes, at least those asked for, and no more where
+   it is debugged. NULL and 0 of NULL. They take no lock: only the block's owner may rely on the
+   answer. */
 HC_PUBLIC void *HC_FN(block_ptr)(const HC_BLOCK *block);
 HC_PUBLIC size_t HC_FN(block_size)(const HC_BLOCK *block);
 
@@ -1323,7 +1364,8 @@ HC_PUBLIC hostcache_result HC_FN(release_quarantine)(HC_CACHE *cache);
    and the cache is not asked again. To be called before that: once it is freed, another thread may
    have the same address. It counts as freed, and is not held any more. A block of another cache of
    this HC_NAME leaves that one; `cache` may be NULL, for those who have none at hand. NULL is fine.
-   NOT_FOUND: in no cache, or interior; DOUBLE_FREE: cached, as it was freed before. Calls no hook;
+   NOT_FOUND: in no cache, or interior; DOUBLE_FREE: cached, as it was freed before; CORRUPT, where
+   it is debugged: it was written to behind its end, and has left all the same. Calls no hook;
    trackers hear that it is free, and that its segment goes back. O(log n) of blocks, and where it
    is not of `cache` of each other one. Source: CPUCachingAllocator::record_free. */
 HC_PUBLIC hostcache_result HC_FN(record_free)(HC_CACHE *cache, void *ptr);
@@ -2508,6 +2550,178 @@ HOSTCACHE_UNUSED static unsigned hostcache_process(void) { return 0; }
 
 #endif /* HOSTCACHE_GLUE_HEADER */
 
+#ifdef HOSTCACHE_DEBUG
+
+/* What only HOSTCACHE_DEBUG needs: memory that the host must not touch, places in the program, and
+   words about them. */
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#if defined __SANITIZE_ADDRESS__
+#define HOSTCACHE_ASAN
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+#define HOSTCACHE_ASAN
+#endif
+#endif
+
+#ifdef HOSTCACHE_ASAN
+#ifdef __cplusplus
+extern "C" {
+#endif
+void __asan_poison_memory_region(const volatile void *address, size_t size);
+void __asan_unpoison_memory_region(const volatile void *address, size_t size);
+#ifdef __cplusplus
+}
+#endif
+#endif
+
+#if defined __has_include && !defined _WIN32 /* where these may be those of another system */
+#if __has_include(<valgrind/memcheck.h>) && defined __GNUC__
+#include <valgrind/memcheck.h>
+#endif
+#if __has_include(<execinfo.h>) && !defined HOSTCACHE_BACKTRACE
+#include <execinfo.h>
+#define HOSTCACHE_NAMES_PLACES
+#define HOSTCACHE_BACKTRACE(addresses, most) backtrace(addresses, most)
+#endif
+#endif
+
+#if defined __GNUC__
+#define HOSTCACHE_CALLER() __builtin_return_address(0) /* of the function that says so */
+#else
+#define HOSTCACHE_CALLER() NULL
+#endif
+
+#define HOSTCACHE_READY_BYTE 0xdb /* odd, as a pointer or a float far off, and not a byte of text */
+
+/* From now on the host must not touch this memory. */
+HOSTCACHE_UNUSED static void hostcache_hide(const void *ptr, size_t size) {
+#ifdef HOSTCACHE_ASAN
+  __asan_poison_memory_region(ptr, size);
+#endif
+#ifdef VALGRIND_MAKE_MEM_NOACCESS
+  VALGRIND_MAKE_MEM_NOACCESS(ptr, size);
+#endif
+  (void)ptr;
+  (void)size;
+}
+
+/* It may again, and finds there what there was. */
+HOSTCACHE_UNUSED static void hostcache_show(const void *ptr, size_t size) {
+#ifdef HOSTCACHE_ASAN
+  __asan_unpoison_memory_region(ptr, size);
+#endif
+#ifdef VALGRIND_MAKE_MEM_DEFINED
+  VALGRIND_MAKE_MEM_DEFINED(ptr, size);
+#endif
+  (void)ptr;
+  (void)size;
+}
+
+/* It may, and should write there before it reads. */
+HOSTCACHE_UNUSED static void hostcache_offer(const void *ptr, size_t size) {
+  hostcache_show(ptr, size);
+#ifdef VALGRIND_MAKE_MEM_UNDEFINED
+  VALGRIND_MAKE_MEM_UNDEFINED(ptr, size);
+#endif
+}
+
+HOSTCACHE_UNUSED static void hostcache_fill(void *ptr, size_t size) {
+  memset(ptr, HOSTCACHE_READY_BYTE, size);
+}
+
+/* The first byte of memory that is not as hostcache_fill left it, or NULL. AddressSanitizer does
+   not look, as check may hide a red zone at any time that its owner looks at. */
+#ifdef HOSTCACHE_ASAN
+__attribute__((no_sanitize_address, noinline, unused))
+#else
+HOSTCACHE_UNUSED
+#endif
+static const void *hostcache_damage(const void *ptr, size_t size) {
+  const unsigned char *at = (const unsigned char *)ptr, *end = at + size;
+#ifndef HOSTCACHE_ASAN
+  if (size == 0 || (*at == HOSTCACHE_READY_BYTE && memcmp(at, at + 1, size - 1) == 0)) return NULL;
+#endif
+  while (at < end && *at == HOSTCACHE_READY_BYTE) at++;
+  return at < end ? at : NULL;
+}
+
+/* Stores where this thread is, but for the functions of the header: `caller` is what called it. The
+   unused places are NULL. */
+HOSTCACHE_UNUSED static void hostcache_places(void **places, int most, void *caller) {
+  int count = 0, i;
+#ifdef HOSTCACHE_BACKTRACE
+  void *addresses[32];
+  const int error = errno, cancel = hostcache_hook_begin();
+  const int all = HOSTCACHE_BACKTRACE(addresses, 32);
+  hostcache_hook_end(cancel);
+  errno = error;
+  for (i = 0; i < all && addresses[i] != caller;) i++;
+  if (i == all) i = 0; /* it is not among them: better too many than none */
+  for (; i < all && count < most; i++) places[count++] = addresses[i];
+#endif
+  if (count == 0) places[count++] = caller;
+  for (i = count; i < most; i++) places[i] = NULL;
+}
+
+/* A sentence that is put together from pieces. What finds no room is left out. */
+typedef struct hostcache_words {
+  char text[512];
+  size_t used;
+} hostcache_words;
+
+HOSTCACHE_UNUSED static void hostcache_say(hostcache_words *words, const char *piece) {
+  while (*piece && words->used < sizeof words->text - 1) words->text[words->used++] = *piece++;
+  words->text[words->used] = 0;
+}
+
+HOSTCACHE_UNUSED static void hostcache_say_number(hostcache_words *words, size_t number,
+                                                  unsigned base) {
+  char digits[8 * sizeof number + 1];
+  size_t at = sizeof digits - 1;
+  digits[at] = 0;
+  do {
+    digits[--at] = "0123456789abcdef"[number % base];
+    number /= base;
+  } while (number > 0);
+  hostcache_say(words, digits + at);
+}
+
+/* Names places, the last of which is the first NULL, or all of `most`. Where the system's own names
+   find no memory they are addresses. */
+HOSTCACHE_UNUSED static void hostcache_say_places(hostcache_words *words, void *const *places,
+                                                  int most) {
+  int count = 0, i;
+  char **names = NULL;
+  while (count < most && places[count]) count++;
+#ifdef HOSTCACHE_NAMES_PLACES
+  if (count > 0) names = backtrace_symbols(places, count);
+#endif
+  for (i = 0; i < count; i++) {
+    hostcache_say(words, i == 0 ? "got at " : " < ");
+    if (names) {
+      hostcache_say(words, names[i]);
+      continue;
+    }
+    hostcache_say(words, "0x");
+    hostcache_say_number(words, (size_t)places[i], 16);
+  }
+  if (count == 0) hostcache_say(words, "got where cannot be told");
+  if (names) free(names);
+}
+
+/* Tells what nobody else hears. */
+HOSTCACHE_UNUSED static void hostcache_complain(const char *what, const void *ptr) {
+  hostcache_words words = {"", 0};
+  hostcache_say(&words, "0x");
+  hostcache_say_number(&words, (size_t)ptr, 16);
+  (void)fprintf(stderr, "hostcache: %s (%s)\n", what, words.text);
+}
+
+#endif /* HOSTCACHE_DEBUG */
+
 /* The budget: what the system tells of how much may be pinned. hostcache_budget_read takes what
    stands before /proc and /sys, so that a test can give it a tree of its own. */
 
@@ -3614,6 +3828,13 @@ typedef char HC_EVENT;
 #define HC_CAN_WAIT /* a stream can be made to wait for another one */
 #endif
 
+#if defined HOSTCACHE_DEBUG && defined HC_MEM_IS_HOST && !defined HC_STREAM_ORDERED
+#define HC_GUARD /* what is ready, and what lies behind a block, is looked after (section 9) */
+#define HC_RED_ZONE 16u  /* bytes, at least: of one SIMD register */
+#define HC_PLACES 8      /* callers that are remembered of who got a block */
+#define HC_LIVE_TOLD 16u /* live blocks that are told of one by one */
+#endif
+
 #ifdef HC_OWN_SEGMENTS
 #define HC_ALONE 1 /* each block in its segment */
 #else
@@ -3800,6 +4021,12 @@ struct HC_BLOCK {
   uint64_t unknown_value;   /* LOCK: home's. Timeline: the highest that was given with it */
 #ifdef HC_TRACE
   void *context; /* LOCK: trace_lock. The user's, of its last hand-out */
+#endif
+#ifdef HC_GUARD
+  void *places[HC_PLACES]; /* of the owner. Who got it, the innermost first; NULL after the last */
+  uint8_t guarded; /* of the owner; in a heap, LOCK: segments_lock. Active: behind `requested` it is
+                      as hostcache_fill left it; ready: all of it is, and hidden */
+  uint8_t filled;  /* of the owner. Active: it is as if it were ready, as it is being freed */
 #endif
 #ifdef HC_STREAM_ORDERED
   HC_ORDER *order; /* of the owner; in a heap, LOCK: segments_lock, as the next line. Active: of the
@@ -4197,6 +4424,18 @@ HOSTCACHE_UNUSED static void HC_I(set_unknown_uses)(HC_BLOCK *block, uint32_t un
       hostcache_u32_load_relaxed(&block->extra_uses) & ((1u << HC_UNKNOWN_SHIFT) - 1);
   hostcache_u32_store_relaxed(&block->extra_uses, rest | unknown << HC_UNKNOWN_SHIFT);
 }
+
+/* What a request takes, with the red zone behind it; and the most that takes so much. */
+#ifdef HC_GUARD
+HOSTCACHE_INLINE size_t HC_I(padded)(size_t requested) {
+  return requested == 0 || requested > SIZE_MAX - HC_RED_ZONE ? requested : requested + HC_RED_ZONE;
+}
+#define HC_PADDED(requested) HC_I(padded)(requested)
+#define HC_PARED(size) ((size) > HC_RED_ZONE ? (size) - HC_RED_ZONE : 0)
+#else
+#define HC_PADDED(requested) (requested)
+#define HC_PARED(size) (size)
+#endif
 
 /* The books. Every change of a block's state goes through HC_I(turn), which moves the figures of
    the thread with it under its lock, but for the two changes of the hot path, which the bins count.
@@ -4863,7 +5102,7 @@ HOSTCACHE_INLINE void HC_I(count_lent)(HC_CACHE *self, const HC_BLOCK *block, un
                                        int is) {
   size_t least = block->requested, most = least;
   if (block->bin != HC_NO_BIN) {
-    least = block->bin == 0 ? 1 : self->class_size[block->bin - 1] + 1;
+    least = block->bin == 0 ? 1 : HC_PARED(self->class_size[block->bin - 1]) + 1;
     most = block->size;
   }
   HC_I(level_step)(&self->lent, is, count);
@@ -4904,6 +5143,17 @@ HOSTCACHE_UNUSED static void HC_I(tell)(HC_CACHE *self, hostcache_result result,
     self->config.on_error(self->config.on_error_user, result, code, what, ptr);
   hostcache_hook_end(cancel);
 }
+
+#ifdef HC_GUARD
+/* Tells of what the program did: on_error, or, where there is none, stderr. Likewise. */
+HOSTCACHE_RARE static void HC_I(report)(HC_CACHE *self, hostcache_result result, const char *what,
+                                        const void *ptr) {
+  const int cancel = hostcache_hook_begin();
+  if (!self->config.on_error) hostcache_complain(what, ptr);
+  hostcache_hook_end(cancel);
+  HC_I(tell)(self, result, 0, what, ptr);
+}
+#endif
 
 /* What happens, for those who want to know. Where HC_TRACE is not defined, these do nothing. */
 
@@ -5851,6 +6101,147 @@ HOSTCACHE_UNUSED static void HC_I(place)(HC_BLOCK *range, void *ptr, size_t size
   hostcache_size_store_release(&range->size, size);
 }
 
+/* The guard (HC_GUARD): what is ready is full of one byte and hidden from the host, and so is what
+   lies behind the bytes that were asked for. The rest of it looks at memory that the caller owns,
+   with no lock held; here is what makes it ready, under the lock that the caller has. Without
+   HC_GUARD the macros are nothing. */
+
+#ifdef HC_GUARD
+
+/* A block that was freed and is in use no more is about to be ready. That of a pool is left alone,
+   as a replay may write there. What lies behind the bytes that were asked for is not written, so
+   that damage shows later. The thread or segments_lock is held, or the block is active still. */
+HOSTCACHE_UNUSED static void HC_I(guard_ready)(HC_BLOCK *block) {
+  if (block->filled) return;
+  if (!block->guarded && HC_I(pool_of)(block->segment)) return;
+  hostcache_offer(block->ptr, block->size);
+  hostcache_fill(block->ptr, block->guarded ? block->requested : block->size);
+  hostcache_hide(block->ptr, block->size);
+  if (!block->guarded) block->guarded = 1; /* else check may be reading it */
+  block->filled = 1;
+}
+
+/* A ready range that nobody wrote to, of a new segment or of a pool that has ended, is guarded, if
+   it is of no pool. segments_lock is held. */
+HOSTCACHE_UNUSED static void HC_I(guard_range)(HC_BLOCK *range) {
+  range->filled = 0;
+  HC_I(guard_ready)(range);
+}
+
+/* Says which byte of a range it was. */
+HOSTCACHE_RARE static void HC_I(say_where)(hostcache_words *words, const HC_BLOCK *range,
+                                           const void *damage) {
+  hostcache_say(words, ", at byte ");
+  hostcache_say_number(words, (size_t)damage - (size_t)range->ptr, 10);
+}
+
+/* What was ready, and is the caller's now, alone, of which the host may use so many bytes from now
+   on: was it written to? Then tells of it. With no lock held. */
+HOSTCACHE_UNUSED static void HC_I(guard_open)(HC_CACHE *self, HC_BLOCK *range, size_t usable) {
+  char *end = (char *)range->ptr + usable;
+  const void *damage;
+  hostcache_words words = {"", 0};
+  hostcache_show(range->ptr, range->size);
+  damage = hostcache_damage(range->ptr, range->size);
+  if (damage) hostcache_fill(end, range->size - usable); /* else check may be reading there */
+  hostcache_offer(range->ptr, usable);
+  hostcache_hide(end, range->size - usable);
+  if (!damage) return;
+  hostcache_say(&words, "ready memory was written to, after a free or behind a block's end");
+  HC_I(say_where)(&words, range, damage);
+  HC_I(report)(self, HOSTCACHE_ERR_CORRUPT, words.text, damage);
+}
+
+/* A block was handed out, and is about to be the user's. With no lock held. */
+HOSTCACHE_UNUSED static void HC_I(guard_got)(HC_CACHE *self, HC_BLOCK *block) {
+  block->filled = 0;
+  if (block->guarded) HC_I(guard_open)(self, block, block->requested);
+}
+
+/* A segment that is one range goes back. With no lock held. */
+HOSTCACHE_UNUSED static void HC_I(guard_leave)(HC_CACHE *self, HC_BLOCK *range) {
+  if (range->guarded) HC_I(guard_open)(self, range, range->size);
+  range->guarded = 0;
+}
+
+/* An active block leaves the cache. segments_lock is held, so that check does not hide it again. */
+HOSTCACHE_UNUSED static void HC_I(guard_part)(const HC_BLOCK *block) {
+  if (block->guarded) hostcache_show(block->ptr, block->size);
+}
+
+/* The record serves another range. What a restore makes of it has no caller. */
+HOSTCACHE_UNUSED static void HC_I(guard_retire)(HC_BLOCK *range) {
+  range->guarded = 0;
+  range->filled = 0;
+  range->places[0] = NULL;
+}
+
+/* The first byte behind what was asked for that was written to, or NULL. */
+HOSTCACHE_UNUSED static const void *HC_I(overflow)(const HC_BLOCK *block) {
+  const char *end = (const char *)block->ptr + block->requested;
+  const size_t size = block->size - block->requested;
+  const void *damage;
+  if (!block->guarded) return NULL;
+  hostcache_show(end, size);
+  damage = hostcache_damage(end, size);
+  hostcache_hide(end, size);
+  return damage;
+}
+
+/* Notes where a block was written to behind its end, and repairs that. 0: nowhere. The block is the
+   caller's. */
+HOSTCACHE_UNUSED static const void *HC_I(guard_end)(HC_BLOCK *block, hostcache_words *words) {
+  const void *damage = HC_I(overflow)(block);
+  char *end = (char *)block->ptr + block->requested;
+  if (!damage) return NULL;
+  hostcache_say(words, "a block of ");
+  hostcache_say_number(words, block->requested, 10);
+  hostcache_say(words, " bytes was written to behind its end");
+  HC_I(say_where)(words, block, damage);
+  hostcache_say(words, "; ");
+  hostcache_say_places(words, block->places, HC_PLACES);
+  hostcache_offer(end, block->size - block->requested);
+  hostcache_fill(end, block->size - block->requested);
+  hostcache_hide(end, block->size - block->requested);
+  return damage;
+}
+
+/* The host may touch what is left of the cache's memory, which is the runtime's from now on. Nobody
+   uses the cache any more; the memory may be gone, and is not touched. */
+HOSTCACHE_RARE static void HC_I(guard_drop)(HC_CACHE *self) {
+  HC_SLAB *slab = (HC_SLAB *)self->slabs;
+  unsigned i;
+  for (; slab; slab = slab->next) {
+    for (i = 0; i < HC_RECORDS; i++) {
+      const HC_BLOCK *block = HC_I(slab_block)(slab, i);
+      const unsigned state = HC_I(state_of)(block);
+      const size_t from = HC_I(is_in_use)(state) ? block->requested : 0;
+      if (state != HOSTCACHE_SPARE && block->guarded)
+        hostcache_offer((const char *)block->ptr + from, block->size - from);
+    }
+  }
+}
+
+#define HC_GUARD_READY(block) HC_I(guard_ready)(block)
+#define HC_GUARD_RANGE(range) HC_I(guard_range)(range)
+#define HC_GUARD_CARVE(rest, range) (void)((rest)->guarded = (range)->guarded)
+#define HC_GUARD_RETIRE(range) HC_I(guard_retire)(range)
+#define HC_GUARD_LEAVE(self, range) HC_I(guard_leave)(self, range)
+#define HC_GUARD_PART(block) HC_I(guard_part)(block)
+#define HC_GUARD_DROP(self) HC_I(guard_drop)(self)
+
+#else
+
+#define HC_GUARD_READY(block) ((void)0)
+#define HC_GUARD_RANGE(range) ((void)0)
+#define HC_GUARD_CARVE(rest, range) ((void)0)
+#define HC_GUARD_RETIRE(range) ((void)0)
+#define HC_GUARD_LEAVE(self, range) ((void)0)
+#define HC_GUARD_PART(block) ((void)0)
+#define HC_GUARD_DROP(self) ((void)0)
+
+#endif
+
 /* A range is a spare record from now on: its memory has gone back, or it is `merged` with its
    neighbour. segments_lock is held. */
 HOSTCACHE_UNUSED static void HC_I(retire)(HC_CACHE *self, HC_BLOCK *range, int merged) {
@@ -5861,6 +6252,7 @@ HOSTCACHE_UNUSED static void HC_I(retire)(HC_CACHE *self, HC_BLOCK *range, int m
   range->right = NULL;
   range->merged = (uint8_t)merged;
   range->is_indexed = 0;
+  HC_GUARD_RETIRE(range);
   HC_I(set_order)(range, NULL);
   HC_I(spare_append)(&self->spares, range);
 }
@@ -6114,6 +6506,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(carve)(HC_SPARES *spares, HC_BLOCK *range
   rest->left = range;
   rest->right = range->right;
   HC_I(order_carve)(rest, range);
+  HC_GUARD_CARVE(rest, range);
   HC_I(set_state)(rest, HOSTCACHE_CACHED);
   if (range->right) range->right->left = rest;
   range->right = rest;
@@ -6265,8 +6658,10 @@ HOSTCACHE_UNUSED static void HC_I(leak)(HC_CACHE *self, HC_BLOCK *range) {
 /* Gives an evicted segment's memory to the runtime. 0, or -1 if the free hook failed. */
 HOSTCACHE_UNUSED static int HC_I(segment_give_back)(HC_CACHE *self, HC_BLOCK *range) {
   HC_SEGMENT *segment = range->segment;
-  const int failed = HC_I(memory_give_back)(self, segment->ptr, segment->size,
-                                            HC_I(was_of)(segment), &segment->runtime);
+  int failed;
+  HC_GUARD_LEAVE(self, range);
+  failed = HC_I(memory_give_back)(self, segment->ptr, segment->size, HC_I(was_of)(segment),
+                                  &segment->runtime);
   hostcache_lock(&self->segments_lock);
   self->returning -= segment->size;
   if (failed)
@@ -6414,6 +6809,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_
     return result;
   }
   hostcache_tree_add(&self->by_address, &segment->by_address, (size_t)ptr, segment);
+  HC_GUARD_RANGE(range);
   *out = range;
   return HOSTCACHE_OK;
 }
@@ -7198,7 +7594,8 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(take_shared)(HC_CACHE *self, HC_THREAD *t
 
 /* The class of a request, or HC_NO_BIN if its blocks are in no stock, as those of 0 bytes. */
 HOSTCACHE_INLINE size_t HC_I(binned_class)(const HC_CACHE *self, size_t requested) {
-  return requested - 1 < self->binned_max ? HC_I(class_of)(self, requested) : HC_NO_BIN;
+  const size_t size = HC_PADDED(requested);
+  return size - 1 < self->binned_max ? HC_I(class_of)(self, size) : HC_NO_BIN;
 }
 
 /* Takes what is ready: for the user from this thread's stock, a shared bin, or a heap, and the
@@ -7226,6 +7623,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(bin_take)(HC_CACHE *self, HC_THREA
 HOSTCACHE_INLINE void HC_I(stock_completed)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block) {
   const int64_t size = (int64_t)self->class_size[block->bin];
   HC_I(trace_block)(self, block, HOSTCACHE_TRACE_FREE_COMPLETED);
+  HC_GUARD_READY(block);
   hostcache_u32_store_relaxed(&block->extra_uses, 0);
   hostcache_size_store_release(&block->life,
                                block->life + HOSTCACHE_STOCKED - HOSTCACHE_WAITING);
@@ -7246,6 +7644,7 @@ HOSTCACHE_INLINE void HC_I(stock_completed)(HC_CACHE *self, HC_THREAD *thread, H
 HOSTCACHE_UNUSED static void HC_I(block_ready)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block,
                                                int is_own) {
   HC_I(trace_block)(self, block, HOSTCACHE_TRACE_FREE_COMPLETED);
+  HC_GUARD_READY(block);
   hostcache_u32_store_relaxed(&block->extra_uses, 0);
   block->unknown_over = 0;
   if (is_own && block->bin != HC_NO_BIN && thread->limit > 0) {
@@ -9742,6 +10141,7 @@ HOSTCACHE_RARE static void HC_I(dispose)(HC_CACHE *self) {
   HC_THREAD *thread = HC_I(threads)(self), *next_thread;
   HC_SLAB *slab = (HC_SLAB *)self->slabs, *next_slab;
   unsigned i, rank;
+  HC_GUARD_DROP(self);
   for (; thread; thread = next_thread) {
     next_thread = thread->next;
     hostcache_guest_remove(&thread->guest);
@@ -10147,6 +10547,7 @@ HOSTCACHE_RARE static void HC_I(segment_share)(HC_CACHE *self, HC_SEGMENT *segme
   for (; ready; ready = range) {
     range = ready->next;
     ready->next = NULL;
+    HC_GUARD_RANGE(ready);
     HC_I(heap_add)(self, HC_I(heap_of)(self, ready), ready);
   }
 }
@@ -10368,6 +10769,63 @@ HOSTCACHE_RARE static void HC_I(end_loops)(HC_CACHE *self) {
 }
 #endif
 
+#ifdef HC_GUARD
+
+/* Tells of the blocks that are handed out, as destroy is BUSY, or as they are LEAKED; of the first
+   of them one by one. The memory is looked at while there is a runtime. Nobody else uses the
+   cache. */
+HOSTCACHE_RARE static void HC_I(report_live)(HC_CACHE *self, hostcache_result result) {
+  HC_SLAB *slab = NULL;
+  HC_BLOCK *block;
+  size_t count = 0;
+  unsigned i = 0;
+  while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
+    hostcache_words words = {"", 0};
+    const void *ptr = block->ptr;
+    if (HC_I(state_of)(block) != HOSTCACHE_ACTIVE) continue;
+    if (result == HOSTCACHE_ERR_BUSY) {
+      const void *damage = HC_I(guard_end)(block, &words);
+      if (damage) HC_I(report)(self, HOSTCACHE_ERR_CORRUPT, words.text, damage);
+      words.used = 0;
+    }
+    if (count++ >= HC_LIVE_TOLD) continue;
+    hostcache_say(&words, "a block of ");
+    hostcache_say_number(&words, block->requested, 10);
+    hostcache_say(&words, " bytes is still handed out; ");
+    hostcache_say_places(&words, block->places, HC_PLACES);
+    HC_I(report)(self, result, words.text, ptr);
+  }
+  if (count > HC_LIVE_TOLD) {
+    hostcache_words words = {"", 0};
+    hostcache_say_number(&words, count - HC_LIVE_TOLD, 10);
+    hostcache_say(&words, " more blocks are still handed out");
+    HC_I(report)(self, result, words.text, NULL);
+  }
+}
+
+/* A public function hands a block out, or has got none: notes its caller; where that is one of
+   these itself, its own caller counts. */
+HOSTCACHE_UNUSED static void HC_I(note_place)(HC_BLOCK *block, void *caller) {
+  if (block) hostcache_places(block->places, HC_PLACES, caller);
+}
+
+HOSTCACHE_UNUSED static void HC_I(note_got)(HC_CACHE *self, HC_BLOCK *block, void *caller) {
+  if (block) HC_I(guard_got)(self, block);
+  HC_I(note_place)(block, caller);
+}
+
+#define HC_REPORT_LIVE(self, result) HC_I(report_live)(self, result)
+#define HC_NOTE_GOT(self, block) HC_I(note_got)(self, block, HOSTCACHE_CALLER())
+#define HC_NOTE_PLACE(block) HC_I(note_place)(block, HOSTCACHE_CALLER())
+
+#else
+
+#define HC_REPORT_LIVE(self, result) ((void)0)
+#define HC_NOTE_GOT(self, block) ((void)0)
+#define HC_NOTE_PLACE(block) ((void)0)
+
+#endif
+
 /* Polls once. Is anything active or pending even so? */
 HOSTCACHE_RARE static int HC_I(is_busy)(HC_CACHE *self) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
@@ -10418,7 +10876,9 @@ HOSTCACHE_RARE static hostcache_result HC_I(tear_down)(HC_CACHE *self) {
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(destroy)(HC_CACHE *self) {
   hostcache_result result = HC_I(enter)(self);
   if (result != HOSTCACHE_OK) return result;
-  return HC_I(is_busy)(self) ? HOSTCACHE_ERR_BUSY : HC_I(tear_down)(self);
+  if (!HC_I(is_busy)(self)) return HC_I(tear_down)(self);
+  HC_REPORT_LIVE(self, HOSTCACHE_ERR_BUSY);
+  return HOSTCACHE_ERR_BUSY;
 }
 
 HOSTCACHE_RARE HC_PUBLIC void HC_FN(abandon)(HC_CACHE *self) {
@@ -10429,6 +10889,7 @@ HOSTCACHE_RARE HC_PUBLIC void HC_FN(abandon)(HC_CACHE *self) {
 #ifdef HC_HOST_ALLOCATOR
   HC_I(end_loops)(self);
 #endif
+  HC_REPORT_LIVE(self, HOSTCACHE_ERR_LEAKED);
   HC_I(dispose)(self);
 }
 
@@ -10769,9 +11230,9 @@ HOSTCACHE_INLINE void HC_I(taker_leave)(HC_CACHE *self, const HC_WANT *want) {
 HOSTCACHE_INLINE HC_BLOCK *HC_I(hit)(HC_CACHE *self, size_t requested) {
   HC_THREAD *thread;
   HC_BLOCK *block;
-  if (HOSTCACHE_RARELY(requested - 1 >= self->binned_max)) return NULL; /* 0 wraps around */
+  if (HOSTCACHE_RARELY(HC_PADDED(requested) - 1 >= self->binned_max)) return NULL; /* 0 wraps */
   if (HOSTCACHE_RARELY(!HC_I(raise_own)(self, &thread))) return NULL;
-  block = HC_I(stock_take)(self, thread, HC_I(class_of)(self, requested), requested);
+  block = HC_I(stock_take)(self, thread, HC_I(class_of)(self, HC_PADDED(requested)), requested);
   HC_I(lower)(thread);
   return block;
 }
@@ -10792,7 +11253,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(get_wanted)(HC_CACHE *self, HC_WAN
   if (HC_I(is_traced)(self)) context = HC_I(trace_ask)(self, HOSTCACHE_TRACE_ALLOC);
 #endif
   result = HOSTCACHE_ERR_TOO_BIG;
-  want->size = HC_I(block_size_for)(self, requested);
+  want->size = HC_I(block_size_for)(self, HC_PADDED(requested));
   thread = HC_I(here)(self);
   if (want->size) result = HC_I(pool_enter)(self, want);
   if (want->pool || want->captured) want->order = NULL; /* a replay has no order with the stream */
@@ -10828,8 +11289,9 @@ HOSTCACHE_APART hostcache_result HC_I(get_active)(HC_CACHE *self, size_t request
 HOSTCACHE_APART hostcache_result HC_I(get_ready)(HC_CACHE *self, size_t requested,
                                                  HC_BLOCK **out) {
   const size_t number = HC_I(binned_class)(self, requested);
-  const size_t size =
-      number != HC_NO_BIN ? self->class_size[number] : HC_I(block_size_for)(self, requested);
+  const size_t size = number != HC_NO_BIN
+                          ? self->class_size[number]
+                          : HC_I(block_size_for)(self, HC_PADDED(requested));
   HC_BLOCK *block = NULL;
   HC_THREAD *thread;
   if (!HOSTCACHE_RARELY(size == 0 || !HC_I(raise_own)(self, &thread))) {
@@ -10849,10 +11311,12 @@ HC_PUBLIC hostcache_result HC_FN(alloc)(HC_CACHE *self, size_t size, void **ptr)
   if (HOSTCACHE_RARELY(!self)) return HOSTCACHE_ERR_ARGUMENT;
   block = HC_I(hit)(self, size);
   if (!HOSTCACHE_RARELY(!block)) {
+    HC_NOTE_GOT(self, block);
     *ptr = block->ptr;
     return HOSTCACHE_OK;
   }
   result = HC_I(get_ready)(self, size, &block);
+  HC_NOTE_GOT(self, block);
   if (block) *ptr = block->ptr;
   return result;
 }
@@ -10863,7 +11327,12 @@ HC_PUBLIC hostcache_result HC_FN(block_alloc)(HC_CACHE *self, size_t size, HC_BL
   *block = NULL;
   if (HOSTCACHE_RARELY(!self)) return HOSTCACHE_ERR_ARGUMENT;
   got = HC_I(hit)(self, size);
-  if (HOSTCACHE_RARELY(!got)) return HC_I(get_ready)(self, size, block);
+  if (HOSTCACHE_RARELY(!got)) {
+    const hostcache_result result = HC_I(get_ready)(self, size, block);
+    HC_NOTE_GOT(self, *block);
+    return result;
+  }
+  HC_NOTE_GOT(self, got);
   *block = got;
   return HOSTCACHE_OK;
 }
@@ -10934,8 +11403,9 @@ HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_enter)(HC_CACHE *self, HC_STREAM st
    nothing that fits, or it takes more. */
 HOSTCACHE_INLINE HC_BLOCK *HC_I(order_hit)(HC_CACHE *self, size_t requested, HC_STREAM stream) {
   const size_t number = HC_I(binned_class)(self, requested);
-  const size_t size =
-      number != HC_NO_BIN ? self->class_size[number] : HC_I(block_size_for)(self, requested);
+  const size_t size = number != HC_NO_BIN
+                          ? self->class_size[number]
+                          : HC_I(block_size_for)(self, HC_PADDED(requested));
   HC_BLOCK *block = NULL;
   HC_THREAD *thread;
   HC_ORDER *order;
@@ -10986,6 +11456,7 @@ HC_PUBLIC hostcache_result HC_FN(alloc_on)(HC_CACHE *self, size_t size, HC_STREA
   if (!ptr) return HOSTCACHE_ERR_ARGUMENT;
   *ptr = NULL;
   result = HC_FN(block_alloc_on)(self, size, stream, &block);
+  HC_NOTE_PLACE(block);
   if (block) *ptr = block->ptr;
   return result;
 }
@@ -10997,7 +11468,12 @@ HC_PUBLIC hostcache_result HC_FN(block_alloc_on)(HC_CACHE *self, size_t size, HC
   *block = NULL;
   if (!self) return HOSTCACHE_ERR_ARGUMENT;
   got = HC_I(order_hit)(self, size, stream);
-  if (!got) return HC_I(get_on)(self, size, stream, block);
+  if (!got) {
+    const hostcache_result result = HC_I(get_on)(self, size, stream, block);
+    HC_NOTE_GOT(self, *block);
+    return result;
+  }
+  HC_NOTE_GOT(self, got);
   *block = got;
   return HOSTCACHE_OK;
 }
@@ -11030,7 +11506,7 @@ HOSTCACHE_RARE static hostcache_result HC_I(request_fault)(const HC_CACHE *self,
 
 /* Is a segment possible in which a block of this size can be aligned so? */
 HOSTCACHE_RARE static int HC_I(can_be_aligned)(const HC_CACHE *self, const HC_WANT *want) {
-  const size_t size = HC_I(block_size_for)(self, want->requested);
+  const size_t size = HC_I(block_size_for)(self, HC_PADDED(want->requested));
   const size_t slack = HC_I(slack_for)(self, want);
   if (size == 0 || slack > (size_t)PTRDIFF_MAX / 2) return 0;
   return size <= (size_t)PTRDIFF_MAX / 2 &&
@@ -11044,6 +11520,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(alloc_ex)(HC_CACHE *self,
   HC_BLOCK *block;
   if (!ptr) return HOSTCACHE_ERR_ARGUMENT;
   result = HC_FN(block_alloc_ex)(self, request, &block);
+  HC_NOTE_PLACE(block);
   *ptr = block ? block->ptr : NULL;
   return result;
 }
@@ -11072,9 +11549,15 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(block_alloc_ex)(HC_CACHE *self,
 #endif
 #ifdef HC_STREAM_ORDERED
   want.stream = (const HC_STREAM *)copy.stream;
-  if (want.stream) return HC_I(get_wanted_on)(self, &want, block);
+  if (want.stream) {
+    result = HC_I(get_wanted_on)(self, &want, block);
+    HC_NOTE_GOT(self, *block);
+    return result;
+  }
 #endif
-  return HC_I(get_wanted)(self, &want, block);
+  result = HC_I(get_wanted)(self, &want, block);
+  HC_NOTE_GOT(self, *block);
+  return result;
 }
 
 #endif
@@ -11298,6 +11781,7 @@ HOSTCACHE_APART hostcache_result HC_I(free_large)(HC_CACHE *self, HC_THREAD *thr
     if (is_ours) {
       hostcache_ptr_store_release(&block->home, thread);
       HC_I(set_order)(block, NULL); /* it has no mark: its stream was forgotten */
+      HC_GUARD_READY(block);
       HC_I(count_direct)(self, block, 0);
       HC_I(make_ready)(self, block);
     }
@@ -11409,6 +11893,57 @@ HOSTCACHE_INLINE hostcache_result HC_I(free_now)(HC_CACHE *self, HC_BLOCK *block
   return HC_I(free_any)(self, ptr ? NULL : block, ptr, 0);
 }
 
+#ifdef HC_GUARD
+
+/* What is to be freed, or to leave (`leaves`): was it written to behind its end? Then that is told
+   after the free, as the block is the user's until then, and its bookkeeping nobody's after. What
+   has no use is made as if it were ready, while no lock is held. */
+HOSTCACHE_UNUSED static const void *HC_I(guard_free)(HC_CACHE *self, HC_BLOCK *block,
+                                                     const void *ptr, int leaves,
+                                                     hostcache_words *words) {
+  const void *damage;
+  if (HC_I(enter)(self) != HOSTCACHE_OK || (!block && !ptr)) return NULL;
+  if (!block) block = HC_I(active_at)(self, ptr);
+  if (!block || block->cache != self || HC_I(state_of)(block) != HOSTCACHE_ACTIVE) return NULL;
+  if ((ptr && block->ptr != ptr) || !block->guarded) return NULL;
+  damage = HC_I(guard_end)(block, words);
+  if (!leaves && HC_I(all_marks)(block) == 0 && hostcache_u32_load_relaxed(&block->extra_uses) == 0)
+    HC_I(guard_ready)(block);
+  return damage;
+}
+
+/* The rest of it, after what the free said. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(guard_freed)(HC_CACHE *self, hostcache_result result,
+                                                           const hostcache_words *words,
+                                                           const void *damage) {
+  if (!damage) return result;
+  HC_I(report)(self, HOSTCACHE_ERR_CORRUPT, words->text, damage);
+  return result == HOSTCACHE_OK ? HOSTCACHE_ERR_CORRUPT : result;
+}
+
+/* As free_now, and as free_any where that is not the deferred one. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(free_guarded)(HC_CACHE *self, HC_BLOCK *block,
+                                                            const void *ptr, int now) {
+  hostcache_words words = {"", 0};
+  const void *damage = HC_I(guard_free)(self, block, ptr, 0, &words);
+  const hostcache_result result =
+      now ? HC_I(free_now)(self, block, ptr) : HC_I(free_any)(self, block, ptr, 0);
+  return HC_I(guard_freed)(self, result, &words, damage);
+}
+
+#define HC_FREE_NOW(self, block, ptr) HC_I(free_guarded)(self, block, ptr, 1)
+#define HC_FREE_ANY(self, ptr, deferred) \
+  ((deferred) ? HC_I(free_any)(self, NULL, ptr, 1) : HC_I(free_guarded)(self, NULL, ptr, 0))
+#define HC_USABLE(block) ((block)->guarded ? (block)->requested : (block)->size)
+
+#else
+
+#define HC_FREE_NOW(self, block, ptr) HC_I(free_now)(self, block, ptr)
+#define HC_FREE_ANY(self, ptr, deferred) HC_I(free_any)(self, NULL, ptr, deferred)
+#define HC_USABLE(block) ((block)->size)
+
+#endif
+
 #ifdef HC_OWN_SEGMENTS
 
 /* Frees what the cache that was asked does not know into the one in whose memory it lies.
@@ -11420,7 +11955,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(free_elsewhere)(const void *ptr, i
   *foreign = result == HOSTCACHE_OK && !owner;
   if (result != HOSTCACHE_OK) return result;
   if (!owner) return HOSTCACHE_ERR_NOT_FOUND;
-  result = HC_I(free_any)(owner, NULL, ptr, deferred);
+  result = HC_FREE_ANY(owner, ptr, deferred);
   HC_I(owner_return)(owner);
   return result;
 }
@@ -11441,7 +11976,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(free_foreign)(HC_CACHE *self, void
 }
 
 HC_PUBLIC hostcache_result HC_FN(free)(HC_CACHE *self, void *ptr) {
-  hostcache_result result = HC_I(free_any)(self, NULL, ptr, 0);
+  hostcache_result result = HC_FREE_ANY(self, ptr, 0);
   int foreign = 0;
   if (result == HOSTCACHE_ERR_NOT_FOUND) result = HC_I(free_elsewhere)(ptr, 0, &foreign);
   return foreign ? HC_I(free_foreign)(self, ptr) : result;
@@ -11457,7 +11992,7 @@ HC_PUBLIC hostcache_result HC_FN(free_deferred)(HC_CACHE *self, void *ptr) {
 #else
 
 HC_PUBLIC hostcache_result HC_FN(free)(HC_CACHE *self, void *ptr) {
-  return HC_I(free_now)(self, NULL, ptr);
+  return HC_FREE_NOW(self, NULL, ptr);
 }
 
 HC_PUBLIC hostcache_result HC_FN(free_deferred)(HC_CACHE *self, void *ptr) {
@@ -11467,7 +12002,7 @@ HC_PUBLIC hostcache_result HC_FN(free_deferred)(HC_CACHE *self, void *ptr) {
 #endif
 
 HC_PUBLIC hostcache_result HC_FN(block_free)(HC_CACHE *self, HC_BLOCK *block) {
-  return HC_I(free_now)(self, block, NULL);
+  return HC_FREE_NOW(self, block, NULL);
 }
 
 HC_PUBLIC hostcache_result HC_FN(block_free_deferred)(HC_CACHE *self, HC_BLOCK *block) {
@@ -11475,7 +12010,9 @@ HC_PUBLIC hostcache_result HC_FN(block_free_deferred)(HC_CACHE *self, HC_BLOCK *
 }
 
 HC_PUBLIC void *HC_FN(block_ptr)(const HC_BLOCK *block) { return block ? block->ptr : NULL; }
-HC_PUBLIC size_t HC_FN(block_size)(const HC_BLOCK *block) { return block ? block->size : 0; }
+HC_PUBLIC size_t HC_FN(block_size)(const HC_BLOCK *block) {
+  return block ? HC_USABLE(block) : 0;
+}
 #ifdef HC_SEGMENT_T
 HC_PUBLIC HC_RUNTIME const *HC_FN(block_segment)(const HC_BLOCK *block, size_t *offset) {
   HC_SEGMENT *segment = block ? block->segment : NULL;
@@ -11624,7 +12161,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(reserve)(HC_CACHE *self, size_t 
   hostcache_result result = HC_I(enter)(self);
   size_t each, bound;
   if (result != HOSTCACHE_OK || size == 0 || count == 0) return result;
-  each = HC_I(block_size_for)(self, size);
+  each = HC_I(block_size_for)(self, HC_PADDED(size));
   if (each == 0 || count > (size_t)PTRDIFF_MAX / each) return HOSTCACHE_ERR_TOO_BIG;
   hostcache_lock(&self->segments_lock);
   bound = self->max_cached;
@@ -11755,6 +12292,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(let_leave)(HC_CACHE *self, const v
   HC_I(turn)(self, thread, block, HOSTCACHE_LEAVING);
   hostcache_lock(&self->segments_lock);
   HC_I(count_lent)(self, block, 1, 0);
+  HC_GUARD_PART(block);
   HC_I(segment_unlist)(self, block->segment);
   HC_I(segment_retire)(self, block);
   hostcache_unlock(&self->segments_lock);
@@ -11763,16 +12301,28 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(let_leave)(HC_CACHE *self, const v
   return HOSTCACHE_OK;
 }
 
+#ifdef HC_GUARD
+/* The same, once it was looked at whether it was written to behind its end. */
+HOSTCACHE_UNUSED static hostcache_result HC_I(leave_guarded)(HC_CACHE *self, const void *ptr) {
+  hostcache_words words = {"", 0};
+  const void *damage = HC_I(guard_free)(self, NULL, ptr, 1, &words);
+  return HC_I(guard_freed)(self, HC_I(let_leave)(self, ptr), &words, damage);
+}
+#define HC_LET_LEAVE(self, ptr) HC_I(leave_guarded)(self, ptr)
+#else
+#define HC_LET_LEAVE(self, ptr) HC_I(let_leave)(self, ptr)
+#endif
+
 HC_PUBLIC hostcache_result HC_FN(record_free)(HC_CACHE *self, void *ptr) {
   hostcache_result result = self ? HC_I(enter)(self) : HOSTCACHE_OK;
   HC_CACHE *owner;
   if (result != HOSTCACHE_OK || !ptr) return result;
-  if (self) result = HC_I(let_leave)(self, ptr);
+  if (self) result = HC_LET_LEAVE(self, ptr);
   if (self && result != HOSTCACHE_ERR_NOT_FOUND) return result;
   result = HC_I(owner_borrow)(ptr, &owner);
   if (result != HOSTCACHE_OK) return result;
   if (!owner) return HOSTCACHE_ERR_NOT_FOUND;
-  result = HC_I(let_leave)(owner, ptr);
+  result = HC_LET_LEAVE(owner, ptr);
   HC_I(owner_return)(owner);
   return result;
 }
@@ -12648,6 +13198,7 @@ HOSTCACHE_RARE static hostcache_result HC_I(erased_allocate)(void *cache, size_t
   hostcache_result result;
   if (!ptr || !context) return HOSTCACHE_ERR_ARGUMENT;
   result = HC_FN(block_alloc)((HC_CACHE *)cache, size, &block);
+  HC_NOTE_PLACE(block);
   *ptr = HC_FN(block_ptr)(block);
   *context = block;
   return result;
@@ -13314,6 +13865,9 @@ HC_FINDINGS {
   size_t indexed; /* segments in the index */
   size_t ready;   /* ranges in heaps */
   size_t stocked; /* blocks in stocks and bins */
+#ifdef HC_GUARD
+  const void *damage; /* of what memory holds: the byte that is not as it was */
+#endif
 };
 
 /* Is a block in a state in which uses of it may be queued? */
@@ -13375,6 +13929,35 @@ HOSTCACHE_RARE static const char *HC_I(check_range)(HC_CACHE *self, const HC_SEG
   return NULL;
 }
 
+#ifdef HC_GUARD
+
+/* What the memory of a range holds. */
+HOSTCACHE_RARE static const char *HC_I(check_memory)(const HC_BLOCK *range,
+                                                       HC_FINDINGS *findings) {
+  const unsigned state = HC_I(state_of)(range);
+  const int ready = state == HOSTCACHE_CACHED || state == HOSTCACHE_STOCKED;
+  if (ready && !range->guarded && !HC_I(pool_of)(range->segment))
+    return "what is ready, and of no pool, is guarded";
+  if (ready && range->guarded) {
+    hostcache_show(range->ptr, range->size);
+    findings->damage = hostcache_damage(range->ptr, range->size);
+    hostcache_hide(range->ptr, range->size);
+    if (findings->damage) return "ready memory is written to by nobody";
+  }
+  if (HC_I(is_in_use)(state)) findings->damage = HC_I(overflow)(range);
+  return findings->damage ? "a block is not written to behind its end" : NULL;
+}
+
+#define HC_CHECK_MEMORY(range, findings) HC_I(check_memory)(range, findings)
+#define HC_DAMAGE(findings) ((findings)->damage)
+
+#else
+
+#define HC_CHECK_MEMORY(range, findings) NULL
+#define HC_DAMAGE(findings) NULL
+
+#endif
+
 /* A segment that is in the index. */
 HOSTCACHE_RARE static const char *HC_I(check_segment)(HC_CACHE *self, const HC_SEGMENT *segment,
                                                         HC_FINDINGS *findings) {
@@ -13390,6 +13973,7 @@ HOSTCACHE_RARE static const char *HC_I(check_segment)(HC_CACHE *self, const HC_S
         (size_t)range->ptr != (size_t)segment->ptr + size)
       return "the ranges of a segment follow each other without a gap";
     broken = HC_I(check_range)(self, segment, range);
+    if (!broken) broken = HC_CHECK_MEMORY(range, findings);
     if (broken) return broken;
     size += range->size;
     findings->ready += range->is_ready;
@@ -13759,7 +14343,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(check)(HC_CACHE *self) {
   hostcache_unlock(&self->streams_lock);
   HC_I(go_on)(self);
   if (!broken) return HOSTCACHE_OK;
-  HC_I(tell)(self, HOSTCACHE_ERR_CORRUPT, 0, broken, NULL);
+  HC_I(tell)(self, HOSTCACHE_ERR_CORRUPT, 0, broken, HC_DAMAGE(&findings));
   return HOSTCACHE_ERR_CORRUPT;
 }
 
@@ -13997,6 +14581,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_SEGMENT_T
 #undef HC_MEM_ALLOC
 #undef HC_MEM_FREE
+#undef HC_MEM_IS_HOST
 #undef HC_EVENT_T
 #undef HC_EVENT_CREATE
 #undef HC_EVENT_DESTROY
@@ -14121,6 +14706,28 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_EVENT_HOOK_END
 #undef HC_TRY
 #undef HC_CATCH
+#undef HC_GUARD
+#undef HC_RED_ZONE
+#undef HC_PLACES
+#undef HC_LIVE_TOLD
+#undef HC_PADDED
+#undef HC_PARED
+#undef HC_GUARD_READY
+#undef HC_GUARD_RANGE
+#undef HC_GUARD_CARVE
+#undef HC_GUARD_RETIRE
+#undef HC_GUARD_LEAVE
+#undef HC_GUARD_PART
+#undef HC_GUARD_DROP
+#undef HC_REPORT_LIVE
+#undef HC_NOTE_GOT
+#undef HC_NOTE_PLACE
+#undef HC_FREE_NOW
+#undef HC_FREE_ANY
+#undef HC_USABLE
+#undef HC_LET_LEAVE
+#undef HC_CHECK_MEMORY
+#undef HC_DAMAGE
 /* MIT License
 
    Copyright (c) 2026 The hostcache authors

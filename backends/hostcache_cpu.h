@@ -314,6 +314,7 @@ HOSTCACHE_CPU_API hostcache_cpu_result hostcache_cpu_shared_free(hostcache_cpu *
 #define HC_CTX_T hostcache_cpu *
 #define HC_STREAM_T hostcache_cpu_stream *
 #define HC_SEGMENT_T hostcache_cpu_segment
+#define HC_MEM_IS_HOST
 
 #define HC_MEM_ALLOC(ctx, size, align, ptr_out, segment_ptr)                            \
   hostcache_map_memory(hostcache_cpu_mem_alloc(ctx, size, align, ptr_out, segment_ptr), \

@@ -259,6 +259,7 @@ hostcache_level_zero_queue_wait(ze_command_queue_handle_t queue);
 #define HC_MEM_ALLOC(ctx, size, align, ptr_out) \
   HOSTCACHE_LEVEL_ZERO_ALLOC(ctx, HOSTCACHE_LEVEL_ZERO_SHARED, size, align, ptr_out)
 #else
+#define HC_MEM_IS_HOST
 #define HC_MEM_ALLOC(ctx, size, align, ptr_out) \
   HOSTCACHE_LEVEL_ZERO_ALLOC(ctx, HOSTCACHE_LEVEL_ZERO_HOST, size, align, ptr_out)
 #endif

@@ -136,6 +136,7 @@ static inline int hostcache_malloc_get(size_t size, size_t align, void **ptr) {
 
 #define HC_NO_STREAMS
 #define HC_OWN_SEGMENTS
+#define HC_MEM_IS_HOST
 #define HC_MEM_ALLOC(ctx, size, align, ptr_out) \
   ((void)(ctx), hostcache_map_memory(hostcache_malloc_get(size, align, ptr_out), 0, ENOMEM, ENOMEM))
 #define HC_MEM_FREE(ctx, ptr, size) \

@@ -36,7 +36,7 @@ libbenchmark-dev               | may  | test -e /usr/include/benchmark/benchmark
 libjemalloc2                   | may  | library_is_there libjemalloc.so.2           | a peer in bench.speed_runs
 libmimalloc2.0                 | may  | library_is_there libmimalloc.so.2           | a peer in bench.speed_runs
 libtcmalloc-minimal4           | may  | library_is_there libtcmalloc_minimal.so.4   | a peer in bench.speed_runs
-valgrind                       | may  | command -v valgrind                         | bench.instructions
+valgrind                       | may  | command -v valgrind                         | bench.instructions, unit.debug.valgrind_*
 '
 
 # The presets are of version 6, which came with CMake 3.25.

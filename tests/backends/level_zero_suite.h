@@ -486,7 +486,7 @@ RIG_TEST(out_of_memory_and_only_that_is_reclaimed_for) {
   for (i = 0; i < COUNT_OF(codes); i++) {
     OF(give)(rig, OF(take)(rig, 64 * KIB)); /* idle */
     assert_int_equal(ze_sim_fail("zeMemAllocHost", 1, 0, codes[i]), 0);
-    ptr = OF(take)(rig, MIB);
+    ptr = OF(take)(rig, MIB - 64); /* with room for a red zone */
     ze_sim_fail_no_more();
     assert_ok(API(stats)(rig->cache, &stats));
     assert_int_equal(stats.num_alloc_retries, i + 1);
@@ -503,7 +503,7 @@ RIG_TEST(out_of_memory_and_only_that_is_reclaimed_for) {
 
   ze_sim_limits(8 * MIB, 0, 0);
   assert_result(API(alloc)(rig->cache, 16 * MIB, &ptr), HOSTCACHE_ERR_OUT_OF_MEMORY);
-  OF(give)(rig, OF(take)(rig, 8 * MIB));
+  OF(give)(rig, OF(take)(rig, 8 * MIB - 64)); /* with room for a red zone */
 }
 
 RIG_TEST(memory_beyond_the_limit_of_one_allocation_is_asked_for_relaxed) {
@@ -515,7 +515,7 @@ RIG_TEST(memory_beyond_the_limit_of_one_allocation_is_asked_for_relaxed) {
   ptr = OF(take)(rig, 16 * MIB);
   memset(ptr, 1, 16 * MIB);
   OF(give)(rig, ptr);
-  OF(give)(rig, OF(take)(rig, 4 * MIB)); /* the limit itself */
+  OF(give)(rig, OF(take)(rig, 4 * MIB - 64)); /* with a red zone, the limit itself */
 }
 
 RIG_TEST(without_relaxed_limits_the_drivers_code_is_told) {

@@ -29,7 +29,7 @@ FOREIGN = re.compile(r"""^(
   | __linux__ | __ANDROID__ | __APPLE__ | __FreeBSD__ | __SANITIZE_THREAD__ | __SANITIZE_ADDRESS__
   | __has_\w+ | __attribute__ | __declspec | __extension__ | __builtin_\w+ | __thread | __asm__
   | __x86_64__ | __i386__ | __aarch64__ | _aligned_malloc | _aligned_free
-  | __atomic_\w+ | __ATOMIC_\w+ | __sync_\w+ | __NR_\w+
+  | __atomic_\w+ | __ATOMIC_\w+ | __sync_\w+ | __NR_\w+ | __asan_\w+
   | _Thread_local | _Atomic | _Static_assert | _Alignas | _Alignof | _Generic | _Noreturn | _Bool
   | _Interlocked\w+ | _ReadWriteBarrier | _InterlockedExchangeAdd64
 )$""", re.X)
@@ -196,8 +196,10 @@ def check_invariants(text, _):
         return set(re.findall(r'"((?:\\.|[^"\\\n])*)"', re.sub(r'"\s*"', "", code)))
     first, after = section_range(text, "CHECK")
     section = re.sub(r"HC_I\(tell\)\(.*?;", "", "\n".join(text.split("\n")[first - 1:after - 1]), flags=re.S)
-    with open(os.path.join(ROOT, "tests", "unit", "check.c"), encoding="utf-8") as file:
-        tested = sentences(file.read())
+    tested = set()
+    for name in ("check.c", "debug.c"):
+        with open(os.path.join(ROOT, "tests", "unit", name), encoding="utf-8") as file:
+            tested |= sentences(file.read())
     found = ["no test breaks: %s" % sentence for sentence in sorted(sentences(section) - tested)]
     return found + ([] if sentences(section) else ["CHECK has no sentence"])
 

@@ -7,4 +7,5 @@
 #include "hooks_memory.h"
 #include "hooks_event.h"
 #define HC_NAME pinned
+#define HC_MEM_IS_HOST
 #include "hostcache.h"
