@@ -1957,7 +1957,10 @@ HOSTCACHE_UNUSED static void *hostcache_ptr_exchange_acquire(void **at, void *va
   return before;
 }
 HOSTCACHE_UNUSED static int hostcache_ptr_replace_release(void **at, void **expected, void *value) {
-  (void)expected;
+  if (*at != *expected) {
+    *expected = *at;
+    return 0;
+  }
   *at = value;
   return 1;
 }
