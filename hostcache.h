@@ -2944,7 +2944,7 @@ HOSTCACHE_UNUSED static void hostcache_budget_read_figures(hostcache_budget *bud
   errno = error;
 }
 
-#elif defined _WIN32 /* unverified: compiled, not run so far */
+#elif defined _WIN32 /* run under wine, not on Windows so far */
 
 /* VirtualLock goes as far as the minimum of the working set, which a process may raise itself. */
 HOSTCACHE_UNUSED static void hostcache_budget_read_figures(hostcache_budget *budget,
