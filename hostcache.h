@@ -1995,8 +1995,8 @@ HOSTCACHE_UNUSED static void hostcache_size_store_release(size_t *to, size_t val
 HOSTCACHE_UNUSED static void *hostcache_ptr_exchange_acquire(void **at, void *value) {
   return __atomic_exchange_n(at, value, __ATOMIC_ACQUIRE);
 }
-/* Puts `value` where *expected stands. Else puts what stands there into *expected and returns 0. Not
-   weak: who takes an allocator out of the registry does not try again. */
+/* Puts `value` where *expected stands. Else puts what stands there into *expected and returns 0.
+   Not weak: who takes an allocator out of the registry does not try again. */
 HOSTCACHE_UNUSED static int hostcache_ptr_replace_release(void **at, void **expected, void *value) {
   return __atomic_compare_exchange_n(at, expected, value, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }

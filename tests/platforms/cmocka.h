@@ -1,6 +1,7 @@
-/* cmocka.h - what the tests use of cmocka's interface, for platforms that have no cmocka: Debian has
-   it for no cross compiler. Included by the same line, <cmocka.h>, with this folder before the
-   system's own; cmocka.c runs the groups, and stand_in.c tests that each assertion can fail.
+/* cmocka.h - what the tests use of cmocka's interface, for platforms that have no cmocka: there is
+   no Debian package of it for a cross compiler. Included by the same line, <cmocka.h>, with this
+   folder before the system's own; cmocka.c runs the groups, and stand_in.c tests that each
+   assertion can fail.
 
    One difference shows: a signal ends the whole program, as nothing catches it. */
 
@@ -34,7 +35,8 @@ struct CMUnitTest {
 #define cmocka_unit_test_setup_teardown(function, setup, teardown) \
   { #function, function, setup, teardown, NULL }
 
-/* Runs those of the tests whose name fits the filter; how many of them failed. None is a failure. */
+/* Runs those of the tests whose name fits the filter, of which there must be some; how
+   many failed. */
 #define cmocka_run_group_tests_name(name, tests, setup, teardown) \
   cmocka_run_group((name), (tests), sizeof(tests) / sizeof(tests)[0], (setup), (teardown))
 int cmocka_run_group(const char *name, const struct CMUnitTest *tests, size_t count,

@@ -1,5 +1,5 @@
-/* budget_here.c - tests the part of section 5 of the header that asks the system what may be pinned,
-   on the system where it runs: budget.c has Linux' files under its control, and so needs Linux.
+/* budget_here.c - tests the part of section 5 of the header that asks the system what may be
+   pinned, where it runs: budget.c has Linux' files under its control, and so needs Linux.
 
    Promises: the memory that is available is told, on Linux and Windows; no figure is made up; on
    Windows the limit is the minimum of the working set. */

@@ -2,7 +2,8 @@
 
    Promises: the one thread of such a program has a stock like any other (a hit calls no hook and no
    malloc); what is in it goes back with all else that is idle, is bounded by whatever bounds what
-   is kept idle, also by what is set later, and is used before more is got; figures are exact. Of the registry only what is there is removed. */
+   is kept idle, also by what is set later, and is used before more is got; figures are exact.
+   Of the registry only what is there is removed. */
 
 #define HOSTCACHE_THREADS_NONE
 
