@@ -2001,7 +2001,10 @@ HOSTCACHE_UNUSED static void *hostcache_ptr_exchange_acquire(void **at, void *va
   return before;
 }
 HOSTCACHE_UNUSED static int hostcache_ptr_replace_release(void **at, void **expected, void *value) {
-  (void)expected;
+  if (*at != *expected) {
+    *expected = *at;
+    return 0;
+  }
   *at = value;
   return 1;
 }
@@ -2036,9 +2039,10 @@ HOSTCACHE_UNUSED static void hostcache_size_store_release(size_t *to, size_t val
 HOSTCACHE_UNUSED static void *hostcache_ptr_exchange_acquire(void **at, void *value) {
   return __atomic_exchange_n(at, value, __ATOMIC_ACQUIRE);
 }
-/* Puts `value` where *expected stands. Else puts what stands there into *expected and returns 0. */
+/* Puts `value` where *expected stands. Else puts what stands there into *expected and returns 0.
+   Not weak: who takes an allocator out of the registry does not try again. */
 HOSTCACHE_UNUSED static int hostcache_ptr_replace_release(void **at, void **expected, void *value) {
-  return __atomic_compare_exchange_n(at, expected, value, 1, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+  return __atomic_compare_exchange_n(at, expected, value, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 HOSTCACHE_UNUSED static uint32_t hostcache_u32_load_relaxed(const uint32_t *from) {
   return __atomic_load_n(from, __ATOMIC_RELAXED);
@@ -3162,7 +3166,7 @@ HOSTCACHE_UNUSED static void hostcache_budget_read_figures(hostcache_budget *bud
   errno = error;
 }
 
-#elif defined _WIN32 /* unverified: compiled, not run so far */
+#elif defined _WIN32 /* run under wine, not on Windows so far */
 
 /* VirtualLock goes as far as the minimum of the working set, which a process may raise itself. */
 HOSTCACHE_UNUSED static void hostcache_budget_read_figures(hostcache_budget *budget,

@@ -26,6 +26,16 @@
 #define PASTE2(a, b) a##_##b
 #define PASTE(a, b) PASTE2(a, b)
 
+/* A test that not every platform can have says what it needs, and is skipped elsewhere. */
+#define needs(what, is_there)                      \
+  do {                                             \
+    if (!(is_there)) {                             \
+      print_message("left out: needs %s\n", what); \
+      skip();                                      \
+    }                                              \
+  } while (0)
+#define SIZES_HAVE_64_BITS (SIZE_MAX > UINT32_MAX)
+
 /* ---- results --------------------------------------------------------------------------------- */
 
 #define assert_result(call, expected) assert_result_at(call, expected, #call, __FILE__, __LINE__)

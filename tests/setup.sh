@@ -30,8 +30,18 @@ clang-format-14                | may  | command -v clang-format-14              
 gcc-mingw-w64-x86-64-win32     | may  | command -v x86_64-w64-mingw32-gcc           | *.mingw*, compile.clang.c11.32_bit
 g++-mingw-w64-x86-64-win32     | may  | command -v x86_64-w64-mingw32-g++           | compile.mingw.c++*, link.mingw.*
 libze-dev                      | may  | test -e /usr/include/level_zero/ze_api.h    | *level_zero*, examples.10_level_zero_copy
-musl-tools                     | may  | command -v musl-gcc                         | compile.musl.*
-tcc                            | may  | command -v tcc                              | compile.tcc.*
+musl-tools                     | may  | command -v musl-gcc                         | *.musl.*
+tcc                            | may  | command -v tcc                              | *.tcc.*
+qemu-user                      | may  | command -v qemu-s390x                       | platform.* of other processors
+gcc-s390x-linux-gnu            | may  | command -v s390x-linux-gnu-gcc              | platform.s390x.*
+libc6-dev-s390x-cross          | may  | libc_is_there s390x-linux-gnu               | platform.s390x.*
+gcc-aarch64-linux-gnu          | may  | command -v aarch64-linux-gnu-gcc            | platform.aarch64.*
+libc6-dev-arm64-cross          | may  | libc_is_there aarch64-linux-gnu             | platform.aarch64.*
+gcc-riscv64-linux-gnu          | may  | command -v riscv64-linux-gnu-gcc            | platform.riscv64.*
+libc6-dev-riscv64-cross        | may  | libc_is_there riscv64-linux-gnu             | platform.riscv64.*
+gcc-i686-linux-gnu             | may  | command -v i686-linux-gnu-gcc               | platform.i686.*
+libc6-dev-i386-cross           | may  | libc_is_there i686-linux-gnu                | platform.i686.*
+wine64                         | may  | test -x /usr/lib/wine/wine64                | platform.mingw.*
 libbenchmark-dev               | may  | test -e /usr/include/benchmark/benchmark.h  | bench.speed_runs, bench.instructions
 libjemalloc2                   | may  | library_is_there libjemalloc.so.2           | a peer in bench.speed_runs
 libmimalloc2.0                 | may  | library_is_there libmimalloc.so.2           | a peer in bench.speed_runs
@@ -49,6 +59,9 @@ cmake_is_new_enough() {
 }
 
 library_is_there() { PATH=$PATH:/sbin:/usr/sbin ldconfig -p | grep -q "$1"; }
+
+# The C library that a compiler for another processor links with.
+libc_is_there() { test -e "/usr/$1/lib/libc.a"; }
 
 # The runtimes of clang's sanitizers lie beside the clang that they belong to.
 fuzzer_is_there() { ls "$(clang -print-resource-dir)"/lib/*/libclang_rt.fuzzer*; }

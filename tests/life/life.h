@@ -7,10 +7,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <unistd.h>
+#ifndef _WIN32
 #include <sys/mman.h>
 #include <sys/types.h>
 #include <sys/wait.h>
-#include <unistd.h>
+#endif
 
 /* ---- children -------------------------------------------------------------------------------- */
 
@@ -24,6 +26,17 @@
       _exit(1);                                                        \
     }                                                                  \
   } while (0)
+
+#ifdef _WIN32
+
+#define in_a_child(body, argument) \
+  do {                             \
+    (void)(body);                  \
+    (void)(argument);              \
+    needs("fork", false);          \
+  } while (0)
+
+#else
 
 /* At exit a leak checker looks at the threads that a process has had. In a child those of its
    parent are missing, with all that only their stacks point to; and so is the main thread after
@@ -72,6 +85,8 @@ static inline int shared_count_end(atomic_int *count) {
   munmap(count, sizeof *count);
   return value;
 }
+
+#endif
 
 /* ---- threads that meet ----------------------------------------------------------------------- */
 

@@ -699,7 +699,9 @@ static size_t model_odd_size(const model *m, uint8_t x, uint8_t y) {
     case 1: return SIZE_MAX - y;
     case 2: return (size_t)PTRDIFF_MAX - y;
     case 3: return (size_t)PTRDIFF_MAX + 1 + y;
-    case 4: return m->max_segment == SIZE_MAX ? (size_t)1 << 46 : m->max_segment - 4 + y % 8;
+    case 4:
+      return m->max_segment == SIZE_MAX ? SIZE_MAX / ((size_t)1 << 18) + 1
+                                        : m->max_segment - 4 + y % 8;
     case 5: return m->cap == SIZE_MAX ? m->class_max - 4 + y % 8 : m->cap - 4 + y % 8;
     case 6: return m->class_max - 4 + y % 8;
     default: return m->max_split == SIZE_MAX ? (size_t)1 + y : m->max_split - 4 + y % 8;

@@ -251,14 +251,23 @@ static inline uint32_t sim_new_lane(sim_device *d) {
   return d->lane_count++;
 }
 
+/* Far from what malloc and mmap give. */
+#if UINTPTR_MAX > UINT32_MAX
+#define SIM_LOWEST_ADDRESS ((uintptr_t)1 << 44)
+#else
+#define SIM_LOWEST_ADDRESS ((uintptr_t)1 << 28)
+#endif
+
 static inline void sim_open(sim_device *d) {
   uint32_t i;
   memset(d, 0, sizeof *d);
   pthread_mutex_init(&d->lock, NULL);
-  d->memory_limit = (size_t)1 << (sizeof(void *) == 8 ? 45 : 30);
-  /* Far from what malloc and mmap give. */
-  d->cursor =
-      sizeof(void *) == 8 ? (uintptr_t)1 << (sizeof(void *) == 8 ? 44 : 0) : (uintptr_t)1 << 28;
+#if UINTPTR_MAX > UINT32_MAX
+  d->memory_limit = (size_t)1 << 45;
+#else
+  d->memory_limit = (size_t)3 << 30;
+#endif
+  d->cursor = SIM_LOWEST_ADDRESS;
   for (i = 0; i < SIM_STREAMS; i++) d->lane_of[i] = sim_new_lane(d);
 }
 
@@ -627,6 +636,10 @@ static inline bool sim_find_place(sim_device *d, size_t size, size_t align, sim_
     range->start = ((uintptr_t)range->raw + align - 1) / align * align;
     if (range->start % (2 * align) == 0) range->start += align;
     return range->start + size <= (uintptr_t)range->raw + size + 2 * align;
+  }
+  if (size > UINTPTR_MAX - 2 * align - d->cursor) { /* of 32 bits there can be an end */
+    if (d->ranges.count > 0) return false;
+    d->cursor = SIM_LOWEST_ADDRESS;
   }
   range->start = (d->cursor + align - 1) / align * align;
   if (range->start % (2 * align) == 0) range->start += align;

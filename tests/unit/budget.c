@@ -857,10 +857,15 @@ static void the_part_of_a_budget_of_any_size_is_right(void **state) {
     uint32_t percent;
     size_t expected;
   } cases[] = {
-      {INT64_MAX >> 10, 100, (size_t)INT64_MAX >> 10 << 10},
-      {INT64_MAX >> 10, 99, 9131138316486227036u}, /* 99% of 9223372036854774784, rounded down */
-      {1, 99, 1013},
-      {100, 7, 7168}};
+#if SIZE_MAX > UINT32_MAX
+    {INT64_MAX >> 10, 100, (size_t)INT64_MAX >> 10 << 10},
+    {INT64_MAX >> 10, 99, 9131138316486227036u}, /* 99% of 9223372036854774784, rounded down */
+#else
+    {INT64_MAX >> 10, 99, SIZE_MAX},
+#endif
+    {1, 99, 1013},
+    {100, 7, 7168}
+  };
   pinned_rig *rig = pinned_rig_open();
   hostcache_config config = pinned_rig_config(rig);
   size_t i;

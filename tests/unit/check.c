@@ -583,6 +583,7 @@ static void what_is_in_a_stock_or_a_bin_is_stocked_there(void **state) {
 
 static void what_is_in_a_stock_has_its_thread_for_a_home(void **state) {
   scene *s = *state;
+  needs("threads", HOSTCACHE_THREADS != HOSTCACHE_THREADS_NONE);
   BREAK(s->stocked[0]->home, &s->cache->common, "what is in a stock has its thread for a home");
 }
 
@@ -649,6 +650,7 @@ static void the_block_of_a_queued_use_waits(void **state) {
 
 static void a_block_waits_in_its_homes_queues(void **state) {
   scene *s = *state;
+  needs("threads", HOSTCACHE_THREADS != HOSTCACHE_THREADS_NONE);
   BREAK(s->behind->home, &s->cache->common, "a block waits in its home's queues");
   BREAK(s->loose[0]->home, NULL, "a block waits in its home's queues");
 }

@@ -148,7 +148,7 @@ static int give_registered_back(sim_device *d, void *ptr, size_t size, registrat
 #define HC_STATIC
 #include "hostcache.h"
 
-#if defined __GNUC__
+#if defined __GNUC__ && !defined _WIN32 /* which has no visibility */
 #define HC_API __attribute__((visibility("hidden")))
 #else
 #define HC_API

@@ -419,13 +419,18 @@ typedef struct places {
 
 static void memory_may_lie_anywhere_from_4_KiB_to_2_to_the_57(void **state) {
   static const uintptr_t addresses[] = {
-      4096,
-      (uintptr_t)1 << 30,
-      ((uintptr_t)1 << 39) - 512, /* across what the index divides */
-      ((uintptr_t)1 << 47) - 2 * PAGE,
-      ((uintptr_t)1 << 48) - 512,
-      ((uintptr_t)1 << 56) - 512,
-      ((uintptr_t)1 << 57) - 4 * PAGE,
+    4096,
+    (uintptr_t)1 << 30,
+#if UINTPTR_MAX > UINT32_MAX
+    ((uintptr_t)1 << 39) - 512, /* across what the index divides */
+    ((uintptr_t)1 << 47) - 2 * PAGE,
+    ((uintptr_t)1 << 48) - 512,
+    ((uintptr_t)1 << 56) - 512,
+    ((uintptr_t)1 << 57) - 4 * PAGE,
+#else
+    ((uintptr_t)1 << 31) - 512,
+    UINTPTR_MAX - 5 * PAGE + 1,
+#endif
   };
   enum { PLACES = COUNT_OF(addresses) };
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
@@ -456,11 +461,12 @@ static void memory_may_lie_anywhere_from_4_KiB_to_2_to_the_57(void **state) {
 /* The most that a segment can need to be found: none of the index is there yet, and where it begins
    and where what is over of it does are on no way in common but the first step. */
 static void the_first_segment_may_lie_across_2_to_the_48(void **state) {
-  static const uintptr_t addresses[] = {((uintptr_t)1 << 48) - 512};
+  static const uintptr_t addresses[] = {(uintptr_t)((UINT64_C(1) << 48) - 512)};
   places p = {addresses, 0};
   placed *cache;
   char *ptr, *rest;
   (void)state;
+  needs("addresses of 64 bits", UINTPTR_MAX > UINT32_MAX);
   assert_ok(placed_create(&cache, NULL, &p));
   assert_ok(placed_alloc(cache, 1024, (void **)&ptr));
   assert_ok(placed_alloc(cache, 1024, (void **)&rest));
@@ -475,8 +481,9 @@ static void the_first_segment_may_lie_across_2_to_the_48(void **state) {
 /* The index remembers where it was last: after all that was there has gone, it must not forget that
    something is there again. */
 static void what_comes_back_to_a_place_that_was_empty_is_found_from_afar(void **state) {
-  static const uintptr_t addresses[] = {(uintptr_t)1 << 30, (uintptr_t)1 << 30, (uintptr_t)1 << 50,
-                                        (uintptr_t)1 << 50};
+  enum { DISTANT = sizeof(uintptr_t) == 8 ? 50 : 31 };
+  static const uintptr_t addresses[] = {(uintptr_t)1 << 30, (uintptr_t)1 << 30,
+                                        (uintptr_t)1 << DISTANT, (uintptr_t)1 << DISTANT};
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
   places p = {addresses, 0};
   placed *cache;
@@ -502,12 +509,14 @@ static void what_comes_back_to_a_place_that_was_empty_is_found_from_afar(void **
 }
 
 static void memory_above_2_to_the_57_is_refused_and_given_back(void **state) {
-  static const uintptr_t addresses[] = {((uintptr_t)1 << 57) - PAGE, (uintptr_t)1 << 63};
+  static const uintptr_t addresses[] = {(uintptr_t)((UINT64_C(1) << 57) - PAGE),
+                                        (uintptr_t)(UINT64_C(1) << 63)};
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
   places p = {addresses, 0};
   placed *cache;
   void *ptr;
   (void)state;
+  needs("addresses of 64 bits", UINTPTR_MAX > UINT32_MAX);
   config.segment_bytes = PAGE;
   assert_ok(placed_create(&cache, &config, &p));
   assert_result(placed_alloc(cache, 2 * PAGE, &ptr), HOSTCACHE_ERR_CORRUPT);
@@ -561,7 +570,23 @@ static void memory_that_reaches_into_a_live_segment_is_refused_and_kept(void **s
 
 /* Ranges from the smallest unit to more than a shelf of the index covers. */
 static void every_alignment_finds_its_blocks(void **state) {
-  static const unsigned shifts[] = {0, 3, 6, 9, 11, 12, 13, 16, 20, 21, 22, 30, 40};
+  static const unsigned shifts[] = {
+    0,
+    3,
+    6,
+    9,
+    11,
+    12,
+    13,
+    16,
+    20,
+    21,
+    22,
+#if SIZE_MAX > UINT32_MAX
+    30,
+    40
+#endif
+  };
   pinned_rig *rig = *state;
   size_t i, j;
   for (i = 0; i < COUNT_OF(shifts); i++) {

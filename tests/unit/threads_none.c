@@ -1,14 +1,17 @@
-/* threads_none.c - tests section 10 of the header without threads: HOSTCACHE_THREADS_NONE.
+/* threads_none.c - tests sections 5 and 10 of the header without threads: HOSTCACHE_THREADS_NONE.
 
    Promises: the one thread of such a program has a stock like any other (a hit calls no hook and no
    malloc); what is in it goes back with all else that is idle, is bounded by whatever bounds what
-   is kept idle, also by what is set later, and is used before more is got; figures are exact. */
+   is kept idle, also by what is set later, and is used before more is got; figures are exact.
+   Of the registry only what is there is removed. */
 
 #define HOSTCACHE_THREADS_NONE
 
 #include "sim/below.h"
 
+#define HOSTCACHE_REGISTRY_IMPLEMENTATION
 #define HC_NAME pinned
+#define HC_HOST_ALLOCATOR
 #include "sim/hooks_pooled.h"
 #define HC_IMPLEMENT
 #include "hostcache.h"
@@ -241,6 +244,20 @@ static void figures_are_exact_whatever_is_in_the_stock(void **state) {
   assert_int_equal(pinned_rig_stats(rig).active_bytes.peak, 0);
 }
 
+/* ---- the registry ---------------------------------------------------------------------------- */
+
+static void an_allocator_that_is_not_registered_is_not_removed(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_allocator mine, other;
+  assert_ok(pinned_as_allocator(rig->cache, &mine));
+  other = mine;
+  assert_ptr_equal(hostcache_set_host_allocator(3, &mine), &mine);
+  assert_int_equal(hostcache_remove_host_allocator(3, &other), 0);
+  assert_ptr_equal(hostcache_get_host_allocator(3), &mine);
+  assert_int_equal(hostcache_remove_host_allocator(3, &mine), 1);
+  assert_int_equal(hostcache_remove_host_allocator(3, &mine), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_with_a_stock, pinned_rig_teardown)
 
 int main(void) {
@@ -254,6 +271,7 @@ int main(void) {
       TEST(a_lowered_cap_binds_what_is_freed_into_the_stock),
       TEST(the_config_bounds_the_stock),
       TEST(figures_are_exact_whatever_is_in_the_stock),
+      TEST(an_allocator_that_is_not_registered_is_not_removed),
   };
   return cmocka_run_group_tests_name("threads_none", tests, NULL, NULL);
 }
