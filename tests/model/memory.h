@@ -1027,7 +1027,7 @@ static bool model_polls(const model *m) {
 static void model_follow(model *m) {
   size_t i, in_use = 0, was_ready = m->ready;
   m->ready = 0;
-  m->queries_failed += model_fired(m, SIM_EVERY_QUERY);
+  if (m->called) m->queries_failed += model_fired(m, SIM_EVERY_QUERY); /* else it may begin anew */
   for (i = m->block_count; i-- > 0;) { /* backwards, as a block that is forgotten is replaced */
     model_block *block = &m->blocks[i];
     const model_range *range = model_range_at(m, block->ptr);
