@@ -37,7 +37,7 @@ static const model_setup model_setups[] = {
 };
 enum { MODEL_SETUPS = sizeof model_setups / sizeof *model_setups };
 
-/* Of 256: how often a config is tried, or something below made to fail for it; and how often a cache
+/* Of 256: how often a config is tried, or something below made to fail for it; how often a cache
    ends. The latter are taken from the first operation of memory.h. */
 enum { CONFIG_CREATES = 28, CONFIG_FAILS = 8, CONFIG_ENDS = 6 };
 
@@ -159,8 +159,8 @@ static void config_set(model *m, hostcache_config *config, const uint8_t *bytes)
   }
 }
 
-/* Keeps programs from asking a device for ever: one that is waited for without end goes on, and what
-   fails without end is not waited for. */
+/* Keeps programs from asking a device for ever: one that is waited for without end goes on, and
+   what fails without end is not waited for. */
 static void config_tame(model *m, hostcache_config *config) {
   if (config->wait_on_limit_ns <= 30000) return;
   if (config->query_error_limit > 10) config->wait_on_limit_ns = 30000;

@@ -149,8 +149,8 @@ static void a_random_program_breaks_no_rule_and_every_figure_is_the_oracles(void
   }
 }
 
-/* Does one of a few programs without stocks, where also the peaks are exact, notice it? (Of those of
-   configs.h not each comes to a cache.) */
+/* Does one of a few programs without stocks, where also the peaks are exact, notice it? (Of those
+   of configs.h not each comes to a cache.) */
 static bool is_noticed(unsigned lie) {
   uint64_t seed = MODEL_NO_STOCKS;
   for (; seed < 10 * MODEL_STOCKS; seed += MODEL_STOCKS) {
