@@ -1,5 +1,5 @@
-/* configs.c - random programs of configs, and of operations on the caches that they make, against the
-   oracle of configs.h.
+/* configs.c - random programs of configs, and of operations on the caches that they make, against
+   the oracle of configs.h.
 
      model_configs                the tests; HOSTCACHE_MODEL_PROGRAMS says how many programs each
                                   device gets, HOSTCACHE_SEED which

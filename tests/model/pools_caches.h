@@ -1,5 +1,6 @@
 /* pools_caches.h - programs of private pools, captures and checkpoints in each of five caches,
-   alone and with blocks for the work of streams, each in three configs, against the oracle of pools.h.
+   alone and with blocks for the work of streams, each in three configs, against the oracle of
+   pools.h.
 
    The oracle knows of each block which pool it was got from, whether it was got for a capture and
    used, and which blocks a checkpoint holds. After every operation: each call says what it may say;
