@@ -342,7 +342,8 @@ static uint64_t short_threads(void) {
 #else
   const uint64_t usual = 20000;
 #endif
-  return wanted != NULL && *wanted != '\0' && usual < 100000 ? 100000 : usual;
+  const uint64_t threads = wanted != NULL && *wanted != '\0' ? strtoull(wanted, NULL, 0) : usual;
+  return threads < 100000 ? threads : 100000;
 }
 
 static void *live_shortly(void *argument) {
