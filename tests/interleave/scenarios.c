@@ -13,6 +13,7 @@
      scenarios --random               PCT with d = 3
      scenarios [--random] --threads N those of so many threads
      scenarios [--random] --only NAME,NAME,...
+     scenarios ... --part K/N            of those each N-th, from the K-th on
      scenarios --compare NAME,NAME,... are the ends the same if no schedule is given up?
      scenarios --replay NAME DECISIONS
 
@@ -451,16 +452,18 @@ static bool is_listed(const char *list, const char *name) {
 int main(int argc, char **argv) {
   const char *stress = getenv("HOSTCACHE_STRESS"), *only = NULL, *replayed = NULL;
   uint64_t schedules = 1000, failed = 0;
-  unsigned threads = 0;
+  unsigned threads = 0, part = 1, parts = 1;
   bool random = false, compares = false;
-  size_t i, count = 0;
+  size_t i, chosen = 0, count = 0;
   int at;
   for (at = 1; at < argc; at++) {
     if (strcmp(argv[at], "--random") == 0)
       random = true;
     else if (strcmp(argv[at], "--threads") == 0 && at + 1 < argc)
       threads = (unsigned)atoi(argv[++at]);
-    else if (strcmp(argv[at], "--only") == 0 && at + 1 < argc)
+    else if (strcmp(argv[at], "--part") == 0 && at + 1 < argc) {
+      if (sscanf(argv[++at], "%u/%u", &part, &parts) != 2 || part < 1 || part > parts) return 1;
+    } else if (strcmp(argv[at], "--only") == 0 && at + 1 < argc)
       only = argv[++at];
     else if (strcmp(argv[at], "--compare") == 0 && at + 1 < argc) {
       only = argv[++at];
@@ -480,6 +483,7 @@ int main(int argc, char **argv) {
     if (only && !is_listed(only, scenarios[i].name)) continue;
     if (threads && scenarios[i].threads != threads) continue;
     if (scenarios[i].is_long && !only && !random && !stress) continue;
+    if (chosen++ % parts != part - 1) continue;
     count++;
     if (replayed) {
       const explore_test test = test_of(&scenarios[i], random_bounds);
