@@ -3,10 +3,10 @@
     lint.py <check> <scratch folder>
 
 Runs one check on the header, which must find nothing, and then on copies of it that were broken on
-purpose, in each of which it must find more: a check that cannot fail is none. (Those of FOR_FILES are
-made of other files.) Each check is a function
+purpose, in each of which it must find more: a check that cannot fail is none. Each check is a function
 that gives its findings; BREAKERS says how to break the header for it. The checks in FOR_PACKS
-are made of the files in backends/ as well, and those in FOR_ALL of every file in C or C++.
+are made of the files in backends/ as well, and those in FOR_ALL of every file in C or C++; those in
+FOR_FILES are made of other files instead.
 """
 
 import os

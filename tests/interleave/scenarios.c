@@ -13,7 +13,7 @@
      scenarios --random               PCT with d = 3
      scenarios [--random] --threads N those of so many threads
      scenarios [--random] --only NAME,NAME,...
-     scenarios ... --part K/N            of those each N-th, from the K-th on
+     scenarios ... --part K/N         of those each N-th, from the K-th on
      scenarios --compare NAME,NAME,... are the ends the same if no schedule is given up?
      scenarios --replay NAME DECISIONS
 

@@ -112,6 +112,24 @@ static void pinned_a_block_is_aligned_as_asked(void **state) {
   assert_int_equal(pinned_rig_stats(rig).reserved_bytes.current, 0);
 }
 
+/* Small blocks are with small ones and large ones with large ones, as without an alignment: else a
+   small one that stays keeps a large segment. */
+static void pinned_an_aligned_block_is_among_those_of_its_kind(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  char *small, *large, *got;
+  config.segment_bytes = 2 * MIB;
+  pinned_rig_configure(rig, config);
+  pinned_rig_warm(rig, 32 * MIB);
+  small = pinned_rig_take(rig, 64 * KIB); /* the rest of whose segment would do for either */
+  large = pinned_rig_take(rig, 4 * MIB);
+  pinned_rig_give(rig, large);
+  got = take_aligned(rig, 1536 * KIB, 8 * KIB);
+  assert_true(got >= large && got < large + 4 * MIB);
+  got = take_aligned(rig, 64 * KIB, 8 * KIB);
+  assert_true(got > small && got < small + 2 * MIB);
+}
+
 /* The device gives no more alignment than it is asked for. */
 static void pinned_what_is_over_before_and_behind_serves_others(void **state) {
   pinned_rig *rig = *state;
@@ -396,6 +414,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       ON(pinned, a_request_that_says_nothing_more_is_an_allocation),
       ON(pinned, a_block_is_aligned_as_asked),
+      ON(pinned, an_aligned_block_is_among_those_of_its_kind),
       ON(pinned, what_is_over_before_and_behind_serves_others),
       ON(pinned, an_aligned_place_is_found_again),
       ON(pinned, an_alignment_counts_against_the_bounds),
