@@ -1,7 +1,7 @@
 /* pools.c - a target for libFuzzer: its bytes are a program of private pools, captures and
    checkpoints, run against the oracle of tests/model/pools.h, which looks after every step. What it
-   finds is told by the assertion that failed; `model_pools <file>` names the operations that lead to
-   it, without a fuzzer.
+   finds is told by the assertion that failed; `model_pools <file>` names the operations that lead
+   to it, without a fuzzer.
 
    tests/fuzz/run.sh runs it, and tests/fuzz/corpus/pools holds what it starts from. */
 
@@ -10,7 +10,7 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-/* There is no test of cmocka around the program: what fails is to end it so that libFuzzer sees it. */
+/* No test of cmocka is around the program: what fails is to end it so that libFuzzer sees it. */
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
   (void)argc;
   (void)argv;

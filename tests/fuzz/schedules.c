@@ -10,8 +10,8 @@
 
    Without AddressSanitizer, which takes the explorer's change from one stack to another for an
    overflow, and what it restores of the last schedule for a write through a wild pointer. What that
-   would find, the explorer finds itself: it has its own malloc, and looks at every access. The calls
-   of ThreadSanitizer's instrumentation go to it, so ThreadSanitizer is not linked either.
+   would find, the explorer finds itself: it has its own malloc, and looks at every access. What the
+   compiler calls for ThreadSanitizer is the explorer's, so ThreadSanitizer is not linked either.
 
    tests/fuzz/run.sh runs it, and tests/fuzz/corpus/schedules holds what it starts from. */
 

@@ -1,9 +1,9 @@
 /* mutant.h - chooses one of the mutants that stand in a copy of hostcache.h (mutants.py). Included
    before everything else of a program, in each of its files.
 
-   HOSTCACHE_MUTANT_CHOSEN, of the environment, is the number of the one that is alive; without it none
-   is. HOSTCACHE_MUTANT_REACHED names a file with a byte for each: that of a mutant that the program
-   comes past becomes 1. */
+   HOSTCACHE_MUTANT_CHOSEN, of the environment, is the number of the one that is alive; without it
+   none is. HOSTCACHE_MUTANT_REACHED names a file with a byte for each: that of a mutant that the
+   program comes past becomes 1. */
 
 #ifndef TESTS_MUTATION_MUTANT_H
 #define TESTS_MUTATION_MUTANT_H

@@ -1,6 +1,7 @@
-/* orders.h - the atomics of section 5 of hostcache.h once more, with no order: what an "order" mutant
-   calls (mutants.py). Included where section 5 begins. Only the explorer of tests/interleave, whose
-   loads may see old stores, can tell them from the others on a machine of strong order. */
+/* orders.h - the atomics of section 5 of hostcache.h once more, with no order: what a mutant of
+   kind "order" calls (mutants.py). Included where section 5 begins. Only the explorer of
+   tests/interleave, whose loads may see old stores, can tell them from the others on a machine of
+   strong order. */
 
 #ifndef TESTS_MUTATION_ORDERS_H
 #define TESTS_MUTATION_ORDERS_H
