@@ -2652,9 +2652,9 @@ static const void *hostcache_damage(const void *ptr, size_t size) {
   return at < end ? at : NULL;
 }
 
-/* Stores where this thread is, but for the functions of the header: `caller` is what called it. The
+/* Stores where this thread is, but for the functions of the header: `from` is what called it. The
    unused places are NULL. */
-HOSTCACHE_UNUSED static void hostcache_places(void **places, int most, void *caller) {
+HOSTCACHE_UNUSED static void hostcache_places(void **places, int most, void *from) {
   int count = 0, i;
 #ifdef HOSTCACHE_BACKTRACE
   void *addresses[32];
@@ -2662,11 +2662,11 @@ HOSTCACHE_UNUSED static void hostcache_places(void **places, int most, void *cal
   const int all = HOSTCACHE_BACKTRACE(addresses, 32);
   hostcache_hook_end(cancel);
   errno = error;
-  for (i = 0; i < all && addresses[i] != caller;) i++;
+  for (i = 0; i < all && addresses[i] != from;) i++;
   if (i == all) i = 0; /* it is not among them: better too many than none */
   for (; i < all && count < most; i++) places[count++] = addresses[i];
 #endif
-  if (count == 0) places[count++] = caller;
+  if (count == 0) places[count++] = from;
   for (i = count; i < most; i++) places[i] = NULL;
 }
 
@@ -10814,13 +10814,13 @@ HOSTCACHE_RARE static void HC_I(report_live)(HC_CACHE *self, hostcache_result re
 
 /* A public function hands a block out, or has got none: notes its caller; where that is one of
    these itself, its own caller counts. */
-HOSTCACHE_UNUSED static void HC_I(note_place)(HC_BLOCK *block, void *caller) {
-  if (block) hostcache_places(block->places, HC_PLACES, caller);
+HOSTCACHE_UNUSED static void HC_I(note_place)(HC_BLOCK *block, void *from) {
+  if (block) hostcache_places(block->places, HC_PLACES, from);
 }
 
-HOSTCACHE_UNUSED static void HC_I(note_got)(HC_CACHE *self, HC_BLOCK *block, void *caller) {
+HOSTCACHE_UNUSED static void HC_I(note_got)(HC_CACHE *self, HC_BLOCK *block, void *from) {
   if (block) HC_I(guard_got)(self, block);
-  HC_I(note_place)(block, caller);
+  HC_I(note_place)(block, from);
 }
 
 #define HC_REPORT_LIVE(self, result) HC_I(report_live)(self, result)

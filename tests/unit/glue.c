@@ -27,8 +27,21 @@ static void note_assertion(const char *what) {
 
 #include <errno.h>
 #include <pthread.h>
+#ifdef _WIN32
+#include <windows.h>
+#endif
 
-static bool key_refused, forks_unwatched; /* what the system does not do, as a test says */
+static bool key_refused; /* what the system does not do, as a test says */
+
+#ifdef _WIN32
+
+static BOOL set_key(DWORD key, void *value) { return key_refused ? 0 : FlsSetValue(key, value); }
+
+#define FlsSetValue(key, value) set_key(key, value)
+
+#else
+
+static bool forks_unwatched; /* likewise */
 
 static int set_key(pthread_key_t key, const void *value) {
   return key_refused ? ENOMEM : pthread_setspecific(key, value);
@@ -40,6 +53,8 @@ static int watch_forks(void (*prepare)(void), void (*parent)(void), void (*child
 
 #define pthread_setspecific(key, value) set_key(key, value)
 #define pthread_atfork(prepare, parent, child) watch_forks(prepare, parent, child)
+
+#endif
 
 #define HC_NAME pinned
 #include "sim/hooks_pooled.h"
@@ -224,6 +239,19 @@ static void a_thread_whose_end_is_not_told_has_no_stock(void **state) {
   pinned_rig_check(rig);
 }
 
+/* ---- fork ------------------------------------------------------------------------------------ */
+
+#ifdef _WIN32 /* has none */
+
+static void a_child_after_fork(void **state) {
+  (void)state;
+  needs("fork", false);
+}
+
+#define TESTS_OF_FORK cmocka_unit_test(a_child_after_fork)
+
+#else
+
 /* Runs first of all tests: once they are watched, they stay so. */
 static void without_a_watch_on_forks_no_cache_is_made(void **state) {
   pinned *cache = (pinned *)(void *)state;
@@ -238,19 +266,6 @@ static void without_a_watch_on_forks_no_cache_is_made(void **state) {
   assert_int_equal(sim_close(d, 0, 0), 0);
   free(d);
 }
-
-/* ---- fork ------------------------------------------------------------------------------------ */
-
-#ifdef _WIN32 /* has none */
-
-static void a_child_after_fork(void **state) {
-  (void)state;
-  needs("fork", false);
-}
-
-#define TESTS_OF_FORK cmocka_unit_test(a_child_after_fork)
-
-#else
 
 /* In the child: every function, by the number of the line that is wrong; 0 if all are right. */
 #define MUST_SAY_FORKED(call) \
@@ -425,7 +440,8 @@ static void a_child_never_waits_for_a_lock_that_a_thread_of_the_parent_held(void
 }
 
 #define TESTS_OF_FORK                                                            \
-  TEST(a_child_after_fork_gets_forked_from_everything_and_calls_no_hook),        \
+  cmocka_unit_test(without_a_watch_on_forks_no_cache_is_made),                   \
+      TEST(a_child_after_fork_gets_forked_from_everything_and_calls_no_hook),    \
       TEST(a_child_after_fork_can_make_a_cache_of_its_own_and_so_can_its_child), \
       TEST(a_child_never_waits_for_a_lock_that_a_thread_of_the_parent_held)
 
@@ -441,7 +457,7 @@ static int no_assertion_failed(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(without_a_watch_on_forks_no_cache_is_made),
+      TESTS_OF_FORK,
       TEST(a_thread_whose_end_is_not_told_has_no_stock),
       TEST(the_bookkeeping_comes_from_the_malloc_that_was_given),
       TEST(durations_are_those_of_the_clock_that_was_given),
@@ -450,7 +466,6 @@ int main(void) {
       cmocka_unit_test(a_thousand_caches_can_be_alive_at_once_and_two_thousand_come_and_go),
       cmocka_unit_test(locks_out_of_order_are_told),
       cmocka_unit_test(a_hook_with_a_lock_held_is_told),
-      TESTS_OF_FORK,
   };
   return cmocka_run_group_tests_name("glue", tests, NULL, NULL);
 }
