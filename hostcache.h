@@ -10452,8 +10452,8 @@ HOSTCACHE_RARE static int HC_I(peaks_are_exact)(const HC_CACHE *self) {
 
 /* The figures, as they were counted since the cache was made. Peaks are exact as long as no thread
    can have a stock; then those of what is in use count what the stocks hold, and those of what
-   waits are the sums of the threads' own. All threads (if they can be) and segments_lock are
-   held. */
+   waits are the sums of the threads' own. segments_lock is held, and so is a thread: the common
+   record, and all others if they can be (stats_lock). */
 HOSTCACHE_RARE static void HC_I(sum_up)(HC_CACHE *self, hostcache_stats *stats) {
   struct HC_I(totals) all;
   const int is_exact = HC_I(peaks_are_exact)(self);
@@ -10835,6 +10835,24 @@ HOSTCACHE_UNUSED static void HC_I(note_got)(HC_CACHE *self, HC_BLOCK *block, voi
 
 #endif
 
+/* Holds all that the figures are made of: all threads, if they can be held, the common record and
+   segments_lock. Returns whether the threads cannot be: what they count is read as it stands then.
+   stats_unlock lets all go. */
+HOSTCACHE_RARE static int HC_I(stats_lock)(HC_CACHE *self) {
+  const int refused = HC_I(stop)(self);
+  if (refused) hostcache_lock(&self->common.lock); /* else stop holds it */
+  hostcache_lock(&self->segments_lock);
+  return refused;
+}
+
+HOSTCACHE_RARE static void HC_I(stats_unlock)(HC_CACHE *self, int refused) {
+  hostcache_unlock(&self->segments_lock);
+  if (refused)
+    hostcache_unlock(&self->common.lock);
+  else
+    HC_I(go_on)(self);
+}
+
 /* Polls once. Is anything active or pending even so? */
 HOSTCACHE_RARE static int HC_I(is_busy)(HC_CACHE *self) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
@@ -10842,12 +10860,10 @@ HOSTCACHE_RARE static int HC_I(is_busy)(HC_CACHE *self) {
   int refused, kept;
   HC_I(drain_deferred)(self, &tally);
   HC_I(poll_all)(self, SIZE_MAX, 1, &tally);
-  refused = HC_I(stop)(self);
-  hostcache_lock(&self->segments_lock);
+  refused = HC_I(stats_lock)(self);
   HC_I(sum_up)(self, &stats);
   kept = HC_I(is_ordered)(self);
-  hostcache_unlock(&self->segments_lock);
-  if (!refused) HC_I(go_on)(self);
+  HC_I(stats_unlock)(self, refused);
   return kept || stats.active.current > stats.quarantined.current;
 }
 
@@ -12398,26 +12414,14 @@ HOSTCACHE_RARE static int64_t *HC_I(count_by_number)(hostcache_stats *stats, uns
   return i < sizeof all / sizeof *all ? all[i] : NULL;
 }
 
-/* All threads, if they can be held, and what guards the rest of the figures. */
-HOSTCACHE_RARE static int HC_I(stats_lock)(HC_CACHE *self) {
-  const int refused = HC_I(stop)(self);
-  hostcache_lock(&self->segments_lock);
-  return refused;
-}
-
-HOSTCACHE_RARE static void HC_I(stats_unlock)(HC_CACHE *self, int refused) {
-  hostcache_unlock(&self->segments_lock);
-  if (!refused) HC_I(go_on)(self);
-}
-
 /* Takes away what was counted until the last reset. */
 HOSTCACHE_RARE static void HC_I(since)(hostcache_stat *stat, const hostcache_stat *base) {
   stat->allocated = HC_I(rest)(stat->allocated, base->allocated);
   stat->freed = HC_I(rest)(stat->freed, base->freed);
 }
 
-/* The figures, since they were last reset. All threads (if they can be) and segments_lock are held,
-   by stats_lock. */
+/* The figures, since they were last reset. segments_lock is held, and so is a thread, as by
+   stats_lock. */
 HOSTCACHE_RARE static void HC_I(figures)(HC_CACHE *self, hostcache_stats *stats) {
   hostcache_stat *stat;
   int64_t *count;

@@ -501,6 +501,7 @@ static const scenario scenarios[] = {
     {"bound+hit", {hits_and_frees, bounds}, FEW, NULL, NULL, 0, 0},
     {"bound+come", {waits, bounds, hits}, FEW, NULL, NULL, 0, 0},
     {"deferred+drain", {defers, drains}, FEW, own_is_used, NULL, 0, 0},
+    {"deferred+peaks", {defers, resets_peaks}, FEW, own_is_used, NULL, 0, 0},
     {"give+take", {gives_a_batch, takes_a_batch}, FEW, a_batch_is_there, NULL, 16 * SMALL, 0},
     {"give+empty", {gives_a_batch, empties}, FEW, a_batch_is_there, NULL, 16 * SMALL, 0},
 };

@@ -72,10 +72,8 @@ NOT_FOLLOWED = {
     "spares_for_segment": (ONLY_IF_NOT_0, "the same"),
     "memory_get": ("try_acquire_capability(0, segments_lock)", "returns with the lock if all went well"),
     "segment_get": ("try_acquire_capability(0, segments_lock)", "the same"),
-    "stats_lock": ("acquire_capability(segments_lock)", "goes on although stop may have been refused"),
-    "stats_unlock": ("release_capability(segments_lock)", "lets the threads go if they were held"),
-    "sum_up": ("requires_capability(segments_lock)", "reads what it cannot hold if stop was refused"),
-    "reset_peak_stats": ("", "the same for the common record, which it changes"),
+    "stats_lock": ("acquire_capability(segments_lock, %s)" % THREAD, "all threads, or the common one"),
+    "stats_unlock": ("release_capability(segments_lock, %s)" % THREAD, "the same"),
     "drop": ("", "one of several numbers says that the thread is still held"),
     "free_now": ("", "is told so by drop"),
     # An answer is asked for once: where it is kept, and asked again, it is not followed.
@@ -205,7 +203,7 @@ def function_attributes(text):
             more -= 1
         end = match.end()
         if match.start() > check and re.match(r"check_|add_up", name): # as the banner says
-            needs = "requires_capability(segments_lock, streams_lock, threads_lock)"
+            needs = "requires_capability(segments_lock, streams_lock, threads_lock, %s)" % THREAD
         above = needs
         if name in NOT_FOLLOWED:
             used.add(name)
