@@ -1560,9 +1560,9 @@ HC_PUBLIC hostcache_result HC_FN(get_memory_fraction)(HC_CACHE *cache, double *f
 /* The size of the largest block that is cached, wherever it is, 0 if none is: so much can be had
    without a hook, and more perhaps, as small blocks that stand side by side are only made one when
    that is needed. (What private pools keep, and what is ready for one stream, serves these alone,
-   and does not count.) ARGUMENT: no
-   `largest`. UNSUPPORTED: the system refuses the barrier that stops threads. Calls no hook, and
-   does not poll. O(threads), and what is cached of about the largest size. Source: cacheInfo. */
+   and does not count.) ARGUMENT: no `largest`. UNSUPPORTED: the system refuses the barrier that
+   stops threads. Calls no hook, and does not poll. O(threads), and what is cached of about the
+   largest size. Source: cacheInfo. */
 HC_PUBLIC hostcache_result HC_FN(cache_info)(HC_CACHE *cache, size_t *largest);
 
 /* The sizes of the segments that can grow: *count of them, of which `sizes` (NULL is fine) gets
@@ -6430,13 +6430,18 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(active_at)(const HC_CACHE *self, const vo
   return hostcache_size_load_acquire(&block->life) == life ? block : NULL;
 }
 
+/* Does a block, of which nothing is held, begin at `ptr`? A pointer that is wrong may lie in one
+   that others free meanwhile. */
+HOSTCACHE_INLINE int HC_I(begins_at)(const HC_BLOCK *block, const void *ptr) {
+  return hostcache_ptr_load_acquire(&block->ptr) == ptr;
+}
+
 /* The block that begins at `ptr` and is active, or NULL; as this thread knows it, or active_at. A
    pointer that the caller may free is in no other state, and its block has no other place. */
 HOSTCACHE_INLINE HC_BLOCK *HC_I(active_start)(HC_CACHE *self, hostcache_leaves *leaves,
                                               const void *ptr) {
   HC_BLOCK *block = (HC_BLOCK *)hostcache_index_start(&self->index, leaves, (size_t)ptr);
-  if (!block || hostcache_ptr_load_acquire(&block->ptr) != ptr) return NULL;
-  return block;
+  return block && HC_I(begins_at)(block, ptr) ? block : NULL;
 }
 
 #ifdef HC_OWN_SEGMENTS
@@ -11194,7 +11199,7 @@ HOSTCACHE_APART hostcache_result HC_I(free_any)(HC_CACHE *self, HC_BLOCK *handle
   HC_I(begin)(self, thread);
   block = handle ? handle : HC_I(active_at)(self, ptr);
   if (block && block->cache == self && HC_I(state_of)(block) == HOSTCACHE_ACTIVE &&
-      (handle || block->ptr == ptr)) {
+      (handle || HC_I(begins_at)(block, ptr))) {
     HC_I(trace_block)(self, block, HOSTCACHE_TRACE_FREE_REQUESTED);
     result = HC_I(put)(self, thread, block, deferred);
     if (deferred) return result;
@@ -11736,7 +11741,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(let_leave)(HC_CACHE *self, const v
   size_t size;
   HC_I(begin)(self, thread);
   block = HC_I(active_at)(self, ptr);
-  if (!block || block->ptr != ptr) {
+  if (!block || !HC_I(begins_at)(block, ptr)) {
     HC_I(end)(thread);
     return HC_I(why_not_free)(self, NULL, ptr);
   }

@@ -647,6 +647,9 @@ static void an_active_block_is_found_while_others_come_and_go(void **state) {
     /* No block begins there, but which one lies there, and how large it is, changes meanwhile. */
     assert_result(pinned_free(rig->cache, c.stable[0] + random_below(&seed, 2 * MIB) * 2 + 1),
                   HOSTCACHE_ERR_NOT_FOUND);
+    assert_result(
+        pinned_free_deferred(rig->cache, c.stable[0] + random_below(&seed, 2 * MIB) * 2 + 1),
+        HOSTCACHE_ERR_NOT_FOUND);
   }
   for (i = 0; i < 2; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
   pinned_rig_check(rig);
