@@ -179,7 +179,7 @@ static void a_history_begins_only_where_all_threads_hear_of_it(void **state) {
   device_rig *rig = *state;
   owner o;
   pthread_t thread;
-  int first = 0, second = 0;
+  static int first, second; /* who listens hears of the destroy as well */
   put_an_owner_to_sleep(&o, rig->cache, &thread);
   barrier_refuse(1, true);
   assert_result(device_record_history(rig->cache, 10, NULL, NULL), HOSTCACHE_ERR_UNSUPPORTED);
