@@ -11930,7 +11930,7 @@ HOSTCACHE_UNUSED static const void *HC_I(guard_free)(HC_CACHE *self, HC_BLOCK *b
   if (HC_I(enter)(self) != HOSTCACHE_OK || (!block && !ptr)) return NULL;
   if (!block) block = HC_I(active_at)(self, ptr);
   if (!block || block->cache != self || HC_I(state_of)(block) != HOSTCACHE_ACTIVE) return NULL;
-  if ((ptr && block->ptr != ptr) || !block->guarded) return NULL;
+  if ((ptr && !HC_I(begins_at)(block, ptr)) || !block->guarded) return NULL;
   damage = HC_I(guard_end)(block, words);
   if (!leaves && HC_I(all_marks)(block) == 0 && hostcache_u32_load_relaxed(&block->extra_uses) == 0)
     HC_I(guard_ready)(block);
