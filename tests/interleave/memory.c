@@ -40,7 +40,7 @@ enum {
 };
 
 /* How a byte is accessed, and what that races with. */
-enum { PLAIN_READ, PLAIN_WRITE, ATOMIC_READ, ATOMIC_WRITE, WAYS };
+enum { PLAIN_READ, PLAIN_WRITE, ATOMIC_READ, ATOMIC_WRITE, WAYS, ANY_WAY = WAYS };
 static const char *const way_names[WAYS] = {"reads", "writes", "reads (atomic)", "writes (atomic)"};
 static const unsigned char conflicts[WAYS][WAYS] = {
     [PLAIN_READ] = {0, 1, 0, 1},
@@ -49,8 +49,8 @@ static const unsigned char conflicts[WAYS][WAYS] = {
     [ATOMIC_WRITE] = {1, 1, 0, 0},
 };
 
-/* Each thread's clock when it last accessed something in a way; 0: never. */
-typedef uint16_t accesses[EXPLORE_THREADS][WAYS];
+/* Each thread's clock when it last accessed something in a way, or in any; 0: never. */
+typedef uint16_t accesses[EXPLORE_THREADS][WAYS + 1];
 
 typedef struct cell { /* of one word of watched memory */
   accesses last;
@@ -186,24 +186,30 @@ static void describe(size_t word, char *text, size_t size) {
   }
 }
 
+/* Another thread accessed what this one does, and neither comes before the other. */
+static void check_conflict(accesses last, unsigned how, unsigned thread, size_t word) {
+  const unsigned self = explore_current;
+  unsigned way;
+  char text[128];
+  for (way = 0; way < WAYS; way++) {
+    if (last[thread][way] <= own_clock()->at[thread] || !conflicts[how][way]) continue;
+    memory.raced = word + 1;
+    describe(word, text, sizeof text);
+    explore_fail("data race: thread %u %s what thread %u %s, unordered: %s", self, way_names[how],
+                 thread, way_names[way], text);
+  }
+}
+
 /* Checks an access against the last ones, and notes it. */
-static void check_last(accesses last, unsigned how, size_t word) {
+static inline void check_last(accesses last, unsigned how, size_t word) {
   const unsigned self = explore_current;
   const explore_clock *own = own_clock();
-  unsigned way, thread;
-  char text[128];
+  unsigned thread;
   if (last[self][how] == own->at[self]) return; /* it did so since it last handed its clock on */
-  for (thread = 0; thread < memory.threads; thread++) {
-    if (thread == self) continue;
-    for (way = 0; way < WAYS; way++) {
-      if (last[thread][way] <= own->at[thread] || !conflicts[how][way]) continue; /* as most are */
-      memory.raced = word + 1;
-      describe(word, text, sizeof text);
-      explore_fail("data race: thread %u %s what thread %u %s, unordered: %s", self, way_names[how],
-                   thread, way_names[way], text);
-    }
-  }
-  last[self][how] = own->at[self];
+  for (thread = 0; thread < memory.threads; thread++)
+    if (thread != self && last[thread][ANY_WAY] > own->at[thread])
+      check_conflict(last, how, thread, word);
+  last[self][how] = last[self][ANY_WAY] = own->at[self];
 }
 
 static void check_races(size_t word, unsigned first, unsigned count, unsigned how) {
@@ -237,20 +243,22 @@ static void forget_history(cell *here) {
     if (here->locations[half]) memory.locations[here->locations[half] - 1].count = 0;
 }
 
+static void fail_dead(size_t word, unsigned how, const void *pc) {
+  char text[128];
+  describe(word, text, sizeof text);
+  explore_fail("thread %u %s memory that is not allocated, or was freed: %s (at %p)",
+               explore_current, way_names[how], text, pc);
+}
+
 static void access_word_by_word(const void *ptr, size_t size, unsigned how, const void *pc) {
   const bool writes = how == PLAIN_WRITE || how == ATOMIC_WRITE;
   const char *at = (const char *)ptr;
   size_t word = word_of(ptr);
-  char text[128];
   if (word == (size_t)-1) return;
   while (size > 0) {
     unsigned first = (unsigned)((size_t)at % WORD), count = WORD - first;
     if (count > size) count = (unsigned)size;
-    if (word < ARENA_BYTES / WORD && !memory.live[word]) {
-      describe(word, text, sizeof text);
-      explore_fail("thread %u %s memory that is not allocated, or was freed: %s (at %p)",
-                   explore_current, way_names[how], text, pc);
-    }
+    if (word < ARENA_BYTES / WORD && !memory.live[word]) fail_dead(word, how, pc);
     if (memory.watched == word + 1)
       explore_note("%s %u bytes at + %u of what races, from %p", way_names[how], count, first, pc);
     if (memory.has_kept && writes) before_write(word);
@@ -264,14 +272,24 @@ static void access_word_by_word(const void *ptr, size_t size, unsigned how, cons
   }
 }
 
+/* Did the thread access the whole word in this way since it last handed its clock on, so that there
+   is nothing to check or to note? */
+static inline bool is_noted(size_t word, unsigned how) {
+  const cell *here = &memory.cells[word];
+  if (here->bytes || here->last[explore_current][how] != own_clock()->at[explore_current])
+    return false;
+  return how == PLAIN_READ || (here->written && !here->locations[0] && !here->locations[1]);
+}
+
 /* Every access to watched memory comes through here before it is made. Most are outside of it, or
-   are made when no other thread is there. */
+   are made when no other thread is there, or again and again. */
 static inline void access_memory(const void *ptr, size_t size, unsigned how, const void *pc) {
   const size_t offset = (size_t)ptr - (size_t)memory.arena, word = offset / WORD;
   if (offset >= ARENA_BYTES && (word_of(ptr) == (size_t)-1 || is_the_fuzzers(ptr))) return;
-  if (offset < ARENA_BYTES && !explore_running && offset % WORD + size <= WORD &&
-      memory.live[word] && memory.watched == 0 &&
-      (how == PLAIN_READ || !memory.has_kept || memory.cells[word].written))
+  if (offset < ARENA_BYTES && offset % WORD + size <= WORD && memory.live[word] &&
+      memory.watched == 0 &&
+      (explore_running ? is_noted(word, how)
+                       : how == PLAIN_READ || !memory.has_kept || memory.cells[word].written))
     return;
   access_word_by_word(ptr, size, how, pc);
 }
