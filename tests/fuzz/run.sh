@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs a target of libFuzzer for some seconds, over a copy of its corpus: the tree stays as it is.
+# Runs a target of libFuzzer for some seconds (or HOSTCACHE_FUZZ_SECONDS of the environment), over a
+# copy of its corpus: the tree stays as it is.
 #
 #     sh run.sh <target> <corpus> <scratch folder> <seconds> [<option of libFuzzer>...]
 #
@@ -11,7 +12,7 @@ set -u
 target=$1
 corpus=$2
 scratch=$3
-seconds=$4
+seconds=${HOSTCACHE_FUZZ_SECONDS:-$4}
 shift 4
 
 rm -rf "$scratch"
