@@ -5,10 +5,14 @@
 
 It builds the programs of the table below with clang-19's coverage of branches and MC/DC, runs them,
 and unites what they say by the place in the header. The report stands in SCRATCH/report.txt. It
-fails where a condition is not reached and not listed; where one is listed that was reached, or that
-is not there any more; and where a list does not have as many entries as its first line says, so
-that no list grows by itself. --write writes the list of what has no test yet anew; --again runs these
-programs alone, and takes the others as they were in the last run.
+fails where a condition is not reached and not listed; where one is listed that is not there any
+more; and where a list does not have as many entries as its first line says, so that no list grows by
+itself. What is listed as untested and was reached is told. --write writes the list of what has no
+test yet anew; --again runs these programs alone, and takes the others as they were in the last run.
+
+Threads that meet by chance reach some conditions in one run and not in another. So where something
+is not reached that is not listed, the programs whose threads are not steered run once more, and twice
+at most: what counts is what any of the runs reached.
 
 What is counted. The header is a template that each program includes several times, under other names
 and with other hooks, and llvm-cov counts each of them alone. Here a side of a branch is taken where
@@ -144,6 +148,12 @@ def measure(program, scratch):
     binary = build(program, scratch)
     for old in glob.glob(binary + ".*.profraw"):
         os.remove(old)
+    return run_program(program, scratch)
+
+
+def run_program(program, scratch):
+    """Runs one program that is built; its coverage as text, that of former runs as well."""
+    binary = os.path.join(scratch, program.name)
     for run in program.runs:
         call([binary, *program.arguments], dict(os.environ, LLVM_PROFILE_FILE=binary + ".%m.profraw", **run))
     call([PROFDATA, "merge", "-o", binary + ".profdata", *glob.glob(binary + ".*.profraw")])
@@ -272,7 +282,7 @@ def read_list(path):
     """{(function, condition): what}: a line "entries: N", then each entry as
     "function -- condition -- what", with its reason in lines that begin with spaces. What is missing
     is a side of its branch ("true", "false" or both), or that it was shown to decide ("decides");
-    "sometimes": it takes threads that meet by chance."""
+    "sometimes": it takes threads that meet by chance, so that not each measurement has reached it."""
     entries, problems, promised, reasons = {}, [], None, collections.Counter()
     last = None
     with open(path, encoding="utf-8") as file:
@@ -294,21 +304,22 @@ def read_list(path):
 
 
 def compare(missing, known, unreachable, untested):
-    """What is wrong with the lists, as sentences."""
-    problems = []
+    """What is wrong with the lists, as sentences; and what else there is to say of them."""
+    problems, remarks = [], []
     for name, entries in (("unreachable.txt", unreachable), ("untested.txt", untested)):
         for key, what in entries.items():
             if key not in known:
                 problems.append(f"{name}: hostcache.h has no such condition: {' -- '.join(key)}")
             elif what != "sometimes" and missing.get(key) != what:
-                problems.append(f"{name}: {' -- '.join(key)} -- {what}, but not reached is: "
-                                f"{missing.get(key, 'nothing')}; take it off the list")
+                (remarks if name == "untested.txt" else problems).append(
+                    f"{name}: {' -- '.join(key)} -- {what}, but not reached is: "
+                    f"{missing.get(key, 'nothing')}; take it off the list")
     for key, what in missing.items():
         if key not in unreachable and key not in untested:
             problems.append(f"not reached, and not listed: {' -- '.join(key)} -- {what}")
         if key in unreachable and key in untested:
             problems.append(f"in both lists: {' -- '.join(key)}")
-    return problems
+    return problems, remarks
 
 
 def per_cent(part, whole):
@@ -329,6 +340,38 @@ def additions(seen_by):
     return lines
 
 
+def read_all(some, text_of):
+    """What programs reach, each by its name; `text_of` measures one. Two at a time."""
+    seen_by, failed = {}, []
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        running = {pool.submit(text_of, program): program.name for program in some}
+        for future in concurrent.futures.as_completed(running):
+            seen = Seen()
+            try:
+                seen.read(future.result())
+                seen_by[running[future]] = seen
+            except (RuntimeError, subprocess.TimeoutExpired) as error:
+                failed.append(f"{running[future]}: {error}")
+    if failed:
+        sys.exit("\n\n".join(failed))
+    return seen_by
+
+
+def what_is_missing(seen, header):
+    """Of each condition, by its key, what was not reached; its places; the keys of all."""
+    conditions, shown = seen.decided()
+    keys = header.keys(place for place in seen.sides if not header.in_assertion(place))
+    missing, places = {}, {}
+    for place, key in keys.items():
+        what = [side for side in ("true", "false") if side not in seen.sides[place]]
+        if not what and place in conditions and place not in shown:
+            what = ["decides"]
+        if what:
+            missing[key] = " ".join(what)
+            places[key] = place
+    return missing, places, keys
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("scratch")
@@ -340,41 +383,35 @@ def main():
     header = Header()
     header.write_for_coverage(os.path.join(scratch, "hostcache.h"))
     again = arguments.again.split(",") if arguments.again else []
+    unreachable, problems, reasons = read_list(UNREACHABLE)
+    untested, _, _ = read_list(UNTESTED)
 
-    seen, seen_by, failed = Seen(), {}, []
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        running = {pool.submit(last_time if again and program.name not in again else measure,
-                               program, scratch): program for program in programs()}
-        for future in concurrent.futures.as_completed(running):
-            name = running[future].name
-            try:
-                seen_by[name] = Seen()
-                seen_by[name].read(future.result())
-                seen.unite(seen_by[name])
-            except (RuntimeError, subprocess.TimeoutExpired) as error:
-                failed.append(f"{name}: {error}")
-    if not seen.sides:
-        failed.append("llvm-cov shows no branch of hostcache.h")
-    if failed:
-        print("\n\n".join(failed))
-        return 1
-    for place in [p for p in seen.sides if header.in_assertion(p)]:
-        del seen.sides[place]
+    def first(program):
+        is_old = again and program.name not in again
+        return last_time(program, scratch) if is_old else measure(program, scratch)
+
+    seen, seen_by = Seen(), read_all(programs(), first)
+    for one in seen_by.values():
+        seen.unite(one)
+    for _ in range(2):
+        missing, _, _ = what_is_missing(seen, header)
+        if not arguments.write and all(key in unreachable or key in untested for key in missing):
+            break
+        print("once more: the programs whose threads are not steered")
+        unsteered = [program for program in programs() if not program.interleaved]
+        for one in read_all(unsteered, lambda program: run_program(program, scratch)).values():
+            seen.unite(one)
+    missing, places, keys = what_is_missing(seen, header)
+    if not keys:
+        sys.exit("llvm-cov shows no branch of hostcache.h")
 
     conditions, shown = seen.decided()
-    keys = header.keys(seen.sides)
-    missing, places = {}, {}
-    for place in sorted(seen.sides):
-        what = [side for side in ("true", "false") if side not in seen.sides[place]]
-        if not what and place in conditions and place not in shown:
-            what = ["decides"]
-        if what:
-            missing[keys[place]] = " ".join(what)
-            places[keys[place]] = place
+    conditions, shown = conditions & keys.keys(), shown & keys.keys()
+    sides = sum(len(seen.sides[place]) for place in keys)
     report = [
-        f"branches: {per_cent(sum(len(s) for s in seen.sides.values()), 2 * len(seen.sides))} sides",
+        f"branches: {per_cent(sides, 2 * len(keys))} sides",
         f"MC/DC: {per_cent(len(shown), len(conditions))} conditions of {len(seen.vectors)} decisions",
-        f"conditions: {per_cent(len(seen.sides) - len(missing), len(seen.sides))} have all of it", ""]
+        f"conditions: {per_cent(len(keys) - len(missing), len(keys))} have all of it", ""]
     previous = None
     for key, what in missing.items():
         if key[0] != previous:
@@ -386,20 +423,20 @@ def main():
         file.write("\n".join(report) + "\n")
     print("\n".join(report[:3]))
     print(f"the whole report: {os.path.join(scratch, 'report.txt')}")
-    unreachable, problems, reasons = read_list(UNREACHABLE)
     problems += [f"unreachable.txt: no reason: {' -- '.join(key)}" for key in unreachable if not reasons[key]]
-    if len(unreachable) * 100 > len(seen.sides):
-        problems.append(f"unreachable.txt has more than 1% of {len(seen.sides)} conditions")
+    if len(unreachable) * 100 > len(keys):
+        problems.append(f"unreachable.txt has more than 1% of {len(keys)} conditions")
     if arguments.write:
-        chance = {key for key, what in read_list(UNTESTED)[0].items() if what == "sometimes"}
+        chance = {key for key, what in untested.items() if what == "sometimes"}
         rest = [" -- ".join((*key, "sometimes" if key in chance else missing[key])) for key in keys.values()
                 if key in chance or key in missing and key not in unreachable]
         with open(UNTESTED, "w", encoding="utf-8") as file:
             file.write("\n".join(["# What no test reaches yet: coverage.py --write makes this list, which "
                                   "may only get shorter.", f"entries: {len(rest)}", *rest]) + "\n")
     untested, more, _ = read_list(UNTESTED)
-    problems += more + compare(missing, set(keys.values()), unreachable, untested)
-    print("\n".join(problems))
+    found, remarks = compare(missing, set(keys.values()), unreachable, untested)
+    problems += more + found
+    print("\n".join(remarks + problems))
     return 1 if problems else 0
 
 

@@ -20,9 +20,11 @@
 #include <string.h>
 
 /* Callers as the test says. */
+static int caller_count = 3;
+
 static int callers(void **addresses, int most) {
   int i;
-  for (i = 0; i < 3 && i < most; i++) addresses[i] = (void *)(uintptr_t)(0xabc0 + i);
+  for (i = 0; i < caller_count && i < most; i++) addresses[i] = (void *)(uintptr_t)(0xabc0 + i);
   return i;
 }
 #ifndef HOSTCACHE_DEBUG
@@ -32,7 +34,7 @@ static int callers(void **addresses, int most) {
 
 typedef struct device {
   bool done; /* events are complete */
-  bool free_fails;
+  bool free_fails, record_fails;
   int gave_back;
 } device;
 
@@ -58,7 +60,7 @@ static bool device_take_back(device *d, void *ptr, size_t size) {
 #define HC_STREAM_T int
 #define HC_EVENT_T int
 #define HC_EVENT_RECORD(d, event, stream) \
-  ((void)(d), (void)(stream), *(event) = 1, hostcache_done())
+  ((void)(stream), *(event) = 1, (d)->record_fails ? hostcache_failed(1) : hostcache_done())
 #define HC_EVENT_QUERY(d, event) ((void)(event), (d)->done ? hostcache_done() : hostcache_pending())
 #define HC_NAME pinned
 #define HC_MEM_IS_HOST
@@ -283,6 +285,61 @@ static void an_overflow_of_a_block_that_is_used_is_told_by_free(void **state) {
   assert_result(pinned_free(r->cache, ptr), HOSTCACHE_ERR_CORRUPT);
   expect_damage(r, 1, ptr + 1000, "behind its end");
   assert_int_equal(figures(r).pending.current, 1);
+}
+
+static void an_overflow_is_told_beside_what_the_free_itself_says(void **state) {
+  rig *r = *state;
+  unsigned char *ptr = take(r, 1000);
+  assert_ok(pinned_record_stream(r->cache, ptr, 1));
+  assert_ok(pinned_record_stream(r->cache, ptr, 2)); /* the second use stands elsewhere */
+  scribble(ptr + 1000);
+  r->device.record_fails = true;
+  assert_result(pinned_free(r->cache, ptr), HOSTCACHE_ERR_EVENT);
+  r->device.record_fails = false;
+  assert_int_equal(r->said.corrupt, 1);
+  assert_int_equal(figures(r).quarantined.current, 1);
+  assert_ok(pinned_release_quarantine(r->cache));
+  memset(&r->said, 0, offsetof(said, calls));
+}
+
+/* Of callers as many are told as are known: here none but who called the library. */
+static void an_overflow_is_told_where_no_callers_are_known(void **state) {
+  rig *r = *state;
+  unsigned char *ptr;
+  caller_count = 0;
+  ptr = take(r, 1000);
+  caller_count = 3;
+  scribble(ptr + 1000);
+  assert_result(pinned_free(r->cache, ptr), HOSTCACHE_ERR_CORRUPT);
+  expect_damage(r, 1, ptr + 1000, "got at 0x");
+  assert_null(strstr(r->said.what, "0xabc"));
+}
+
+static void callers_beyond_those_that_find_room_are_left_out(void **state) {
+  rig *r = *state;
+  unsigned char *ptr;
+  caller_count = 32;
+  ptr = take(r, 1000);
+  caller_count = 3;
+  scribble(ptr + 1000);
+  assert_result(pinned_free(r->cache, ptr), HOSTCACHE_ERR_CORRUPT);
+  expect_damage(r, 1, ptr + 1000, "got at 0xabc0 < 0xabc1 < 0xabc2");
+}
+
+static void frees_that_are_wrong_are_told_as_without_red_zones(void **state) {
+  rig *r = *state;
+  pinned *other;
+  pinned_block *block;
+  unsigned char *ptr;
+  assert_ok(pinned_create(&other, NULL, &r->device));
+  assert_ok(pinned_block_alloc(r->cache, 100, &block));
+  ptr = pinned_block_ptr(block);
+  assert_result(pinned_block_free(other, block), HOSTCACHE_ERR_NOT_FOUND);
+  assert_result(pinned_free(other, ptr), HOSTCACHE_ERR_NOT_FOUND);
+  assert_result(pinned_free(r->cache, ptr + 16), HOSTCACHE_ERR_NOT_FOUND);
+  assert_ok(pinned_block_free(r->cache, block));
+  assert_result(pinned_block_free(r->cache, block), HOSTCACHE_ERR_DOUBLE_FREE);
+  assert_ok(pinned_destroy(other));
 }
 
 static void an_overflow_is_told_by_check_for_as_long_as_it_is_there(void **state) {
@@ -774,6 +831,10 @@ int main(void) {
       TEST(every_byte_of_a_red_zone_is_looked_at),
       TEST(an_overflow_is_told_with_the_callers_of_who_got_the_block),
       TEST(an_overflow_of_a_block_that_is_used_is_told_by_free),
+      TEST(an_overflow_is_told_beside_what_the_free_itself_says),
+      TEST(an_overflow_is_told_where_no_callers_are_known),
+      TEST(callers_beyond_those_that_find_room_are_left_out),
+      TEST(frees_that_are_wrong_are_told_as_without_red_zones),
       TEST(an_overflow_is_told_by_check_for_as_long_as_it_is_there),
       TEST(an_overflow_is_told_by_a_destroy_that_is_busy),
       TEST(an_overflow_of_what_was_freed_deferred_is_told_when_it_is_handed_out),
