@@ -1221,7 +1221,8 @@ HC_PUBLIC hostcache_result HC_FN(record_stream)(HC_CACHE *cache, void *ptr, HC_S
 
 #ifdef HC_TIMELINE
 /* Like record_stream, for who knows better: the block is in use until `stream` has reached `value`.
-   The highest value given counts, and replaces a mark made by record_stream. A value that is never
+   The highest value given counts, and replaces a mark made by record_stream, whichever thread made
+   it: who gives a value speaks for all that was submitted for the block there. One that is never
    reached keeps the block, and those freed after it with a use on that stream, for ever. Calls no
    hook. */
 HC_PUBLIC hostcache_result HC_FN(record_value)(HC_CACHE *cache, void *ptr, HC_STREAM stream,

@@ -60,6 +60,7 @@ typedef struct holding {
   size_t size;
   uint64_t stamp, hand_out;
   int mode, slot, uses;
+  bool is_common; /* others use it at the same time */
 } holding;
 
 static inline uint64_t stress_number(const char *name, uint64_t otherwise) {
@@ -192,6 +193,11 @@ static void ON_RUN(use)(THREAD *t, holding *h) {
   w->writes = h->mode == WRITTEN && payload_random(&t->seed, 2) == 0;
   if (w->writes) h->stamp++;
 
+#ifdef WITH_TIMELINE
+  /* A value speaks for all uses of its stream, as it replaces a mark. Who does not know of the others'
+     uses cannot do that: those of a common block all give values, or all mark. */
+  if (h->is_common) how = (h->stamp >> 8) % 2 == 0 ? 3 : how % 3;
+#endif
 #ifdef WITH_STREAMS
   if (how == 0) expect_or_abort(API(record_stream)(run->cache, inside, stream) == HOSTCACHE_OK);
 #endif
@@ -265,7 +271,10 @@ static void ON_RUN(use_common)(THREAD *t) {
     if (run->commons[i] != NULL) ON_RUN(release)(t, run->commons[i]);
     run->commons[i] = NULL;
     ON_RUN(get)(t, &run->commons[i]);
-    if (run->commons[i] != NULL) run->commons[i]->mode = READ;
+    if (run->commons[i] != NULL) {
+      run->commons[i]->mode = READ;
+      run->commons[i]->is_common = true;
+    }
   } else {
     pthread_rwlock_rdlock(&run->common_locks[i]);
     if (run->commons[i] != NULL) {
