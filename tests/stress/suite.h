@@ -194,8 +194,8 @@ static void ON_RUN(use)(THREAD *t, holding *h) {
   if (w->writes) h->stamp++;
 
 #ifdef WITH_TIMELINE
-  /* A value speaks for all uses of its stream, as it replaces a mark. Who does not know of the others'
-     uses cannot do that: those of a common block all give values, or all mark. */
+  /* A value speaks for all uses of its stream, as it replaces a mark. Who does not know of the uses
+     of others cannot do that: those of a common block all give values, or all mark. */
   if (h->is_common) how = (h->stamp >> 8) % 2 == 0 ? 3 : how % 3;
 #endif
 #ifdef WITH_STREAMS
