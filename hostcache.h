@@ -14025,25 +14025,31 @@ HOSTCACHE_RARE static const char *HC_I(check_heap_set)(const HC_HEAP *heaps, con
                                                        const HC_ORDER *order,
                                                        const HC_FINDINGS *findings, size_t *count,
                                                        size_t *whole, size_t *bytes) {
-  unsigned at;
-  for (at = 0; at < HOSTCACHE_KIND_COUNT * HOSTCACHE_HEAP_SIZES; at++) {
-    const HC_HEAP *heap = &heaps[at / HOSTCACHE_HEAP_SIZES];
-    const unsigned list = at % HOSTCACHE_HEAP_SIZES, word = list / HOSTCACHE_WORD_BITS;
-    HC_BLOCK *const *from = &heap->first[list];
-    if ((heap->filled[word] >> (list % HOSTCACHE_WORD_BITS) & 1) != (*from != NULL) ||
-        (heap->words >> word & 1) != (heap->filled[word] != 0))
-      return "a heap knows which of its lists hold something";
-    for (; *from; from = &(*from)->ready_next) {
-      const HC_BLOCK *range = *from;
-      if ((*count)++ == findings->ready || !range->is_ready ||
-          &heaps[range->segment->kind] != heap || HC_I(pool_of)(range->segment) != pool ||
-          HC_I(order_of)(range) != order)
-        return "what is in a heap is ready, of its kind, and of its pool";
-      if (range->ready_class != list || HC_I(heap_class)(range->size) != list ||
-          range->ready_from != from)
-        return "a ready range stands in the list of its size";
-      *whole += (size_t)HC_I(is_whole)(range);
-      if (bytes) *bytes += range->size;
+  const HC_HEAP *heap;
+  unsigned word, bit;
+  for (heap = heaps; heap < heaps + HOSTCACHE_KIND_COUNT; heap++) {
+    for (word = 0; word < HOSTCACHE_HEAP_SIZES / HOSTCACHE_WORD_BITS; word++) {
+      HC_BLOCK *const *first = &heap->first[word * HOSTCACHE_WORD_BITS], *const *from;
+      size_t filled = 0;
+      for (bit = 0; bit < HOSTCACHE_WORD_BITS; bit++)
+        if (first[bit]) filled |= (size_t)1 << bit;
+      if (heap->filled[word] != filled || (heap->words >> word & 1) != (filled != 0))
+        return "a heap knows which of its lists hold something";
+      for (; filled; filled &= filled - 1) {
+        const unsigned list = word * HOSTCACHE_WORD_BITS + hostcache_lowest(filled);
+        for (from = &heap->first[list]; *from; from = &(*from)->ready_next) {
+          const HC_BLOCK *range = *from;
+          if ((*count)++ == findings->ready || !range->is_ready ||
+              &heaps[range->segment->kind] != heap || HC_I(pool_of)(range->segment) != pool ||
+              HC_I(order_of)(range) != order)
+            return "what is in a heap is ready, of its kind, and of its pool";
+          if (range->ready_class != list || HC_I(heap_class)(range->size) != list ||
+              range->ready_from != from)
+            return "a ready range stands in the list of its size";
+          *whole += (size_t)HC_I(is_whole)(range);
+          if (bytes) *bytes += range->size;
+        }
+      }
     }
   }
   return NULL;
