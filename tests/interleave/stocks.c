@@ -310,6 +310,35 @@ static void takes_a_batch(fixture *f) {
   give(&f->at, &three);
 }
 
+/* A second free of a pointer is told, whatever others do with the memory meanwhile. */
+static void frees_twice(fixture *f) {
+  void *ptr = f->own[0].ptr;
+  hostcache_result result;
+  give(&f->at, &f->own[0]);
+  result = pinned_free(f->at.cache, ptr);
+  explore_assert(result == HOSTCACHE_ERR_DOUBLE_FREE || result == HOSTCACHE_ERR_NOT_FOUND);
+}
+
+/* Two threads release what one of them has quarantined, if it could not be recorded. */
+static void releases(fixture *f) {
+  expect("release_quarantine", pinned_release_quarantine(f->at.cache), 0, 0);
+}
+
+static void frees_used_and_releases(fixture *f) {
+  mark(&f->at, f->own[0], A);
+  give(&f->at, &f->own[0]);
+  device_finish(&f->at.device);
+  say(f, 0);
+  await(f, 1);
+  releases(f);
+}
+
+static void awaits_it_and_releases(fixture *f) {
+  await(f, 0);
+  say(f, 1);
+  releases(f);
+}
+
 /* ---- hooks that use the cache ---------------------------------------------------------------- */
 
 static void reenters(device *d) {
@@ -504,6 +533,8 @@ static const scenario scenarios[] = {
     {"deferred+peaks", {defers, resets_peaks}, FEW, own_is_used, NULL, 0, 0},
     {"give+take", {gives_a_batch, takes_a_batch}, FEW, a_batch_is_there, NULL, 16 * SMALL, 0},
     {"give+empty", {gives_a_batch, empties}, FEW, a_batch_is_there, NULL, 16 * SMALL, 0},
+    {"twice+empty", {frees_twice, empties}, FEW, NULL, NULL, 0, 0},
+    {"release+release", {frees_used_and_releases, awaits_it_and_releases}, FEW, NULL, NULL, 0, 0},
 };
 enum { SCENARIOS = sizeof scenarios / sizeof scenarios[0] };
 
