@@ -785,6 +785,25 @@ RIG_TEST(what_is_captured_outside_of_all_pools_is_quarantined) {
   ON_RIG(is_well)(rig);
 }
 
+/* It may be used by a replay as soon as it is freed. */
+RIG_TEST(what_is_captured_outside_of_all_pools_is_quarantined_also_after_a_release_of_others) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  assert_ok(API(begin_allocate_to_pool)(rig->cache, OTHER, is_stream, &on_2));
+  begin_capture(&rig->device);
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  assert_ok(API(record_stream)(rig->cache, ptr, 1));
+  end_capture(&rig->device);
+  ON_RIG(close_pool)(rig, OTHER);
+  assert_ok(API(release_pool)(rig->cache, OTHER));
+  assert_ok(API(release_quarantine)(rig->cache)); /* in which it is not yet */
+  ON_RIG(give)(rig, ptr);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+  ON_RIG(is_well)(rig);
+  assert_ok(API(release_quarantine)(rig->cache));
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
+}
+
 RIG_TEST(no_event_is_recorded_or_asked_during_a_capture) {
   RIG_NOW *rig = *state;
   void *before = ON_RIG(take)(rig, 64 * KIB), *waits = ON_RIG(take)(rig, 2 * MIB);

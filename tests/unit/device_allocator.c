@@ -434,8 +434,7 @@ static void a_block_is_of_the_pool_that_it_was_carved_from(void **state) {
   assert_int_equal(stats.allocation[LARGE].freed, 1);
 }
 
-/* 48 blocks of what is left of a large segment: 32 of them go to a bin, and 16 into the stock. */
-/* With 64 classes to a doubling there are more than stocks have: the first ones are multiples of the
+/* With 64 classes to a doubling there are more than stocks have; the first are multiples of the
    alignment. */
 static void what_is_in_a_stock_is_counted_in_every_class(void **state) {
   enum { CLASSES = 128 };
@@ -462,6 +461,7 @@ static void what_is_in_a_stock_is_counted_in_every_class(void **state) {
   MUST_BE(stats.allocated_bytes, 0, 0, 0);
 }
 
+/* 48 blocks of what is left of a large segment: 32 of them go to a bin, and 16 into the stock. */
 static void what_is_in_a_shared_bin_is_of_its_pool(void **state) {
   pinned_rig *rig = *state;
   hostcache_device_stats stats;
