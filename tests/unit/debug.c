@@ -615,6 +615,7 @@ static void memory_that_a_pool_gives_back_is_not_looked_at(void **state) {
   scribble(ptr + MIB); /* a replay */
   assert_ok(pinned_empty_cache_pool(r->cache, pool));
   assert_int_equal(r->device.gave_back, 1);
+  assert_int_equal(r->said.corrupt, 0);
   assert_ok(pinned_release_pool(r->cache, pool));
 }
 

@@ -184,6 +184,8 @@ static void do_it_meanwhile(void *user) {
 
 static void open_in_vain(opening *o, device_rig *rig, void (*meanwhile)(opening *o),
                          uint64_t use_count) {
+  hostcache_result result;
+  uint64_t uses;
   stopped poller;
   owner sleeper; /* there must be somebody to be held */
   pthread_t thread;
@@ -194,13 +196,14 @@ static void open_in_vain(opening *o, device_rig *rig, void (*meanwhile)(opening 
   o->meanwhile = meanwhile;
   at_a_pause_user = o;
   at_a_pause = do_it_meanwhile;
-  assert_result(device_begin_allocate_to_pool(rig->cache, UNDONE, NULL, NULL),
-                HOSTCACHE_ERR_UNSUPPORTED);
+  result = device_begin_allocate_to_pool(rig->cache, UNDONE, NULL, NULL);
   barrier_refuse_no_more();
-  assert_null(at_a_pause);
-  assert_int_equal(device_pool_use_count(rig->cache, UNDONE), use_count);
+  uses = device_pool_use_count(rig->cache, UNDONE);
   let_it_go_on(&poller);
   wake_the_owner(&sleeper, thread);
+  assert_int_equal(result, HOSTCACHE_ERR_UNSUPPORTED);
+  assert_null(at_a_pause);
+  assert_int_equal(uses, use_count);
   assert_result(device_end_allocate_to_pool(rig->cache, UNDONE), HOSTCACHE_ERR_NOT_FOUND);
   sim_complete_all(&rig->device);
 }
@@ -218,6 +221,11 @@ static void close_and_release(opening *o) {
 }
 
 static void take_of_it(opening *o) { o->ptr = device_rig_take(o->rig, 3 * MIB); }
+
+static void retain_and_take(opening *o) {
+  retain(o);
+  take_of_it(o);
+}
 
 static void begin_to_take_of_it(opening *o) { stop_a_thread(&o->taker, o->rig, take_and_stop); }
 
@@ -243,6 +251,8 @@ static void what_was_got_while_an_opening_was_undone_keeps_its_pool(void **state
   assert_ptr_not_equal(device_rig_take(rig, 3 * MIB), o.ptr);
   assert_ok(device_release_pool(rig->cache, UNDONE));
   assert_ptr_equal(device_rig_take(rig, 3 * MIB), o.ptr);
+  open_in_vain(&o, rig, retain_and_take, 1); /* which whoever retained it keeps */
+  assert_ok(device_release_pool(rig->cache, UNDONE));
 }
 
 static void what_is_being_got_while_an_opening_is_undone_keeps_its_pool(void **state) {

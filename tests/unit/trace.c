@@ -309,7 +309,10 @@ static void what_is_to_be_told_stays_when_there_is_more_to_tell(void **state) {
   size_t i;
   c.rig = rig;
   c.freed = 0;
-  for (i = 0; i < COUNT_OF(c.ptrs); i++) c.ptrs[i] = pinned_rig_take(rig, 5000);
+  for (i = 0; i < COUNT_OF(c.ptrs); i++) {
+    c.ptrs[i] = pinned_rig_take(rig, 5000);
+    (void)pinned_rig_use(rig, c.ptrs[i], 1); /* so that it waits, and keeps its records */
+  }
   assert_ok(pinned_attach_trace_tracker(rig->cache, count_actions, counts));
   rig->device.on_hook = free_one_in_a_callback;
   rig->device.on_hook_user = &c;
@@ -319,7 +322,8 @@ static void what_is_to_be_told_stays_when_there_is_more_to_tell(void **state) {
     assert_int_equal(counts[HOSTCACHE_TRACE_ALLOC], i);
   }
   rig->device.on_hook = NULL;
-  (void)pinned_rig_poll(rig);
+  sim_complete_all(&rig->device);
+  assert_int_equal(pinned_rig_poll(rig), COUNT_OF(c.ptrs));
   assert_int_equal(counts[HOSTCACHE_TRACE_FREE_COMPLETED], COUNT_OF(c.ptrs));
 }
 
