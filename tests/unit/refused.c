@@ -17,9 +17,10 @@ static void *at_a_pause_user;
 
 static int pause_here(void) {
   void (*now)(void *user) = at_a_pause;
+  if (now == NULL) return (sched_yield)();
   at_a_pause = NULL;
-  if (now != NULL) now(at_a_pause_user);
-  return (sched_yield)();
+  now(at_a_pause_user);
+  return 0;
 }
 
 #define sched_yield() pause_here()
