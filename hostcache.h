@@ -5954,8 +5954,8 @@ HOSTCACHE_INLINE size_t HC_I(class_of)(const HC_CACHE *self, size_t size) {
 }
 
 /* The sizes of the bins, and up to where they serve requests: small blocks, if their sizes are
-   classes. What is small is at most half of a shared segment, so it may be split, and so is what
-   the next size comes to at most a whole one: none is too big. */
+   classes. What is small is at most half of a shared segment, so it may be split; and the size
+   after it is at most twice as large, so it is not too big. */
 HOSTCACHE_RARE static void HC_I(size_bins)(HC_CACHE *self) {
   const hostcache_config *config = &self->config;
   size_t size = 0, bin;
