@@ -2646,8 +2646,8 @@ HOSTCACHE_UNUSED
 #endif
 static const void *hostcache_damage(const void *ptr, size_t size) {
   const unsigned char *at = (const unsigned char *)ptr, *end = at + size;
-#ifndef HOSTCACHE_ASAN
-  if (size == 0 || (*at == HOSTCACHE_READY_BYTE && memcmp(at, at + 1, size - 1) == 0)) return NULL;
+#ifndef HOSTCACHE_ASAN /* faster, unless there is next to nothing to look at */
+  if (size > 64 && *at == HOSTCACHE_READY_BYTE && memcmp(at, at + 1, size - 1) == 0) return NULL;
 #endif
   while (at < end && *at == HOSTCACHE_READY_BYTE) at++;
   return at < end ? at : NULL;
@@ -5954,7 +5954,8 @@ HOSTCACHE_INLINE size_t HC_I(class_of)(const HC_CACHE *self, size_t size) {
 }
 
 /* The sizes of the bins, and up to where they serve requests: small blocks, if their sizes are
-   classes and all of them may be split. */
+   classes. What is small is at most half of a shared segment, so it may be split; and the size
+   after it is at most twice as large, so it is not too big. */
 HOSTCACHE_RARE static void HC_I(size_bins)(HC_CACHE *self) {
   const hostcache_config *config = &self->config;
   size_t size = 0, bin;
@@ -5964,9 +5965,8 @@ HOSTCACHE_RARE static void HC_I(size_bins)(HC_CACHE *self) {
   }
   for (bin = 0; bin < HC_BINS; bin++) {
     size = HC_I(block_size_for)(self, size + 1);
-    if (size == 0 || size > config->class_max_bytes || !HC_I(is_small)(self, size) ||
-        HC_I(is_oversize)(self, size) || HC_I(class_of)(self, size) != bin)
-      break;
+    if (size > config->class_max_bytes || !HC_I(is_small)(self, size)) break;
+    HOSTCACHE_ASSERT(HC_I(class_of)(self, size) == bin);
     self->class_size[bin] = size;
     self->binned_max = size;
   }
@@ -6014,9 +6014,10 @@ HC_NEEDS {
   size_t blocks, segments, shelves[2];
 };
 
+/* Segments need not be counted: there are as many records of them as of blocks, and each in use has
+   a block of its own, so no fewer of them are spare. */
 HOSTCACHE_UNUSED static int HC_I(spares_have)(const HC_SPARES *spares, const HC_NEEDS *needs) {
-  return spares->block_count >= needs->blocks && spares->segment_count >= needs->segments &&
-         spares->shelves.count[0] >= needs->shelves[0] &&
+  return spares->block_count >= needs->blocks && spares->shelves.count[0] >= needs->shelves[0] &&
          spares->shelves.count[1] >= needs->shelves[1];
 }
 
@@ -6046,8 +6047,7 @@ HOSTCACHE_UNUSED static int HC_I(spares_fill)(HC_CACHE *self, const HC_NEEDS *ne
   *let_go = 0;
   while (!HC_I(spares_have)(&self->spares, needs)) {
     int low = self->spares.shelves.count[0] >= needs->shelves[0];
-    int wants_slab =
-        self->spares.block_count < needs->blocks || self->spares.segment_count < needs->segments;
+    int wants_slab = self->spares.block_count < needs->blocks;
     hostcache_shelf *shelf = NULL;
     HC_SLAB *slab = NULL;
     *let_go = 1;
@@ -6079,6 +6079,7 @@ HOSTCACHE_UNUSED static void HC_I(spares_move)(HC_SPARES *from, HC_SPARES *to,
   for (i = 0; i < moved->blocks; i++) HC_I(spare_append)(to, HC_I(spare_take)(from));
   for (i = 0; i < moved->segments; i++) {
     HC_SEGMENT *segment = from->segments;
+    HOSTCACHE_ASSERT(segment);
     from->segments = segment->next;
     from->segment_count--;
     segment->next = to->segments;
@@ -6832,7 +6833,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(active_at)(const HC_CACHE *self, const vo
   start = (size_t)hostcache_ptr_load_acquire(&block->ptr);
   size = hostcache_size_load_acquire(&block->size);
   if ((life & HOSTCACHE_STATE_MASK) != HOSTCACHE_ACTIVE) return NULL;
-  if ((size_t)ptr < start || (size_t)ptr - start >= size) return NULL;
+  if ((size_t)ptr - start >= size) return NULL; /* also of what lies before it, which wraps */
   return hostcache_size_load_acquire(&block->life) == life ? block : NULL;
 }
 
@@ -7078,12 +7079,13 @@ HOSTCACHE_UNUSED static int HC_I(stop)(HC_CACHE *self) {
   return -1;
 }
 
-/* The record that a block calls its home, held; NULL if the barrier was refused. */
+/* The record that a block calls its home, held; NULL if the barrier was refused. A block has one
+   since it was first handed out. */
 HOSTCACHE_UNUSED static HC_THREAD *HC_I(hold_home)(HC_CACHE *self, HC_BLOCK *block,
                                                    HC_THREAD *own) {
   for (;;) {
     HC_THREAD *home = (HC_THREAD *)hostcache_ptr_load_acquire(&block->home);
-    if (!home || HC_I(hold)(self, home, own)) return NULL;
+    if (HC_I(hold)(self, home, own)) return NULL;
     if (hostcache_ptr_load_acquire(&block->home) == (void *)home) return home;
     HC_I(let_go)(home, own);
   }
@@ -7130,14 +7132,13 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(stock_take)(HC_CACHE *self, HC_THREAD *thread, s
   return block;
 }
 
-/* Takes up to a batch of a class out of a stock, linked by next. *count: how many. The thread is
-   held. */
+/* Takes up to a batch of a class, of which there are some, out of a stock, linked by next. *count:
+   how many. The thread is held. */
 HOSTCACHE_UNUSED static HC_BLOCK *HC_I(stock_pull)(HC_CACHE *self, HC_THREAD *thread,
                                                    size_t class_number, unsigned *count) {
   HC_BIN *bin = &thread->bins[class_number];
   HC_BLOCK *chain = bin->top, *last = chain;
-  *count = 0;
-  if (!chain) return NULL;
+  HOSTCACHE_ASSERT(chain);
   for (*count = 1; *count < HC_BATCH && last->next; ++*count) last = last->next;
   bin->top = last->next;
   bin->traded -= *count;
@@ -7325,7 +7326,8 @@ HOSTCACHE_UNUSED static void HC_I(gather)(HC_CACHE *self) {
     HC_I(all_empty)(self);
   for (thread = HC_I(threads)(self); thread && !refused; thread = thread->next)
     HC_I(stock_bound)(self, thread);
-  if (!self->common.shared && !refused) HC_I(stock_bound)(self, &self->common);
+  if (!self->common.shared) /* no threads, so that nobody can refuse them */
+    HC_I(stock_bound)(self, &self->common);
   hostcache_unlock(&self->segments_lock);
   if (!refused) HC_I(go_on)(self);
 }
@@ -7431,7 +7433,8 @@ HOSTCACHE_UNUSED static uint8_t HC_I(bin_of)(const HC_CACHE *self, const HC_BLOC
   if (HC_I(pool_of)(range->segment) || HC_I(order_of)(range))
     return HC_NO_BIN; /* a stock is shared by all allocations */
   number = HC_I(class_of)(self, range->size);
-  return self->class_size[number] == range->size ? (uint8_t)number : HC_NO_BIN;
+  HOSTCACHE_ASSERT(self->class_size[number] == range->size); /* it was cut for a request */
+  return (uint8_t)number;
 }
 
 /* Makes a range, which is in no heap and larger, one of `size` bytes, and what is over ready. The
@@ -10388,10 +10391,11 @@ HOSTCACHE_UNUSED static int64_t HC_I(bytes_of)(int64_t count, size_t size) {
   return (int64_t)((uint64_t)count * size);
 }
 
-/* How many bytes a thread has had in stock at most. It is held. */
+/* How many bytes a thread has had in stock at most: who puts more there notes it before the thread
+   is let go. It is held. */
 HOSTCACHE_RARE static int64_t HC_I(stock_peak)(const HC_THREAD *thread) {
-  size_t most = thread->most > thread->mark ? thread->most : thread->mark;
-  if (thread->stock_bytes > most) most = thread->stock_bytes; /* it is about to note that */
+  const size_t most = thread->most > thread->mark ? thread->most : thread->mark;
+  HOSTCACHE_ASSERT(thread->stock_bytes <= most);
   return (int64_t)most;
 }
 

@@ -2,11 +2,16 @@
 
    A block is freed into the cache that it is of, whichever of them is asked, once; what is in none
    is not found, and nobody looks at a cache that is gone: neither who looks through the list of all
-   caches while one leaves it, nor who frees a block into one that is about to end. */
+   caches while one leaves it, nor who frees a block into one that is about to end.
+
+   And who owns a type of device: of allocators that are registered at once the one of the highest
+   priority stays. */
 
 #include "hooks_memory.h"
 
+#define HOSTCACHE_REGISTRY_IMPLEMENTATION
 #define HC_NAME tensors
+#define HC_HOST_ALLOCATOR
 #define HC_NO_STREAMS
 #define HC_OWN_SEGMENTS
 #define HC_IMPLEMENT
@@ -150,6 +155,29 @@ static void come_and_go(void *user, unsigned id) {
   }
 }
 
+/* Each finds nobody there, or the other. */
+enum { TYPE = 3 };
+
+static const hostcache_allocator by_priority[] = {{.priority = 0}, {.priority = 1}};
+
+static void before_with_no_allocator(void *user) {
+  (void)user;
+  glue_begin();
+  hostcache_registry[TYPE] = NULL; /* likewise */
+}
+
+static void register_one(void *user, unsigned id) {
+  const hostcache_allocator *now = hostcache_set_host_allocator(TYPE, &by_priority[id]);
+  (void)user;
+  explore_assert(now == &by_priority[id] || now == &by_priority[1]);
+}
+
+static void after_two_were_registered(void *user) {
+  (void)user;
+  explore_assert(hostcache_remove_host_allocator(TYPE, &by_priority[1]) == 1);
+  explore_assert(hostcache_get_host_allocator(TYPE) == NULL);
+}
+
 static void explore(const char *name, unsigned threads, void (*first)(void *user),
                     void (*thread)(void *user, unsigned id), void (*last)(void *user)) {
   const unsigned preemptions = threads == 2 ? 3 : 2;
@@ -177,11 +205,18 @@ static void caches_come_and_go(void **unused) {
   explore("come+go+look", 3, before, come_and_go, after);
 }
 
+static void of_allocators_that_are_registered_at_once_the_highest_stays(void **unused) {
+  (void)unused;
+  explore("register+register", 2, before_with_no_allocator, register_one,
+          after_two_were_registered);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(caches_free_each_others_blocks_while_one_ends),
     cmocka_unit_test(a_block_is_freed_once_whoever_is_asked),
     cmocka_unit_test(the_owner_does_not_end_before_a_free_into_it_is_through),
     cmocka_unit_test(caches_come_and_go),
+    cmocka_unit_test(of_allocators_that_are_registered_at_once_the_highest_stays),
 };
 
 EXHAUST_MAIN("owners", tests)

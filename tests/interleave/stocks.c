@@ -30,6 +30,7 @@ typedef struct fixture {
   held own[2];                   /* what threads 0 and 1 have from the beginning, without a use */
   held both;                     /* got by thread 0, for all */
   held pinned[3];                /* so that what is freed stays a part of its segment */
+  void *freed;                   /* what thread 0 had */
   uint32_t *said;                /* by threads 0 and 1; atomics */
   uint8_t deep[EXPLORE_THREADS]; /* the thread is in a hook that uses the cache */
   uint8_t is_forgotten;
@@ -310,6 +311,34 @@ static void takes_a_batch(fixture *f) {
   give(&f->at, &three);
 }
 
+/* A second free is told, also while the memory becomes one with what stands before it. */
+static void frees_again(fixture *f) {
+  const hostcache_result result = pinned_free(f->at.cache, f->freed);
+  explore_assert(result == HOSTCACHE_ERR_DOUBLE_FREE || result == HOSTCACHE_ERR_NOT_FOUND);
+}
+
+static void frees_beside(fixture *f) { give(&f->at, &f->pinned[0]); }
+
+/* Two threads release what one of them has quarantined, if it could not be recorded. */
+static void releases(fixture *f) {
+  expect("release_quarantine", pinned_release_quarantine(f->at.cache), 0, 0);
+}
+
+static void frees_used_and_releases(fixture *f) {
+  mark(&f->at, f->own[0], A);
+  give(&f->at, &f->own[0]);
+  device_finish(&f->at.device);
+  say(f, 0);
+  await(f, 1);
+  releases(f);
+}
+
+static void awaits_it_and_releases(fixture *f) {
+  await(f, 0);
+  say(f, 1);
+  releases(f);
+}
+
 /* ---- hooks that use the cache ---------------------------------------------------------------- */
 
 static void reenters(device *d) {
@@ -405,6 +434,13 @@ static void three_uses_are_there(fixture *f) {
   mark(&f->at, f->both, A);
   mark(&f->at, f->both, B);
   mark(&f->at, f->both, C);
+}
+
+/* What was freed is ready for all sizes at once, as nothing may be kept idle. */
+static void own_is_in_no_stock(fixture *f) {
+  bounds(f);
+  f->freed = f->own[0].ptr;
+  give(&f->at, &f->own[0]);
 }
 
 /* Thread 0 has sixteen small blocks in stock, as many as it may: with its own that is a batch too
@@ -504,6 +540,8 @@ static const scenario scenarios[] = {
     {"deferred+peaks", {defers, resets_peaks}, FEW, own_is_used, NULL, 0, 0},
     {"give+take", {gives_a_batch, takes_a_batch}, FEW, a_batch_is_there, NULL, 16 * SMALL, 0},
     {"give+empty", {gives_a_batch, empties}, FEW, a_batch_is_there, NULL, 16 * SMALL, 0},
+    {"again+beside", {frees_again, frees_beside}, FEW, own_is_in_no_stock, NULL, 0, 0},
+    {"release+release", {frees_used_and_releases, awaits_it_and_releases}, FEW, NULL, NULL, 0, 0},
 };
 enum { SCENARIOS = sizeof scenarios / sizeof scenarios[0] };
 

@@ -22,6 +22,7 @@ enum { BARRIER_TOO_MANY = 1000000 };                    /* calls of it: somethin
 
 static struct {
   bool is_there;                 /* the header has asked for it */
+  bool is_missing;               /* and is to hear that it is not, as on an old system */
   uint64_t calls, refused;       /* since barrier_refuse */
   uint64_t fails_at, fails_from; /* by `calls`; 0: none */
 } barrier;                       /* used by one thread at a time */
@@ -34,8 +35,10 @@ static inline long barrier_call(long number, ...) {
   command = va_arg(arguments, int);
   va_end(arguments);
   if (command == BARRIER_REGISTERS) {
-    barrier.is_there = true;
-    return 0;
+    barrier.is_there = !barrier.is_missing;
+    if (barrier.is_there) return 0;
+    errno = EINVAL;
+    return -1;
   }
   if (command != BARRIER_EXPEDITED) abort();
   if (++barrier.calls > BARRIER_TOO_MANY) {

@@ -469,6 +469,20 @@ RIG_TEST(a_wait_for_a_use_that_answers_pending_proves_nothing) {
   (void)ON_RIG(take)(rig, 64 * KIB); /* the referee looks */
   (void)ON_RIG(take)(rig, 64 * KIB);
 }
+
+RIG_TEST(where_a_wait_for_a_use_fails_synchronize_polls_instead) {
+  RIG_NOW *rig = *state;
+  (void)ON_RIG(pend)(rig, 64 * KIB, 1);
+  (void)ON_RIG(pend)(rig, 64 * KIB, 2);
+  sim_fail(&rig->device, 1, true, SIM_EVERY_WAIT);
+  rig->device.progress_per_queries = 5;
+  assert_ok(API(synchronize)(rig->cache, UINT64_MAX));
+  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_WAIT), 1);
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_EVENT], 1);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+  (void)ON_RIG(take)(rig, 64 * KIB); /* the referee looks */
+  (void)ON_RIG(take)(rig, 64 * KIB);
+}
 #endif
 
 /* ---- a query --------------------------------------------------------------------------------- */

@@ -643,6 +643,86 @@ RIG_TEST(synchronize_is_busy_also_where_the_capture_ends_meanwhile) {
   assert_ok(API(release_pool)(rig->cache, GRAPH));
 }
 
+/* A capture begins on another thread, which is started in a hook. */
+typedef struct ON_RIG(beginner) {
+  RIG_NOW *rig;
+  pthread_t thread, poller;
+  unsigned hooks; /* in the first call of one of them */
+  atomic_bool used, over;
+} ON_RIG(beginner);
+
+static inline void *ON_RIG(begin_from_a_thread)(void *argument) {
+  ON_RIG(beginner) *b = argument;
+  expect_or_abort(API(begin_allocate_to_pool)(b->rig->cache, GRAPH, NULL, NULL) == HOSTCACHE_OK);
+  return NULL;
+}
+
+static inline void ON_RIG(let_it_begin)(void *user, sim_hook hook) {
+  ON_RIG(beginner) *b = user;
+  if (!(b->hooks & SIM_ONLY(hook)) || atomic_exchange(&b->used, true)) return;
+  expect_or_abort(pthread_create(&b->thread, NULL, ON_RIG(begin_from_a_thread), b) == 0);
+}
+
+static inline void ON_RIG(prepare_to_begin)(ON_RIG(beginner) * b, RIG_NOW *rig, unsigned hooks,
+                                            void (*on_hook)(void *user, sim_hook hook)) {
+  b->rig = rig;
+  b->hooks = hooks;
+  atomic_store(&b->used, false);
+  atomic_store(&b->over, false);
+  rig->device.on_hook = on_hook;
+  rig->device.on_hook_user = b;
+}
+
+static inline void ON_RIG(end_what_began)(ON_RIG(beginner) * b) {
+  assert_int_equal(pthread_join(b->thread, NULL), 0);
+  b->rig->device.on_hook = NULL;
+  ON_RIG(close_pool)(b->rig, GRAPH);
+  assert_ok(API(release_pool)(b->rig->cache, GRAPH));
+  assert_int_equal(ON_RIG(stats)(b->rig).pending.current, 1);
+}
+
+RIG_TEST(synchronize_is_busy_once_a_capture_begins) {
+  RIG_NOW *rig = *state;
+  ON_RIG(beginner) b;
+  (void)ON_RIG(pend)(rig, 64 * KIB, 3); /* whose work does not end */
+  ON_RIG(prepare_to_begin)(&b, rig, SIM_EVERY_QUERY, ON_RIG(let_it_begin));
+  assert_result(API(synchronize)(rig->cache, UINT64_MAX - 1), HOSTCACHE_ERR_BUSY);
+  ON_RIG(end_what_began)(&b);
+}
+
+/* The poller, which stands in a hook, lets the capture begin once the test's thread waits for what
+   it has, and so looks at the clock. */
+static inline void ON_RIG(let_it_begin_when_awaited)(void *user, sim_hook hook) {
+  ON_RIG(beginner) *b = user;
+  const uint64_t began = atomic_load(&below.now_ns);
+  if (!(b->hooks & SIM_ONLY(hook)) || atomic_exchange(&b->used, true)) return;
+  while (atomic_load(&below.now_ns) - began < 10000) sched_yield();
+  expect_or_abort(pthread_create(&b->thread, NULL, ON_RIG(begin_from_a_thread), b) == 0);
+  while (!atomic_load(&b->over)) sched_yield();
+}
+
+static inline void *ON_RIG(poll_from_a_thread)(void *argument) {
+  ON_RIG(beginner) *b = argument;
+  expect_or_abort(API(process_events)(b->rig->cache, NULL) == HOSTCACHE_OK);
+  return NULL;
+}
+
+RIG_TEST(synchronize_is_busy_once_a_capture_begins_while_another_thread_records) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take)(rig, 64 * KIB);
+  ON_RIG(beginner) b;
+  (void)ON_RIG(use)(rig, ptr, 3);
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(API(free_deferred)(rig->cache, ptr));
+  ON_RIG(prepare_to_begin)(&b, rig, SIM_EVERY_RECORD, ON_RIG(let_it_begin_when_awaited));
+  assert_int_equal(pthread_create(&b.poller, NULL, ON_RIG(poll_from_a_thread), &b), 0);
+  while (!atomic_load(&b.used)) sched_yield();
+  assert_result(API(synchronize)(rig->cache, UINT64_MAX - 1), HOSTCACHE_ERR_BUSY);
+  atomic_store(&b.over, true);
+  assert_int_equal(pthread_join(b.poller, NULL), 0);
+  ON_RIG(end_what_began)(&b);
+}
+
 /* It may be this thread that ends the capture. */
 RIG_TEST(an_allocation_does_not_wait_for_the_end_of_a_capture) {
   RIG_NOW *rig = *state;
@@ -703,6 +783,25 @@ RIG_TEST(what_is_captured_outside_of_all_pools_is_quarantined) {
   assert_ok(API(release_quarantine)(rig->cache));
   assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
   ON_RIG(is_well)(rig);
+}
+
+/* It may be used by a replay as soon as it is freed. */
+RIG_TEST(what_is_captured_outside_of_all_pools_is_quarantined_also_after_a_release_of_others) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  assert_ok(API(begin_allocate_to_pool)(rig->cache, OTHER, is_stream, &on_2));
+  begin_capture(&rig->device);
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  assert_ok(API(record_stream)(rig->cache, ptr, 1));
+  end_capture(&rig->device);
+  ON_RIG(close_pool)(rig, OTHER);
+  assert_ok(API(release_pool)(rig->cache, OTHER));
+  assert_ok(API(release_quarantine)(rig->cache)); /* in which it is not yet */
+  ON_RIG(give)(rig, ptr);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+  ON_RIG(is_well)(rig);
+  assert_ok(API(release_quarantine)(rig->cache));
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
 }
 
 RIG_TEST(no_event_is_recorded_or_asked_during_a_capture) {

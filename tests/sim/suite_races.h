@@ -545,6 +545,32 @@ RIG_TEST(synchronize_counts_what_another_thread_is_just_recording) {
   assert_ok(ON_RIG(call_end)(&call));
 }
 
+/* Opens the gate once the test's thread waits for what stands there, and so looks at the clock. */
+static inline void *ON_RIG(open_when_awaited)(void *argument) {
+  ON_RIG(call) *call = argument;
+  const uint64_t began = atomic_load(&below.now_ns);
+  while (atomic_load(&below.now_ns) - began < 10000) sched_yield();
+  gate_open(&call->gate);
+  return NULL;
+}
+
+RIG_TEST(synchronize_waits_for_what_another_thread_is_just_recording) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take)(rig, 64 * KIB);
+  ON_RIG(call) call;
+  pthread_t opener;
+  (void)ON_RIG(use)(rig, ptr, 1);
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(API(free_deferred)(rig->cache, ptr));
+  rig->device.progress_per_queries = 1;
+  ON_RIG(call_start)(&call, rig, NULL, -1, SIM_EVERY_RECORD);
+  assert_int_equal(pthread_create(&opener, NULL, ON_RIG(open_when_awaited), &call), 0);
+  assert_ok(API(synchronize)(rig->cache, UINT64_MAX - 1)); /* never, but looks at the clock */
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+  assert_int_equal(pthread_join(opener, NULL), 0);
+  assert_ok(ON_RIG(call_end)(&call));
+}
+
 /* One call stands inside of a hook on the stream, while another thread forgets the stream and
    destroys it: the referee says so if the hook is still there. (A cache that does not wait is given
    time to be caught: one that does is not hurried by it.) */

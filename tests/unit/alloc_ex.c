@@ -36,6 +36,32 @@ static unsigned got_on[NODES];
 #define HC_IMPLEMENT
 #include "hostcache.h"
 
+/* Segments of its own, of a node and a colour, serve those alone who ask for both. */
+static int colour_wanted;
+
+static hostcache_status get_coloured(sim_device *d, size_t size, size_t align, void **out,
+                                     int *colour) {
+  *colour = colour_wanted;
+  return hostcache_map_memory(sim_mem_alloc(d, size, align, out), SIM_DONE, SIM_NO_MEMORY,
+                              SIM_NO_MEMORY);
+}
+
+#define HC_NAME coloured
+#define HC_ALLOC_EX
+#define HC_NO_STREAMS
+#define HC_OWN_SEGMENTS
+#define HC_CTX_T sim_device *
+#define HC_SEGMENT_T int
+#define HC_MEM_ALLOC(ctx, size, align, ptr_out, segment_ptr) \
+  get_coloured(ctx, size, align, ptr_out, segment_ptr)
+#define HC_MEM_ALLOC_ON_NODE(ctx, size, align, node, ptr_out, segment_ptr) \
+  ((void)(node), get_coloured(ctx, size, align, ptr_out, segment_ptr))
+#define HC_MEM_FREE(ctx, ptr, size, segment_ptr) \
+  ((void)(segment_ptr), hostcache_map(sim_mem_free(ctx, ptr, size), SIM_DONE, SIM_PENDING))
+#define HC_SEGMENT_FITS(segment_ptr) (*(segment_ptr) == colour_wanted)
+#define HC_IMPLEMENT
+#include "hostcache.h"
+
 #define CACHE pinned
 #include "sim/rig.h"
 #undef CACHE
@@ -47,6 +73,10 @@ static unsigned got_on[NODES];
 #define CACHE tensors
 #define CACHE_WITHOUT_STREAMS
 #define CACHE_OWN_SEGMENTS
+#include "sim/rig.h"
+#undef CACHE
+
+#define CACHE coloured
 #include "sim/rig.h"
 #undef CACHE
 #undef CACHE_WITHOUT_STREAMS
@@ -201,6 +231,21 @@ static void pinned_what_is_not_split_is_not_divided_for_an_alignment(void **stat
   pinned_rig_give(rig, ptr);
   aligned = take_aligned(rig, 1 * MIB, 64 * KIB);
   assert_false((char *)aligned >= (char *)ptr && (char *)aligned < (char *)ptr + 6 * MIB);
+}
+
+static void pinned_what_is_not_split_serves_an_alignment_that_it_has_and_a_size_that_is_its_own(
+    void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  char *whole, *small;
+  config.max_split_size = 2 * MIB;
+  pinned_rig_configure(rig, config);
+  whole = take_aligned(rig, 6 * MIB, 8 * KIB);
+  pinned_rig_fill(rig, 512); /* what is beside it is taken */
+  pinned_rig_give(rig, whole);
+  small = take_aligned(rig, 4 * MIB, 8 * KIB);
+  assert_false(small >= whole && small < whole + 6 * MIB);
+  assert_ptr_equal(take_aligned(rig, 6 * MIB, 8 * KIB), whole);
 }
 
 /* ---- what else may be said ------------------------------------------------------------------- */
@@ -381,6 +426,33 @@ static void tensors_a_segment_of_its_own_is_aligned_as_the_config_says(void **st
   assert_ok(tensors_free(rig->cache, ptr));
 }
 
+static void *take_coloured(coloured_rig *rig, size_t size, int node, int colour) {
+  hostcache_request request = request_of(size);
+  void *ptr = NULL;
+  request.node = node;
+  colour_wanted = colour;
+  assert_ok(coloured_alloc_ex(rig->cache, &request, &ptr));
+  sim_handed_out(&rig->device, ptr, size);
+  return ptr;
+}
+
+static void coloured_a_segment_of_its_own_serves_its_size_on_its_node_where_it_fits(void **state) {
+  coloured_rig *rig = *state;
+  void *red = take_coloured(rig, 3000, 1, 1), *others[5];
+  size_t i;
+  coloured_rig_give(rig, red);
+  others[0] = take_coloured(rig, 3000, 1, 2); /* of another colour, */
+  others[1] = take_coloured(rig, 3000, 2, 1); /* on another node, */
+  others[2] = take_coloured(rig, 2000, 1, 1); /* or of another size */
+  others[3] = take_coloured(rig, 4000, 1, 1);
+  for (i = 0; i < 4; i++) {
+    assert_ptr_not_equal(others[i], red);
+    coloured_rig_give(rig, others[i]);
+  }
+  assert_ptr_equal(take_coloured(rig, 3000, 1, 1), red);
+  coloured_rig_check(rig);
+}
+
 static void pinned_no_metadata_for_a_request_is_told_and_nothing_is_lost(void **state) {
   pinned_rig *rig = *state;
   hostcache_request request = request_of(64 * KIB);
@@ -419,6 +491,7 @@ int main(void) {
       ON(pinned, an_aligned_place_is_found_again),
       ON(pinned, an_alignment_counts_against_the_bounds),
       ON(pinned, what_is_not_split_is_not_divided_for_an_alignment),
+      ON(pinned, what_is_not_split_serves_an_alignment_that_it_has_and_a_size_that_is_its_own),
       ON(pinned, cached_only_calls_no_memory_hook),
       ON(pinned, who_does_not_wait_is_told_at_once),
       ON(pinned, a_request_names_a_pool_that_need_not_be_open),
@@ -429,6 +502,7 @@ int main(void) {
       ON(pinned, a_request_for_a_pool_is_not_for_the_one_that_is_open),
       ON(bare, what_there_is_no_hook_for_is_unsupported),
       ON(tensors, a_segment_of_its_own_is_aligned_as_the_config_says),
+      ON(coloured, a_segment_of_its_own_serves_its_size_on_its_node_where_it_fits),
       ON(pinned, no_metadata_for_a_request_is_told_and_nothing_is_lost),
       ON(pinned, memory_that_is_refused_for_a_request_is_told),
   };

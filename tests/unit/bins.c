@@ -472,6 +472,35 @@ static void who_waits_at_the_cap_gets_what_another_thread_frees(void **state) {
   assert_ptr_equal(ptr, held);
 }
 
+static void free_deferred_what_is_held(void *user, sim_hook hook) {
+  pinned_rig *rig = user;
+  if (hook != SIM_EVENT_QUERY || rig->device.fault.fired == 0) return;
+  rig->device.on_hook = NULL;
+  (void)pinned_free_deferred(rig->cache, (void *)rig->device.blocks.at[0].start);
+}
+
+/* In the query with which what waits is quarantined: then what the callback leaves, to be recorded
+   by the next look, is the only hope. */
+static void who_waits_at_the_cap_gets_what_a_callback_frees(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  void *held, *ptr;
+  config.max_reserved_bytes = 128 * KIB;
+  config.wait_on_limit_ns = 1000000;
+  config.query_error_limit = 1;
+  pinned_rig_configure(rig, config);
+  held = pinned_rig_take(rig, 64 * KIB);
+  (void)pinned_rig_use(rig, held, 2);
+  sim_complete_all(&rig->device);
+  (void)pinned_rig_pend(rig, 64 * KIB, 1);
+  sim_fail(&rig->device, 5, false, SIM_EVERY_QUERY);
+  rig->device.on_hook = free_deferred_what_is_held;
+  rig->device.on_hook_user = rig;
+  assert_ok(pinned_alloc(rig->cache, 64 * KIB, &ptr));
+  assert_ptr_equal(ptr, held);
+  assert_int_equal(pinned_rig_stats(rig).quarantined.current, 1);
+}
+
 static void an_allocation_waits_also_where_the_runtime_is_out_of_memory(void **state) {
   pinned_rig *rig = *state;
   hostcache_config config = pinned_rig_config(rig);
@@ -1049,6 +1078,24 @@ static void a_range_that_cannot_be_split_for_want_of_a_record_stays_whole(void *
   assert_int_equal(pinned_rig_stats(rig).inactive_split.current, 0);
 }
 
+/* ... and so does one that gets ready when the cap, which was lowered, is in the way. */
+static void a_range_that_gets_ready_at_the_cap_and_cannot_be_split_stays_whole(void **state) {
+  pinned_rig *rig = *state;
+  void *ptr;
+  (void)pinned_rig_pend(rig, 3 * MIB, 1);
+  pinned_rig_give(rig, pinned_rig_take(rig, 128 * KIB));
+  while (rig->cache->spares.block_count > 0) (void)pinned_rig_take(rig, 512);
+  assert_ok(pinned_set_max_reserved_bytes(rig->cache, 1 * MIB));
+  rig->device.progress_per_queries = 1; /* the second query finds it over */
+  below_fail(1, true);
+  assert_result(pinned_alloc(rig->cache, 2 * MIB, &ptr), HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_NO_METADATA], 1);
+  assert_int_equal(pinned_rig_stats(rig).pending.current, 0);
+  pinned_rig_check(rig);
+  assert_int_equal(pinned_rig_stats(rig).reserved_bytes.current, 128 * KIB); /* it went back */
+}
+
 /* Stands for another thread that comes while the cache asks malloc for a record to split with. */
 static void take_what_was_to_be_split(void *user) { (void)pinned_rig_take(user, 2 * MIB); }
 
@@ -1090,6 +1137,7 @@ int main(void) {
       TEST(where_the_runtime_refuses_a_shared_segment_the_requests_own_size_is_got),
       TEST(an_allocation_waits_at_the_cap_as_long_as_the_config_says),
       TEST(who_waits_at_the_cap_gets_what_another_thread_frees),
+      TEST(who_waits_at_the_cap_gets_what_a_callback_frees),
       TEST(what_was_reserved_stays_while_more_is_reserved),
       TEST(an_allocation_waits_also_where_the_runtime_is_out_of_memory),
       TEST(eight_threads_never_pass_the_cap),
@@ -1127,6 +1175,7 @@ int main(void) {
       TEST(idle_segments_go_back_before_an_eighth_more_is_held_than_was_ever_in_use),
       TEST(what_is_about_to_be_in_use_counts_for_that_too),
       TEST(what_was_idle_for_exactly_so_long_goes_back_and_for_one_less_stays),
+      TEST(a_range_that_gets_ready_at_the_cap_and_cannot_be_split_stays_whole),
       TEST(a_range_that_another_thread_takes_during_a_malloc_is_not_handed_out_twice),
       TEST(who_waits_at_the_cap_waits_for_what_is_being_given_back),
   };

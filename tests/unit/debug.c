@@ -21,16 +21,38 @@
 
 /* Callers as the test says. */
 static int caller_count = 3;
+static void *second_caller; /* NULL: like the others */
 
 static int callers(void **addresses, int most) {
   int i;
-  for (i = 0; i < caller_count && i < most; i++) addresses[i] = (void *)(uintptr_t)(0xabc0 + i);
+  for (i = 0; i < caller_count && i < most; i++)
+    addresses[i] =
+        i == 1 && second_caller != NULL ? second_caller : (void *)(uintptr_t)(0xabc0 + i);
   return i;
+}
+
+/* Their names, as the C library gives them: in one piece. */
+static size_t name_length; /* 0: there is no memory for names */
+
+static char **names_of(void *const *places, int count) {
+  const size_t room = sizeof(char *) + name_length + 1;
+  char **names = name_length > 0 ? (char **)malloc((size_t)count * room) : NULL, *text;
+  int i;
+  if (names == NULL) return NULL;
+  text = (char *)(names + count);
+  for (i = 0; i < count; i++, text += name_length + 1) {
+    names[i] = text;
+    memset(text, 'a' + (int)((uintptr_t)places[i] & 0xf), name_length);
+    text[name_length] = '\0';
+  }
+  return names;
 }
 #ifndef HOSTCACHE_DEBUG
 #define HOSTCACHE_DEBUG
 #endif
 #define HOSTCACHE_BACKTRACE(addresses, most) callers(addresses, most)
+#define HOSTCACHE_NAMES_PLACES /* as where the system has names for them */
+#define backtrace_symbols(places, count) names_of(places, count)
 
 typedef struct device {
   bool done; /* events are complete */
@@ -90,6 +112,7 @@ static bool device_take_back(device *d, void *ptr, size_t size) {
 #define HC_NO_STREAMS
 #define HC_OWN_SEGMENTS
 #define HC_MEM_IS_HOST
+#define HC_POOLS
 #define HC_NAME tensors
 #define HC_STATIC
 #include "hostcache.h"
@@ -326,6 +349,47 @@ static void callers_beyond_those_that_find_room_are_left_out(void **state) {
   assert_null(strstr(r->said.what, "0xabcf"));
 }
 
+UNSEEN static unsigned char *take_here(rig *r) { return take(r, 1000); }
+
+/* What the library itself has called is left out. */
+static void callers_begin_with_who_called_the_library(void **state) {
+  rig *r = *state;
+  volatile int i; /* both are got at the same place */
+  char place[64];
+  for (i = 0; i < 2; i++) {
+    unsigned char *ptr;
+    caller_count = i == 0 ? 0 : 4;
+    ptr = take_here(r);
+    caller_count = 3;
+    second_caller = pinned_find(r->cache, ptr)->places[0];
+    scribble(ptr + 1000);
+    assert_result(pinned_free(r->cache, ptr), HOSTCACHE_ERR_CORRUPT);
+    snprintf(place, sizeof place, i == 0 ? "; got at 0x%zx" : "; got at 0x%zx < 0xabc2 < 0xabc3",
+             (size_t)second_caller);
+    expect_damage(r, 1, ptr + 1000, place);
+  }
+  second_caller = NULL;
+}
+
+static void callers_have_names_where_the_system_knows_them(void **state) {
+  rig *r = *state;
+  name_length = 2;
+  overflow_with_callers(r, 3, "; got at aa < bb < cc");
+  name_length = 0;
+}
+
+static void names_that_find_no_room_are_cut_off(void **state) {
+  rig *r = *state;
+  const char *end;
+  name_length = sizeof r->said.what - 100;
+  overflow_with_callers(r, 3, "; got at aaa");
+  name_length = 0;
+  assert_int_equal(strlen(r->said.what), sizeof r->said.what - 1);
+  end = strstr(r->said.what, "a < b");
+  assert_non_null(end);
+  assert_null(strchr(end, 'c'));
+}
+
 /* ... and the memory is the owner's as before. */
 static void frees_that_are_wrong_are_told_and_write_nothing(void **state) {
   rig *r = *state;
@@ -502,6 +566,17 @@ static void what_waits_is_left_alone_until_it_is_ready(void **state) {
   assert_ok(pinned_check(r->cache));
 }
 
+static void what_an_event_of_the_users_waits_for_is_left_alone_until_it_is_ready(void **state) {
+  rig *r = *state;
+  unsigned char *ptr = take(r, 1000);
+  assert_ok(pinned_record_event(r->cache, ptr, 1));
+  give(r, ptr);
+  assert_int_equal(peek(ptr), 0x22);
+  r->device.done = true;
+  assert_ok(pinned_process_events(r->cache, NULL));
+  assert_int_equal(peek(ptr), READY);
+}
+
 static void memory_of_a_pool_is_left_alone_until_that_is_released(void **state) {
   static const hostcache_pool_id pool = {1, 2};
   rig *r = *state;
@@ -527,6 +602,21 @@ static void memory_of_a_pool_is_left_alone_until_that_is_released(void **state) 
   expect_damage(r, 1, ptr, "ready memory is written to by nobody");
   assert_ok(pinned_empty_cache(r->cache));
   expect_damage(r, 1, ptr, "ready memory was written to");
+}
+
+static void memory_that_a_pool_gives_back_is_not_looked_at(void **state) {
+  static const hostcache_pool_id pool = {1, 2};
+  rig *r = *state;
+  unsigned char *ptr;
+  assert_ok(pinned_begin_allocate_to_pool(r->cache, pool, NULL, NULL));
+  ptr = take(r, 3 * MIB);
+  assert_ok(pinned_end_allocate_to_pool(r->cache, pool));
+  give(r, ptr);
+  scribble(ptr + MIB); /* a replay */
+  assert_ok(pinned_empty_cache_pool(r->cache, pool));
+  assert_int_equal(r->device.gave_back, 1);
+  assert_int_equal(r->said.corrupt, 0);
+  assert_ok(pinned_release_pool(r->cache, pool));
 }
 
 static void ready_memory_that_nobody_guards_is_told_by_check(void **state) {
@@ -594,6 +684,29 @@ static void a_block_that_leaves_is_open_to_its_last_byte(void **state) {
   assert_ok(tensors_destroy(cache));
 }
 
+static void a_block_of_a_pool_leaves_without_a_look(void **state) {
+  static const hostcache_pool_id pool = {1, 2};
+  hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  said s = {0};
+  tensors *cache;
+  void *ptr;
+  (void)state;
+  config.on_error = listen;
+  config.on_error_user = &s;
+  assert_ok(tensors_create(&cache, &config, NULL));
+  assert_ok(tensors_begin_allocate_to_pool(cache, pool, NULL, NULL));
+  assert_ok(tensors_alloc(cache, 100, &ptr));
+  memset(ptr, 0x22, 128); /* a replay may write to all of it */
+  assert_ok(tensors_record_free(cache, ptr));
+  memset(ptr, 0x33, 128);
+  free(ptr);
+  assert_ok(tensors_end_allocate_to_pool(cache, pool));
+  assert_ok(tensors_release_pool(cache, pool));
+  assert_ok(tensors_check(cache));
+  assert_ok(tensors_destroy(cache));
+  assert_int_equal(s.corrupt + s.live + s.other, 0);
+}
+
 static void a_block_that_is_freed_through_another_cache_is_looked_at(void **state) {
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
   said s = {0};
@@ -657,6 +770,31 @@ static void of_many_live_blocks_the_first_are_told_and_how_many_more(void **stat
   assert_null(r->said.ptr);
   r->said.live = 0;
   for (i = 0; i < COUNT_OF(blocks); i++) give(r, blocks[i]);
+}
+
+/* What a restore makes has no caller. */
+static void a_live_block_that_a_restore_brought_back_is_told_without_callers(void **state) {
+  static const hostcache_pool_id pool = {1, 2};
+  rig *r = *state;
+  pinned_checkpoint *checkpoint;
+  unsigned char *first, *second;
+  assert_ok(pinned_begin_allocate_to_pool(r->cache, pool, NULL, NULL));
+  first = take(r, 1000);
+  second = take(r, 1000);
+  assert_ok(pinned_end_allocate_to_pool(r->cache, pool));
+  assert_ok(pinned_checkpoint_pool(r->cache, pool, &checkpoint));
+  give(r, first);
+  give(r, second); /* one with the first from now on */
+  assert_ok(pinned_restore_pool(r->cache, checkpoint, NULL, NULL));
+  pinned_checkpoint_free(checkpoint);
+  give(r, first);
+  assert_result(pinned_destroy(r->cache), HOSTCACHE_ERR_BUSY);
+  assert_int_equal(r->said.live, 1);
+  assert_ptr_equal(r->said.ptr, second);
+  assert_non_null(strstr(r->said.what, "is still handed out; got where cannot be told"));
+  r->said.live = 0;
+  give(r, second);
+  assert_ok(pinned_release_pool(r->cache, pool));
 }
 
 static void live_blocks_are_told_by_abandon_which_touches_no_memory(void **state) {
@@ -838,6 +976,9 @@ int main(void) {
       TEST(an_overflow_is_told_beside_what_the_free_itself_says),
       TEST(an_overflow_is_told_where_no_callers_are_known),
       TEST(callers_beyond_those_that_find_room_are_left_out),
+      TEST(callers_begin_with_who_called_the_library),
+      TEST(callers_have_names_where_the_system_knows_them),
+      TEST(names_that_find_no_room_are_cut_off),
       TEST(frees_that_are_wrong_are_told_and_write_nothing),
       TEST(an_overflow_is_told_by_check_for_as_long_as_it_is_there),
       TEST(an_overflow_is_told_by_a_destroy_that_is_busy),
@@ -851,14 +992,18 @@ int main(void) {
       TEST(a_write_to_memory_that_was_never_handed_out_is_told),
       TEST(an_overflow_beyond_the_red_zone_is_a_write_to_ready_memory),
       TEST(what_waits_is_left_alone_until_it_is_ready),
+      TEST(what_an_event_of_the_users_waits_for_is_left_alone_until_it_is_ready),
       TEST(memory_of_a_pool_is_left_alone_until_that_is_released),
+      TEST(memory_that_a_pool_gives_back_is_not_looked_at),
       TEST(ready_memory_that_nobody_guards_is_told_by_check),
       TEST(a_cache_that_knows_nothing_of_its_memory_leaves_it_alone),
       TEST(a_block_that_leaves_is_open_to_its_last_byte),
+      TEST(a_block_of_a_pool_leaves_without_a_look),
       TEST(a_block_that_is_freed_through_another_cache_is_looked_at),
       TEST(memory_that_the_hook_did_not_take_is_open),
       TEST(live_blocks_are_told_by_a_destroy_that_is_busy),
       TEST(of_many_live_blocks_the_first_are_told_and_how_many_more),
+      TEST(a_live_block_that_a_restore_brought_back_is_told_without_callers),
       TEST(live_blocks_are_told_by_abandon_which_touches_no_memory),
       TEST(where_nobody_listens_stderr_is_told),
       TEST(a_program_without_faults_is_told_nothing),

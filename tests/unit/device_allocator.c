@@ -434,6 +434,33 @@ static void a_block_is_of_the_pool_that_it_was_carved_from(void **state) {
   assert_int_equal(stats.allocation[LARGE].freed, 1);
 }
 
+/* With 64 classes to a doubling there are more than stocks have; the first are multiples of the
+   alignment. */
+static void what_is_in_a_stock_is_counted_in_every_class(void **state) {
+  enum { CLASSES = 128 };
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  hostcache_device_stats stats;
+  size_t i, sum = 0;
+  void *blocks[CLASSES];
+  config.segment_bytes = 0;
+  config.class_steps = 64;
+  config.thread_cache_bytes = 16 * MIB;
+  pinned_rig_configure(rig, config);
+  for (i = 0; i < CLASSES; i++) {
+    blocks[i] = pinned_rig_take(rig, 512 * (i + 1));
+    sum += 512 * (i + 1);
+  }
+  stats = figures(rig);
+  MUST_BE(stats.allocation, CLASSES, CLASSES, 0);
+  MUST_BE(stats.allocated_bytes, sum, sum, 0);
+  for (i = 0; i < CLASSES; i++) pinned_rig_give(rig, blocks[i]);
+  assert_int_equal(pinned_i_here(rig->cache)->stock_bytes, sum);
+  stats = figures(rig);
+  MUST_BE(stats.allocation, 0, 0, 0);
+  MUST_BE(stats.allocated_bytes, 0, 0, 0);
+}
+
 /* 48 blocks of what is left of a large segment: 32 of them go to a bin, and 16 into the stock. */
 static void what_is_in_a_shared_bin_is_of_its_pool(void **state) {
   pinned_rig *rig = *state;
@@ -1240,6 +1267,7 @@ int main(void) {
       TEST(there_are_no_segments_that_grow),
       TEST(what_small_blocks_share_is_the_small_pool),
       TEST(a_block_is_of_the_pool_that_it_was_carved_from),
+      TEST(what_is_in_a_stock_is_counted_in_every_class),
       TEST(what_is_in_a_shared_bin_is_of_its_pool),
       TEST(what_bins_held_is_in_the_peaks_when_they_are_empty),
       TEST(what_was_reserved_at_creation_is_large),

@@ -61,6 +61,7 @@ int main(void) {
       ON_EACH_MODE(a_poll_asks_no_further_than_what_was_queued_when_it_began),
       ON_EACH_MODE(a_poll_that_is_under_way_holds_nobody_up),
       ON_EACH_MODE(synchronize_counts_what_another_thread_is_just_recording),
+      ON_EACH_MODE(synchronize_waits_for_what_another_thread_is_just_recording),
       ON_EACH_MODE(a_query_that_is_under_way_on_a_stream_keeps_it_from_being_forgotten),
       ON_EACH_MODE(a_record_that_is_under_way_on_a_stream_keeps_it_from_being_forgotten),
       ON_EACH_MODE(a_deferred_record_that_is_under_way_on_a_stream_keeps_it_from_being_forgotten),

@@ -57,6 +57,7 @@ static int watch_forks(void (*prepare)(void), void (*parent)(void), void (*child
 #endif
 
 #define HC_NAME pinned
+#define HC_DEVICE_ALLOCATOR
 #include "sim/hooks_pooled.h"
 #define HC_IMPLEMENT
 #include "hostcache.h"
@@ -255,13 +256,16 @@ static void a_child_after_fork(void **state) {
 /* Runs first of all tests: once they are watched, they stay so. */
 static void without_a_watch_on_forks_no_cache_is_made(void **state) {
   pinned *cache = (pinned *)(void *)state;
+  pinned_devices *set = (pinned_devices *)(void *)state;
   sim_device *d = malloc(sizeof *d);
   assert_non_null(d);
   sim_open(d);
   forks_unwatched = true;
   assert_result(pinned_create(&cache, NULL, d), HOSTCACHE_ERR_NO_METADATA);
+  assert_result(pinned_devices_create(&set, 1, NULL, &d), HOSTCACHE_ERR_NO_METADATA);
   forks_unwatched = false;
   assert_null(cache);
+  assert_null(set);
   assert_int_equal(atomic_load(&below.live), 0);
   assert_int_equal(sim_close(d, 0, 0), 0);
   free(d);

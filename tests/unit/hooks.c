@@ -115,6 +115,7 @@ int main(void) {
       ON_EACH_MODE_THAT_WAITS(a_wait_that_fails_too_ends_in_quarantine),
       ON_EACH_MODE_THAT_WAITS(a_wait_for_a_stream_that_answers_pending_ends_in_quarantine),
       ON_EACH_MODE_THAT_WAITS(a_wait_for_a_use_that_answers_pending_proves_nothing),
+      ON_EACH_MODE_THAT_WAITS(where_a_wait_for_a_use_fails_synchronize_polls_instead),
       ON_EACH_MODE(a_query_that_fails_once_leaves_the_block_where_it_is),
       ON_EACH_MODE(a_query_that_fails_does_not_stop_the_other_streams),
       ON_EACH_MODE(a_query_that_fails_three_times_in_a_row_quarantines),

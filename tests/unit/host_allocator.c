@@ -8,6 +8,23 @@
 
 #include "sim/below.h"
 
+#ifndef _WIN32
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
+
+/* What the cache does instead of sleeping, where a test says so. */
+static _Thread_local void (*sleeps)(uint64_t ns);
+
+static int sleep_here(const struct timespec *time, struct timespec *rest) {
+  if (sleeps == NULL) return (nanosleep)(time, rest);
+  sleeps((uint64_t)time->tv_sec * 1000000000 + (uint64_t)time->tv_nsec);
+  return 0;
+}
+
+#define nanosleep(time, rest) sleep_here(time, rest)
+#endif
+
 #define HOSTCACHE_REGISTRY_IMPLEMENTATION
 
 static int copies; /* calls of HC_COPY_DATA; fails where there is nothing to copy from */
@@ -463,6 +480,38 @@ static void abandon_waits_for_a_thread_that_polls(void **state) {
   pthread_join(thread, NULL);
 }
 
+#ifndef _WIN32 /* whose sleep is another function */
+
+static pinned *rests; /* the cache of whose loop this is */
+static pthread_t stopper;
+static int pieces;
+
+static void *stop_it(void *cache) {
+  expect_or_abort(pinned_background_stop((pinned *)cache) == HOSTCACHE_OK);
+  return NULL;
+}
+
+/* In the third piece of a rest another thread says that the loop is to end. */
+static void count_pieces(uint64_t ns) {
+  assert_int_equal(ns, 10000000);
+  if (++pieces < 3) return;
+  assert_int_equal(pthread_create(&stopper, NULL, stop_it, rests), 0);
+  while (!hostcache_u32_load_acquire(&rests->loops_stop)) sched_yield();
+}
+
+static void a_thread_that_rests_for_long_hears_soon_that_it_is_to_stop(void **state) {
+  pinned_rig *rig = *state;
+  rests = rig->cache;
+  pieces = 0;
+  sleeps = count_pieces;
+  assert_ok(pinned_background_run(rig->cache, UINT64_C(3600000000000)));
+  sleeps = NULL;
+  assert_int_equal(pthread_join(stopper, NULL), 0);
+  assert_int_equal(pieces, 3);
+}
+
+#endif
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pinned_rig_setup, pinned_rig_teardown)
 
 int main(void) {
@@ -494,6 +543,9 @@ int main(void) {
       TEST(destroy_waits_for_a_thread_that_polls),
       TEST(a_busy_destroy_lets_it_go_on),
       TEST(abandon_waits_for_a_thread_that_polls),
+#ifndef _WIN32
+      TEST(a_thread_that_rests_for_long_hears_soon_that_it_is_to_stop),
+#endif
   };
   return cmocka_run_group_tests_name("host_allocator", tests, NULL, NULL);
 }

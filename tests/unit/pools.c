@@ -392,9 +392,13 @@ int main(void) {
       IN_EACH_MODE(one_release_of_the_quarantine_is_enough),
       IN_EACH_MODE(what_is_freed_while_its_stream_is_forgotten_is_not_recorded_there_later),
       IN_EACH_MODE(synchronize_is_busy_also_where_the_capture_ends_meanwhile),
+      IN_EACH_MODE(synchronize_is_busy_once_a_capture_begins),
+      IN_EACH_MODE(synchronize_is_busy_once_a_capture_begins_while_another_thread_records),
       IN_EACH_MODE(an_allocation_does_not_wait_for_the_end_of_a_capture),
       IN_EACH_MODE(what_is_got_while_its_pool_ends_is_of_no_pool),
       IN_EACH_MODE(what_is_captured_outside_of_all_pools_is_quarantined),
+      IN_EACH_MODE(
+          what_is_captured_outside_of_all_pools_is_quarantined_also_after_a_release_of_others),
       IN_EACH_MODE(no_event_is_recorded_or_asked_during_a_capture),
       IN_EACH_MODE(what_is_freed_during_a_capture_covers_the_work_up_to_its_end),
       IN_EACH_MODE(the_end_waits_until_the_filter_is_not_asked),

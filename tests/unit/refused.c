@@ -4,10 +4,26 @@
    Promises (sections 7 and 9 of the contract): what other threads have in stock stays, and a
    counter says so; a stream that cannot be forgotten goes on as before, with all its marks; nothing
    is handed out too early, lost, or waited for without an end; what is not done is not called OK,
-   but for what a stock keeps. */
+   but for what a stock keeps. Where there never was such a barrier, nothing is refused. */
 
 #include "sim/barrier.h"
 #include "sim/below.h"
+
+#include <sched.h>
+
+/* What another thread does while the cache waits, at the next pause. */
+static void (*at_a_pause)(void *user);
+static void *at_a_pause_user;
+
+static int pause_here(void) {
+  void (*now)(void *user) = at_a_pause;
+  if (now == NULL) return (sched_yield)();
+  at_a_pause = NULL;
+  now(at_a_pause_user);
+  return 0;
+}
+
+#define sched_yield() pause_here()
 
 #define SUITE "sim/suite_refused.h"
 #include "sim/each_mode.h"
@@ -112,6 +128,144 @@ static void a_pool_goes_on_as_before_where_a_barrier_is_refused(void **state) {
   wake_the_owner(&o, thread);
 }
 
+/* A thread that stops in a hook, until the test lets it go on. */
+typedef struct stopped {
+  device_rig *rig;
+  meeting meeting;
+  pthread_t thread;
+  void *ptr; /* what it got */
+} stopped;
+
+static void *poll_and_stop(void *argument) {
+  stopped *s = argument;
+  stop_at = &s->meeting;
+  stop_in = SIM_EVENT_QUERY;
+  expect_or_abort(device_process_events(s->rig->cache, NULL) == HOSTCACHE_OK);
+  return NULL;
+}
+
+static void *take_and_stop(void *argument) {
+  stopped *s = argument;
+  stop_at = &s->meeting;
+  stop_in = SIM_MEM_ALLOC;
+  expect_or_abort(device_alloc(s->rig->cache, 3 * MIB, &s->ptr) == HOSTCACHE_OK);
+  return NULL;
+}
+
+static void stop_a_thread(stopped *s, device_rig *rig, void *(*body)(void *)) {
+  const meeting nobody_yet = MEETING_INIT;
+  s->rig = rig;
+  s->meeting = nobody_yet;
+  rig->device.on_hook = stop_in_a_hook;
+  assert_int_equal(pthread_create(&s->thread, NULL, body, s), 0);
+  await(&s->meeting, 1);
+}
+
+static void let_it_go_on(stopped *s) {
+  reach(&s->meeting, 2);
+  assert_int_equal(pthread_join(s->thread, NULL), 0);
+}
+
+/* An opening waits for a thread that asks an event. Meanwhile others do something with the pool;
+   then the threads cannot be held any more, and the opening is undone. */
+static const hostcache_pool_id UNDONE = {3, 4};
+
+typedef struct opening {
+  device_rig *rig;
+  void (*meanwhile)(struct opening *o);
+  void *ptr;
+  stopped taker;
+} opening;
+
+static void do_it_meanwhile(void *user) {
+  opening *o = user;
+  if (o->meanwhile != NULL) o->meanwhile(o);
+  barrier_refuse(1, true);
+}
+
+static void open_in_vain(opening *o, device_rig *rig, void (*meanwhile)(opening *o),
+                         uint64_t use_count) {
+  hostcache_result result;
+  uint64_t uses;
+  stopped poller;
+  owner sleeper; /* there must be somebody to be held */
+  pthread_t thread;
+  put_an_owner_to_sleep(&sleeper, rig->cache, &thread);
+  (void)device_rig_pend(rig, 64 * KIB, 1);
+  stop_a_thread(&poller, rig, poll_and_stop);
+  o->rig = rig;
+  o->meanwhile = meanwhile;
+  at_a_pause_user = o;
+  at_a_pause = do_it_meanwhile;
+  result = device_begin_allocate_to_pool(rig->cache, UNDONE, NULL, NULL);
+  barrier_refuse_no_more();
+  uses = device_pool_use_count(rig->cache, UNDONE);
+  let_it_go_on(&poller);
+  wake_the_owner(&sleeper, thread);
+  assert_int_equal(result, HOSTCACHE_ERR_UNSUPPORTED);
+  assert_null(at_a_pause);
+  assert_int_equal(uses, use_count);
+  assert_result(device_end_allocate_to_pool(rig->cache, UNDONE), HOSTCACHE_ERR_NOT_FOUND);
+  sim_complete_all(&rig->device);
+}
+
+static void retain(opening *o) { assert_ok(device_retain_pool(o->rig->cache, UNDONE)); }
+
+static void retain_and_close(opening *o) {
+  retain(o);
+  assert_ok(device_end_allocate_to_pool(o->rig->cache, UNDONE));
+}
+
+static void close_and_release(opening *o) {
+  assert_ok(device_end_allocate_to_pool(o->rig->cache, UNDONE));
+  assert_ok(device_release_pool(o->rig->cache, UNDONE));
+}
+
+static void take_of_it(opening *o) { o->ptr = device_rig_take(o->rig, 3 * MIB); }
+
+static void retain_and_take(opening *o) {
+  retain(o);
+  take_of_it(o);
+}
+
+static void begin_to_take_of_it(opening *o) { stop_a_thread(&o->taker, o->rig, take_and_stop); }
+
+static void an_opening_that_is_undone_undoes_nothing_that_others_did(void **state) {
+  device_rig *rig = *state;
+  opening o;
+  open_in_vain(&o, rig, NULL, 0);
+  open_in_vain(&o, rig, close_and_release, 0);
+  open_in_vain(&o, rig, retain_and_close, 2);
+  assert_ok(device_release_pool(rig->cache, UNDONE));
+  assert_ok(device_release_pool(rig->cache, UNDONE));
+  open_in_vain(&o, rig, retain, 1);
+  assert_ok(device_release_pool(rig->cache, UNDONE));
+  assert_result(device_release_pool(rig->cache, UNDONE), HOSTCACHE_ERR_NOT_FOUND);
+}
+
+static void what_was_got_while_an_opening_was_undone_keeps_its_pool(void **state) {
+  device_rig *rig = *state;
+  opening o;
+  open_in_vain(&o, rig, take_of_it, 1);
+  assert_int_equal(device_pool_reserved_bytes(rig->cache, UNDONE), 3 * MIB);
+  device_rig_give(rig, o.ptr);
+  assert_ptr_not_equal(device_rig_take(rig, 3 * MIB), o.ptr);
+  assert_ok(device_release_pool(rig->cache, UNDONE));
+  assert_ptr_equal(device_rig_take(rig, 3 * MIB), o.ptr);
+  open_in_vain(&o, rig, retain_and_take, 1); /* which whoever retained it keeps */
+  assert_ok(device_release_pool(rig->cache, UNDONE));
+}
+
+static void what_is_being_got_while_an_opening_is_undone_keeps_its_pool(void **state) {
+  device_rig *rig = *state;
+  opening o;
+  open_in_vain(&o, rig, begin_to_take_of_it, 1);
+  let_it_go_on(&o.taker);
+  assert_int_equal(device_pool_reserved_bytes(rig->cache, UNDONE), 3 * MIB);
+  assert_ok(device_free(rig->cache, o.taker.ptr));
+  assert_ok(device_release_pool(rig->cache, UNDONE));
+}
+
 static void is_put_back_where_a_barrier_is_refused(device_rig *rig, hostcache_pool_id pool) {
   device_checkpoint *checkpoint;
   void *came;
@@ -199,6 +353,62 @@ static void a_history_begins_only_where_all_threads_hear_of_it(void **state) {
   wake_the_owner(&o, thread);
 }
 
+/* What is quarantined is its thread's: this one holds nothing but a lock. */
+static void *quarantine_a_block(void *argument) {
+  owner *o = (owner *)argument;
+  void *ptr = NULL;
+  expect_or_abort(device_alloc(o->cache, 64 * KIB, &ptr) == HOSTCACHE_OK);
+  expect_or_abort(device_record_stream(o->cache, ptr, 1) == HOSTCACHE_OK);
+  expect_or_abort(device_free(o->cache, ptr) == HOSTCACHE_ERR_EVENT);
+  reach(&o->meeting, 1);
+  await(&o->meeting, 2);
+  return NULL;
+}
+
+static void what_another_thread_quarantined_stays_where_the_barrier_is_refused(void **state) {
+  const meeting nobody_yet = MEETING_INIT;
+  device_rig *rig = *state;
+  owner o;
+  pthread_t thread;
+  o.cache = rig->cache;
+  o.meeting = nobody_yet;
+  sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
+  assert_int_equal(pthread_create(&thread, NULL, quarantine_a_block, &o), 0);
+  await(&o.meeting, 1);
+  barrier_refuse(1, true);
+  assert_ok(device_release_quarantine(rig->cache));
+  barrier_refuse_no_more();
+  assert_true(device_rig_stats(rig).num_barriers_refused > 0);
+  assert_int_equal(device_rig_stats(rig).quarantined.current, 1);
+  assert_ok(device_release_quarantine(rig->cache));
+  assert_int_equal(device_rig_stats(rig).quarantined.current, 0);
+  wake_the_owner(&o, thread);
+}
+
+/* Each thread has a fence of its own instead. */
+static void where_there_is_no_barrier_all_is_reached_and_nothing_refused(void **state) {
+  device_rig *rig = *state;
+  hostcache_config config = device_rig_config(rig);
+  owner o;
+  pthread_t thread;
+  size_t size;
+  config.segment_bytes = 0;
+  barrier.is_missing = true;
+  device_rig_configure(rig, config);
+  barrier.is_missing = false;
+  assert_false(barrier.is_there);
+  put_an_owner_to_sleep(&o, rig->cache, &thread);
+  barrier_refuse(1, true);
+  assert_ok(device_cache_info(rig->cache, &size));
+  assert_int_equal(size, 2 * MIB - 64 * KIB);
+  assert_ok(device_empty_cache(rig->cache)); /* also what the other thread has in stock */
+  assert_int_equal(barrier.calls, 0);
+  barrier_refuse_no_more();
+  assert_int_equal(device_rig_stats(rig).num_barriers_refused, 0);
+  assert_int_equal(device_rig_stats(rig).reserved_bytes.current, 0);
+  wake_the_owner(&o, thread);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_NONE_IN_EACH_MODE(
@@ -216,6 +426,17 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_checkpoint_is_not_put_back_where_a_barrier_is_refused,
                                       device_rig_setup_alone, device_rig_teardown),
       cmocka_unit_test_setup_teardown(a_pool_goes_on_as_before_where_a_barrier_is_refused,
+                                      device_rig_setup_alone, device_rig_teardown),
+      cmocka_unit_test_setup_teardown(an_opening_that_is_undone_undoes_nothing_that_others_did,
+                                      device_rig_setup_alone, device_rig_teardown),
+      cmocka_unit_test_setup_teardown(what_was_got_while_an_opening_was_undone_keeps_its_pool,
+                                      device_rig_setup_alone, device_rig_teardown),
+      cmocka_unit_test_setup_teardown(what_is_being_got_while_an_opening_is_undone_keeps_its_pool,
+                                      device_rig_setup_alone, device_rig_teardown),
+      cmocka_unit_test_setup_teardown(
+          what_another_thread_quarantined_stays_where_the_barrier_is_refused,
+          device_rig_setup_alone, device_rig_teardown),
+      cmocka_unit_test_setup_teardown(where_there_is_no_barrier_all_is_reached_and_nothing_refused,
                                       device_rig_setup_alone, device_rig_teardown),
   };
   if (!hostcache_barrier_ready()) {

@@ -12,6 +12,7 @@
 #define HOSTCACHE_REGISTRY_IMPLEMENTATION
 #define HC_NAME pinned
 #define HC_HOST_ALLOCATOR
+#define HC_DEVICE_ALLOCATOR
 #include "sim/hooks_pooled.h"
 #define HC_IMPLEMENT
 #include "hostcache.h"
@@ -244,6 +245,18 @@ static void figures_are_exact_whatever_is_in_the_stock(void **state) {
   assert_int_equal(pinned_rig_stats(rig).active_bytes.peak, 0);
 }
 
+static void the_largest_may_be_in_the_stock(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = shared_config(rig);
+  size_t size;
+  config.segment_bytes = 256 * KIB;
+  pinned_rig_configure(rig, config);
+  take_and_give(rig, 64 * KIB, 4);
+  assert_int_equal(stocked_bytes(rig), 4 * 64 * KIB);
+  assert_ok(pinned_cache_info(rig->cache, &size));
+  assert_int_equal(size, 64 * KIB);
+}
+
 /* ---- the registry ---------------------------------------------------------------------------- */
 
 static void an_allocator_that_is_not_registered_is_not_removed(void **state) {
@@ -271,6 +284,7 @@ int main(void) {
       TEST(a_lowered_cap_binds_what_is_freed_into_the_stock),
       TEST(the_config_bounds_the_stock),
       TEST(figures_are_exact_whatever_is_in_the_stock),
+      TEST(the_largest_may_be_in_the_stock),
       TEST(an_allocator_that_is_not_registered_is_not_removed),
   };
   return cmocka_run_group_tests_name("threads_none", tests, NULL, NULL);
