@@ -716,6 +716,7 @@ RIG_TEST(a_stream_whose_last_fence_cannot_be_recorded_is_not_forgotten) {
   uint64_t n;
   for (n = 1; n <= 2; n++) { /* the first, or that of what is freed meanwhile */
     void *ptr = ON_RIG(leave_uncovered)(rig);
+    void *got = NULL;
     hostcache_result result;
     ON_RIG(let_rival_in)(rig, &rival);
     if (n == 1) rig->device.on_hook = NULL;
@@ -728,11 +729,15 @@ RIG_TEST(a_stream_whose_last_fence_cannot_be_recorded_is_not_forgotten) {
     ON_RIG(check)(rig);
     if (rig->device.calls[SIM_STREAM_WAIT] > 0) {
       (void)assert_one_of(result, ONE_OF(HOSTCACHE_OK) | ONE_OF(HOSTCACHE_ERR_EVENT));
-      assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+      got = ON_RIG(take)(rig, 3 * MIB);
     } else {
       assert_int_equal(result, HOSTCACHE_ERR_EVENT);
-      assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
+      got = ON_RIG(take_on)(rig, 3 * MIB, 1);
     }
+    assert_ptr_equal(got, ptr);
+    ON_RIG(give)(rig, got);
+    sim_complete_all(&rig->device);
+    (void)ON_RIG(poll)(rig);
   }
 }
 
@@ -1153,8 +1158,10 @@ RIG_TEST(an_allocation_that_finds_no_record_for_it_takes_nothing_from_other_stre
   RIG_NOW *rig = *state;
   void *part, *got;
   int through;
-  ON_RIG(warm)(rig, 128 * MIB);
   for (through = 0; through < 2; through++) {
+    ON_RIG(settle)(rig);
+    ON_RIG(configure)(rig, ON_RIG(config)(rig));
+    ON_RIG(warm)(rig, 128 * MIB);
     ON_RIG(give)(rig, ON_RIG(take_on)(rig, 16 * MIB, 9)); /* for what uses the records up */
     part = ON_RIG(take_on)(rig, 8 * MIB, 1);
     (void)ON_RIG(leave_on)(rig, 64 * KIB, 2);
@@ -1168,8 +1175,7 @@ RIG_TEST(an_allocation_that_finds_no_record_for_it_takes_nothing_from_other_stre
     below_fail_no_more();
     assert_null(got);
     ON_RIG(check)(rig);
-    assert_ptr_equal(ON_RIG(take_on)(rig, 8 * MIB, 1), part);
-    sim_complete_all(&rig->device);
+    if (!through) assert_ptr_equal(ON_RIG(take_on)(rig, 8 * MIB, 1), part);
   }
 }
 
