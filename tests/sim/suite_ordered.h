@@ -1162,8 +1162,8 @@ RIG_TEST(an_allocation_that_finds_no_record_for_it_takes_nothing_from_other_stre
     ON_RIG(settle)(rig);
     ON_RIG(configure)(rig, ON_RIG(config)(rig));
     ON_RIG(warm)(rig, 128 * MIB);
-    ON_RIG(give)(rig, ON_RIG(take_on)(rig, 16 * MIB, 9)); /* for what uses the records up */
     part = ON_RIG(take_on)(rig, 8 * MIB, 1);
+    ON_RIG(give)(rig, ON_RIG(take_on)(rig, 16 * MIB, 9)); /* for what uses the records up */
     (void)ON_RIG(leave_on)(rig, 64 * KIB, 2);
     ON_RIG(use_the_records_up)(rig);
     sim_handed_back(&rig->device, part);
