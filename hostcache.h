@@ -4403,7 +4403,6 @@ HC_TALLY {
   int failed;   /* a record or a query failed */
   int no_wait;  /* a wait hook failed, or none may be called: poll, or quarantine, instead */
   int64_t records, queries; /* of these, those of the figures that no thread has counted yet */
-  int no_malloc; /* none may be called: in a callback of the runtime */
 };
 
 #define HC_UNKNOWN_SHIFT 30     /* in block->extra_uses */
@@ -7886,8 +7885,7 @@ HOSTCACHE_UNUSED static int HC_I(lane_is_busy)(HC_CACHE *self, const HC_LANE *la
   const HC_THREAD *thread = &self->common, *next = HC_I(threads)(self);
   while (thread) {
     const HC_QUEUE *queue = HC_I(queue_of)(thread, lane);
-    if (queue && (queue->head || hostcache_u32_load_relaxed(&queue->claimed) || queue->pool_room))
-      return 1;
+    if (queue && queue->head) return 1; /* what is claimed has one, and so has what has a pool */
     thread = next;
     next = next ? next->next : NULL;
   }
@@ -8209,7 +8207,8 @@ HOSTCACHE_INLINE int HC_I(queue_push)(HC_CACHE *self, HC_THREAD *thread, HC_QUEU
   return ++queue->pushes >= HC_POLL_EVERY;
 }
 
-/* Takes a use out of a queue. The thread is held and the caller has its claim. */
+/* Takes a use out of a queue, whose cursor has gone on to the next one. The thread is held and the
+   caller has its claim. */
 HOSTCACHE_UNUSED static void HC_I(queue_unlink)(HC_THREAD *thread, HC_QUEUE *queue, HC_USE *use) {
   if (use->previous)
     use->previous->next = use->next;
@@ -8219,7 +8218,6 @@ HOSTCACHE_UNUSED static void HC_I(queue_unlink)(HC_THREAD *thread, HC_QUEUE *que
     use->next->previous = use->previous;
   else
     queue->tail = use->previous;
-  if (queue->cursor == use) queue->cursor = use->next;
   queue->length--;
   hostcache_u32_store_relaxed(&thread->waiting, thread->waiting - 1);
 }
@@ -8258,13 +8256,13 @@ HOSTCACHE_UNUSED static void HC_I(queue_drop)(HC_QUEUE *queue) {
   hostcache_u32_store_release(&queue->claimed, 0);
 }
 
-/* Gives the claim up. Returns the pool, if the stream was forgotten meanwhile: its *count events
-   are to be ended, and then its memory. The thread is held. */
+/* Gives the claim of a lane's queue up. Returns the pool, if the stream was forgotten meanwhile:
+   its *count events are to be ended, and then its memory. The thread is held. */
 HOSTCACHE_UNUSED static HC_EVENT *HC_I(queue_unclaim)(HC_QUEUE *queue, uint32_t *count) {
   HC_EVENT *pool = NULL;
   HC_I(queue_drop)(queue);
   *count = 0;
-  if (queue->lane && !queue->lane->live) {
+  if (!queue->lane->live) {
     pool = queue->pool;
     *count = queue->pool_count;
     queue->pool = NULL;
@@ -8572,7 +8570,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
     }
     if (thread->stock_bytes > thread->mark) HC_I(stock_over)(self, thread, HC_NO_BIN);
     claim->first = queue->head;
-    failed = failed && last && queue->head;
+    failed = failed && last; /* which stands in the queue still */
     if (!failed) pool = HC_I(queue_unclaim)(queue, &count);
     HC_I(let_go)(thread, own);
     HC_I(free_alone)(self, alone);
@@ -8846,8 +8844,7 @@ HOSTCACHE_UNUSED static void HC_I(uses_begin)(HC_CACHE *self, HC_THREAD *thread,
 #if HC_HAS_STREAMS
     if (use->kind == HOSTCACHE_USE_EVENT) continue;
     use->queue = HC_I(queue_of)(thread, use->lane);
-    if (HC_POOLS_EVENTS && use->kind == HOSTCACHE_USE_STREAM && use->queue &&
-        use->queue->pool_count > 0) {
+    if (HC_POOLS_EVENTS && use->queue && use->queue->pool_count > 0) {
       use->event = use->queue->pool[--use->queue->pool_count];
       use->has_event = 1;
     }
@@ -8877,7 +8874,7 @@ HOSTCACHE_UNUSED static void HC_I(record_uses)(HC_CACHE *self, HC_THREAD *thread
   for (i = begin; i < HC_I(use_count)(block); i++) {
     HC_USE *use = HC_I(use_at)(block, i);
     if (use->kind == HOSTCACHE_USE_EVENT) continue;
-    if (!use->queue && use->lane && !tally->no_malloc)
+    if (!use->queue && use->lane)
       use->queue = HC_I(queue_make)(self, thread, use->lane);
     if (use->kind != HOSTCACHE_USE_STREAM) continue;
     if (use->early_event) HC_I(early_drop)(self, use);
@@ -9174,7 +9171,7 @@ HOSTCACHE_INLINE unsigned HC_I(order_due)(HC_ORDER *order) {
 /* A block has become ready for its stream alone: does what is due. */
 HOSTCACHE_UNUSED static void HC_I(order_freed)(HC_CACHE *self, HC_THREAD *thread,
                                                HC_ORDER *order, unsigned due) {
-  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0}; /* on_error hears what fails */
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0}; /* on_error hears what fails */
   HC_QUEUE *queue;
   if (due & HC_DUE_FENCE) (void)HC_I(fence)(self, order, 0, &tally);
   if (!(due & HC_DUE_POLL)) return;
@@ -9286,7 +9283,7 @@ HOSTCACHE_INLINE HC_ORDER *HC_I(order_at_free)(HC_BLOCK *block) {
 /* Frees an active block. The thread is held, and is let go here. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_THREAD *thread,
                                                    HC_BLOCK *block, int deferred) {
-  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0};
   HC_ORDER *order = HC_I(order_at_free)(block);
   if (HC_I(is_capture_used)(block)) { /* what was captured may run at any time, and again: its uses
                                          wait, as they are, until the pool is released */
@@ -9312,7 +9309,6 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_THREAD *th
     return HOSTCACHE_OK;
   }
   HC_I(end)(thread);
-  tally.no_malloc = deferred;
   if (HC_I(submit)(self, thread, block, 0, &tally, !deferred)) return HOSTCACHE_ERR_EVENT;
   return HOSTCACHE_OK;
 }
@@ -9581,8 +9577,7 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(prepare)(HC_CACHE *self, HC_BLOCK *block,
   if (*refused) return alone;
   if (HC_I(keeps_marks)(block) && (block->life | HOSTCACHE_STATE_MASK) ==
                                       (sight->life | HOSTCACHE_STATE_MASK)) { /* kept, perhaps */
-    if (sight->marked && !(HC_I(all_marks)(block) & job->bit))
-      found = HC_I(mark_of)(block, job->stream);
+    if (sight->marked) found = HC_I(mark_of)(block, job->stream);
     if (found && found->early == HOSTCACHE_EARLY_SEEN) {
       before = found->early_event;
       found->early = (uint8_t)early;
@@ -9701,9 +9696,9 @@ HOSTCACHE_UNUSED static void HC_I(forget_undo)(HC_CACHE *self, struct HC_I(forge
   }
 }
 
-/* Changes what was prepared on a block, but for a mark that was set again meanwhile. Returns what
-   is to be freed, or left to its end. In timeline mode the stream has reached job->target. All
-   threads are held. */
+/* Changes what was prepared on a block, but for a mark that was set again meanwhile: the use says
+   so, as long as there is one no bit is set. Returns what is to be freed, or left to its end. In
+   timeline mode the stream has reached job->target. All threads are held. */
 HOSTCACHE_UNUSED static HC_USE *HC_I(forget_block)(HC_BLOCK *block,
                                                    struct HC_I(forgetting) *job) {
   HC_USE *found, *last, *alone = NULL;
@@ -9713,7 +9708,6 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(forget_block)(HC_BLOCK *block,
   if (found) {
     alone = found->early_event;
     early = found->early;
-    if (HC_I(all_marks)(block) & job->bit) early = HOSTCACHE_EARLY_NONE;
     found->early = HOSTCACHE_EARLY_NONE;
     found->early_event = NULL;
     if (early == HOSTCACHE_EARLY_EVENT) {
@@ -9869,14 +9863,12 @@ HOSTCACHE_RARE static int HC_I(lane_leave)(HC_CACHE *self, HC_LANE *lane) {
   if (HC_I(lane_is_marked)(self, lane)) return 0;
   hostcache_lock(&self->streams_lock);
   at = &self->buckets[HC_I(stream_bucket)(lane->stream)];
-  while (*at && *at != lane) at = &(*at)->next;
-  if (*at) {
-    *at = lane->next;
-    lane->next = self->leaving;
-    self->leaving = lane;
-    lane->live = 0;
-    lane->leaving = 1;
-  }
+  while (*at != lane) at = &(*at)->next; /* only who forgets its stream takes it out */
+  *at = lane->next;
+  lane->next = self->leaving;
+  self->leaving = lane;
+  lane->live = 0;
+  lane->leaving = 1;
   hostcache_unlock(&self->streams_lock);
   for (; thread; thread = next, next = next ? next->next : NULL)
     for (i = 0; i < HC_KNOWN; i++)
@@ -9907,13 +9899,11 @@ HOSTCACHE_RARE static void HC_I(lane_end)(HC_CACHE *self, HC_LANE *lane) {
   }
   if (refused || HC_I(stop)(self)) return;
   hostcache_lock(&self->streams_lock);
-  for (at = &self->leaving; *at && *at != lane;) at = &(*at)->next;
-  if (*at) {
-    *at = lane->next;
-    lane->next = self->retired;
-    self->retired = lane;
-    lane->leaving = 0;
-  }
+  for (at = &self->leaving; *at != lane;) at = &(*at)->next;
+  *at = lane->next;
+  lane->next = self->retired;
+  self->retired = lane;
+  lane->leaving = 0;
   hostcache_unlock(&self->streams_lock);
   HC_I(go_on)(self);
 }
@@ -10014,7 +10004,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(unless_capturing)(HC_CACHE *self) 
 
 HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
                                                       struct HC_I(forgetting) *job) {
-  HC_TALLY of_others = {0, 0, 0, 0, 0, 0, 0}; /* what fails there is not this call's, and on_error
+  HC_TALLY of_others = {0, 0, 0, 0, 0, 0}; /* what fails there is not this call's, and on_error
                                               hears */
   hostcache_result result = HOSTCACHE_OK;
   HC_SLAB *slab;
@@ -10587,7 +10577,7 @@ HOSTCACHE_RARE static void HC_I(end_captures)(HC_CACHE *self, const HC_POOL *poo
 
 /* Lets go on what was used in a capture outside of all pools. */
 HOSTCACHE_RARE static void HC_I(release_captured)(HC_CACHE *self) {
-  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0};
   if (HC_I(stop)(self)) return;
   hostcache_lock(&self->segments_lock);
   HC_I(end_captures)(self, NULL);
@@ -10860,7 +10850,7 @@ HOSTCACHE_RARE static void HC_I(stats_unlock)(HC_CACHE *self, int refused) {
 
 /* Polls once. Is anything active or pending even so? */
 HOSTCACHE_RARE static int HC_I(is_busy)(HC_CACHE *self) {
-  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0};
   hostcache_stats stats;
   int refused, kept;
   HC_I(drain_deferred)(self, &tally);
@@ -11271,7 +11261,7 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(hit)(HC_CACHE *self, size_t requested) {
 HOSTCACHE_UNUSED static hostcache_result HC_I(get_wanted)(HC_CACHE *self, HC_WANT *want,
                                                           HC_BLOCK **out) {
   const size_t requested = want->requested;
-  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0};
   hostcache_result result = HC_I(enter)(self);
   HC_THREAD *thread;
 #ifdef HC_TRACE
@@ -11369,13 +11359,13 @@ HC_PUBLIC hostcache_result HC_FN(block_alloc)(HC_CACHE *self, size_t size, HC_BL
 
 #ifdef HC_STREAM_ORDERED
 
-/* One that a stream of this lane left behind, and that is empty; or `fresh`, if there is none.
-   segments_lock is held. */
+/* One that a stream of this lane left behind, without visitors, and that is empty; or `fresh`, if
+   there is none. segments_lock is held. */
 HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_to_use)(HC_CACHE *self, const HC_LANE *lane,
                                                      HC_ORDER *fresh) {
   HC_ORDER *order = HC_I(orders)(self);
-  while (order && (order->lane != lane || !order->closed || order->bytes > 0 ||
-                   order->fences > 0 || order->visitors > 0))
+  while (order &&
+         (order->lane != lane || !order->closed || order->bytes > 0 || order->fences > 0))
     order = order->next;
   if (!order) {
     order = fresh;
@@ -11414,18 +11404,18 @@ HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_enter)(HC_CACHE *self, HC_STREAM st
   for (;;) {
     HC_LANE *lane = HC_I(lane_here)(self, own, stream, HOSTCACHE_USE_STREAM);
     HC_ORDER *order = lane ? HC_I(order_make)(self, lane) : NULL;
-    int lives;
     if (!order) return NULL;
     HC_I(begin)(self, own);
-    lives = HC_I(lane_is_of)(lane, stream) &&
-            hostcache_ptr_load_acquire(&lane->order) == (void *)order;
-    if (lives) {
+    order = HC_I(lane_is_of)(lane, stream)
+                ? (HC_ORDER *)hostcache_ptr_load_acquire(&lane->order)
+                : NULL;
+    if (order) {
       hostcache_lock(&self->segments_lock);
       order->visitors++;
       hostcache_unlock(&self->segments_lock);
     }
     HC_I(end)(own);
-    if (lives) return order;
+    if (order) return order; /* else the stream was forgotten meanwhile */
   }
 }
 
@@ -11708,7 +11698,7 @@ HOSTCACHE_APART hostcache_result HC_I(free_any)(HC_CACHE *self, HC_BLOCK *handle
   HC_BLOCK *block;
   if (result != HOSTCACHE_OK || (!handle && !ptr)) return result;
   if (!deferred && hostcache_ptr_load_acquire(&self->deferred)) {
-    HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+    HC_TALLY tally = {0, 0, 0, 0, 0, 0};
     HC_I(drain_deferred)(self, &tally); /* on_error hears what fails: not this block's result */
   }
   thread = deferred ? HC_I(here_already)(self) : HC_I(here)(self);
@@ -11859,7 +11849,7 @@ HOSTCACHE_APART hostcache_result HC_I(free_ordered)(HC_CACHE *self, HC_THREAD *t
    go here. */
 HOSTCACHE_APART hostcache_result HC_I(free_marked)(HC_CACHE *self, HC_THREAD *thread,
                                                    HC_BLOCK *block, size_t marks) {
-  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0};
   HC_QUEUE *due[HC_INLINE_USES];
   uint32_t count = HC_I(marks_begin)(thread, block, marks), dues = 0, i;
   int64_t size;
@@ -11981,9 +11971,9 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(free_guarded)(HC_CACHE *self, HC_B
 HOSTCACHE_UNUSED static hostcache_result HC_I(free_elsewhere)(const void *ptr, int deferred,
                                                               int *foreign) {
   HC_CACHE *owner;
-  hostcache_result result = HC_I(owner_borrow)(ptr, &owner);
-  *foreign = result == HOSTCACHE_OK && !owner;
-  if (result != HOSTCACHE_OK) return result;
+  hostcache_result result;
+  (void)HC_I(owner_borrow)(ptr, &owner); /* never FORKED: who was asked is of this process */
+  *foreign = !owner;
   if (!owner) return HOSTCACHE_ERR_NOT_FOUND;
   result = HC_FREE_ANY(owner, ptr, deferred);
   HC_I(owner_return)(owner);
@@ -12058,7 +12048,7 @@ HC_PUBLIC HC_BLOCK *HC_FN(find)(HC_CACHE *self, const void *ptr) {
 
 HC_PUBLIC hostcache_result HC_FN(process_events)(HC_CACHE *self, size_t *blocks_made_ready) {
   hostcache_result result = HC_I(enter)(self);
-  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0};
   if (blocks_made_ready) *blocks_made_ready = 0;
   if (result != HOSTCACHE_OK) return result;
   tally.no_wait = 1; /* never blocks: what cannot be recorded is quarantined */
@@ -12097,7 +12087,7 @@ HOSTCACHE_UNUSED static uint64_t HC_I(settle)(HC_CACHE *self, HC_TALLY *tally, u
 
 HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_ns) {
   hostcache_result result = HC_I(enter)(self), settled;
-  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0};
   HC_THREAD *own, *whose;
   uint64_t ticket, began;
   HC_QUEUE *queue;
@@ -12130,7 +12120,7 @@ HC_PUBLIC hostcache_result HC_FN(synchronize)(HC_CACHE *self, uint64_t timeout_n
 /* Polls, and then gives back what has been idle for so long, down to `keep` bytes. */
 HOSTCACHE_UNUSED static hostcache_result HC_I(trim)(HC_CACHE *self, size_t keep,
                                                     uint64_t idle_ns) {
-  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0};
   uint64_t before = UINT64_MAX;
   HC_I(drain_deferred)(self, &tally);
   HC_I(poll_all)(self, SIZE_MAX, 1, &tally);
@@ -12168,7 +12158,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(set_aside)(HC_CACHE *self, size_t 
   const HC_WANT want = {size, requested, HOSTCACHE_LEAVING, NULL, 0, NULL, NULL, NULL, NULL};
   HC_THREAD *thread = HC_I(here)(self);
   HC_BLOCK *got = NULL, *block;
-  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0};
   for (; count > 0 && result == HOSTCACHE_OK; count--) {
     block = NULL;
     result = may_grow ? HC_I(get)(self, thread, &want, &block, &tally)
@@ -12743,7 +12733,7 @@ HOSTCACHE_RARE static hostcache_result HC_I(pool_drop)(HC_CACHE *self, hostcache
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(release_pool)(HC_CACHE *self,
                                                               hostcache_pool_id pool) {
   hostcache_result result = HC_I(enter)(self);
-  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0};
   if (result != HOSTCACHE_OK) return result;
   if (HC_I(stop)(self)) return HOSTCACHE_ERR_UNSUPPORTED;
   hostcache_lock(&self->segments_lock);
@@ -12802,7 +12792,7 @@ HOSTCACHE_RARE static HC_BLOCK *HC_I(pool_evict)(HC_CACHE *self, hostcache_pool_
 HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(empty_cache_pool)(HC_CACHE *self,
                                                                   hostcache_pool_id pool) {
   hostcache_result result = HC_I(enter)(self);
-  HC_TALLY tally = {0, 0, 0, 0, 0, 0, 0};
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0};
   HC_BLOCK *range, *next;
   int leaked = 0, none;
   if (result != HOSTCACHE_OK) return result;

@@ -31,11 +31,10 @@ static struct {
   bool failed;
 } exhaust_now;
 
-/* Schedules with at most so many preemptions, and at most one failure besides. Begins with a state
-   of zeroes, whatever an exploration before this one has left there. */
-static void exhaust(const char *name, unsigned threads, void (*before)(void *state),
-                    void (*thread)(void *state, unsigned id), void (*after)(void *state),
-                    void *state, size_t state_bytes, unsigned preemptions) {
+/* Begins with a state of zeroes, whatever an exploration before this one has left there. */
+static void exhaust_within(const char *name, unsigned threads, void (*before)(void *state),
+                           void (*thread)(void *state, unsigned id), void (*after)(void *state),
+                           void *state, size_t state_bytes, explore_bounds bounds) {
   const explore_test test = {.name = name,
                              .threads = threads,
                              .before = before,
@@ -43,7 +42,7 @@ static void exhaust(const char *name, unsigned threads, void (*before)(void *sta
                              .after = after,
                              .state = state,
                              .state_bytes = state_bytes,
-                             .bounds = {{preemptions, 1, 0, 0}, preemptions + 1}};
+                             .bounds = bounds};
   explore_result result;
   if (exhaust_now.lists) {
     if (exhaust_now.count == sizeof exhaust_now.tests / sizeof exhaust_now.tests[0]) abort();
@@ -64,6 +63,14 @@ static void exhaust(const char *name, unsigned threads, void (*before)(void *sta
     print_error("%s\n  again: --replay '%s' %s\n", result.message, name, result.decisions);
   assert_false(result.failed);
   assert_true(result.exhausted);
+}
+
+/* Schedules with at most so many preemptions, and at most one stale load besides. */
+static void exhaust(const char *name, unsigned threads, void (*before)(void *state),
+                    void (*thread)(void *state, unsigned id), void (*after)(void *state),
+                    void *state, size_t state_bytes, unsigned preemptions) {
+  const explore_bounds bounds = {{preemptions, 1, 0, 0}, preemptions + 1};
+  exhaust_within(name, threads, before, thread, after, state, state_bytes, bounds);
 }
 
 static void exhaust_call(const struct CMUnitTest *tests, size_t count) {

@@ -76,6 +76,7 @@ static void after(void *user) {
   fixture *f = user;
   hostcache_stats stats;
   MUST(pinned_check(f->at.cache));
+  device_capture(&f->at.device, false);
   if (f->is_open) MUST(pinned_end_allocate_to_pool(f->at.cache, POOL));
   give(&f->at, &f->of_a);
   give(&f->at, &f->of_pool);
@@ -148,6 +149,19 @@ static void capture_and_forget(void *user, unsigned id) {
     captures(f);
   else
     forgets(f);
+}
+
+/* What is pending is not waited for while a stream may be captured: that goes on to the end. */
+static void capture_and_synchronize(void *user, unsigned id) {
+  fixture *f = user;
+  if (id == 0) {
+    MUST(pinned_begin_allocate_to_pool(f->at.cache, POOL, NULL, NULL));
+    device_capture(&f->at.device, true);
+    f->is_open = 1;
+  } else {
+    give(&f->at, &f->of_a);
+    expect("synchronize", pinned_synchronize(f->at.cache, UINT64_MAX), ONE(HOSTCACHE_ERR_BUSY), 0);
+  }
 }
 
 /* What is kept for the pool knows nothing of the handle at its release, in the end. */
@@ -246,6 +260,9 @@ static void restore_and_release(void *user, unsigned id) {
     MUST(pinned_release_pool(f->at.cache, POOL));
 }
 
+/* A preemption, and one event that is not complete when it is asked. */
+static const explore_bounds with_one_that_is_pending = {{1, 0, 1, 0}, 2};
+
 /* ---- the tests ------------------------------------------------------------------------------- */
 
 static void explore(const char *name, void (*first)(void *user),
@@ -258,6 +275,8 @@ static void a_capture_begins_when_no_hook_runs_and_none_comes(void **unused) {
   explore("capture and free", before, capture_and_free, 2);
   explore("capture and free_deferred", before, capture_and_deferred, 2);
   explore("capture and forget_stream", before, capture_and_forget, 1);
+  exhaust_within("capture and synchronize", 2, before, capture_and_synchronize, after, &state,
+                 sizeof state, with_one_that_is_pending);
 }
 
 static void a_pool_is_released_while_others_take_and_free(void **unused) {

@@ -227,6 +227,7 @@ static void joins_and_frees(fixture *f) {
    more: see three_uses_are_there. */
 static void uses_on_d(fixture *f) { mark(&f->at, f->both, D); }
 static void uses_on_e(fixture *f) { mark(&f->at, f->both, E); }
+static void uses_on_f(fixture *f) { mark(&f->at, f->both, F); }
 
 static void uses_on_e_joins_and_frees(fixture *f) {
   mark(&f->at, f->both, E);
@@ -236,6 +237,32 @@ static void uses_on_e_joins_and_frees(fixture *f) {
 static void uses_on_f_joins_and_frees(fixture *f) {
   mark(&f->at, f->both, F);
   joins_and_frees(f);
+}
+
+static void forget(fixture *f, unsigned stream) {
+  hostcache_result result = pinned_forget_stream(f->at.cache, stream);
+  expect(
+      "forget_stream", result, 0,
+      ONE(HOSTCACHE_ERR_EVENT) | ONE(HOSTCACHE_ERR_NO_METADATA) | ONE(HOSTCACHE_ERR_UNSUPPORTED));
+  if (result == HOSTCACHE_OK) device_forget(&f->at.device, stream);
+}
+
+/* With more marks than it has room for, if both came at once: they stay as many when all of those
+   streams are forgotten, and one more use needs memory. */
+static void uses_on_e_forgets_and_frees(fixture *f) {
+  unsigned stream;
+  mark(&f->at, f->both, E);
+  explore_join();
+  for (stream = A; stream <= E; stream++) forget(f, stream);
+  mark(&f->at, f->both, F);
+  joins_and_frees(f);
+}
+
+/* A stream that the cache has not met, of which two threads make a record at once. */
+static void uses_own_on_d(fixture *f) {
+  const unsigned self = explore_self();
+  mark(&f->at, f->own[self], D);
+  give(&f->at, &f->own[self]);
 }
 
 static void frees_used(fixture *f) {
@@ -248,13 +275,7 @@ static void frees_used(fixture *f) {
   give(&f->at, &one);
 }
 
-static void forgets(fixture *f) {
-  hostcache_result result = pinned_forget_stream(f->at.cache, A);
-  expect(
-      "forget_stream", result, 0,
-      ONE(HOSTCACHE_ERR_EVENT) | ONE(HOSTCACHE_ERR_NO_METADATA) | ONE(HOSTCACHE_ERR_UNSUPPORTED));
-  if (result == HOSTCACHE_OK) device_forget(&f->at.device, A);
-}
+static void forgets(fixture *f) { forget(f, A); }
 
 /* A stream that lives on, as others still use it. */
 static void forgets_in_vain(fixture *f) {
@@ -411,6 +432,16 @@ static void one_waits(fixture *f) {
   give(&f->at, &one);
 }
 
+/* There is the record of a stream that was forgotten. */
+static void one_is_forgotten(fixture *f) {
+  held one = take(&f->at, LARGE);
+  mark(&f->at, one, C);
+  give(&f->at, &one);
+  device_finish(&f->at.device);
+  poll(&f->at);
+  forget(f, C);
+}
+
 static void own_is_used(fixture *f) {
   mark(&f->at, f->own[0], A);
   mark(&f->at, f->own[0], C);
@@ -497,6 +528,11 @@ static void after(void *user) {
   {{2, 1, 1, 0}, 3}, { {1, 0, 1, 1}, 2 }
 #define FEW \
   {{2, 1, 1, 0}, 2}, { {1, 0, 0, 1}, 2 }
+/* Three that are at once where there is room for one, and then malloc has none either. */
+#define ROOM \
+  {{2, 0, 0, 0}, 2}, { {2, 0, 0, 1}, 3 }
+#define ONCE \
+  {{1, 0, 0, 0}, 1}, { {1, 0, 0, 0}, 1 }
 /* stats reads what it cannot hold, if a barrier is refused. */
 #define NO_REFUSAL \
   {{2, 1, 1, 0}, 2}, { {1, 0, 1, 0}, 2 }
@@ -527,6 +563,15 @@ static const scenario scenarios[] = {
      NULL,
      0,
      0},
+    {"use+use+use+fail", {uses_on_d, uses_on_e, uses_on_f}, ROOM, three_uses_are_there, NULL, 0, 0},
+    {"use+use+forget",
+     {uses_on_d, uses_on_e_forgets_and_frees},
+     ONCE,
+     three_uses_are_there,
+     NULL,
+     0,
+     0},
+    {"use+new", {uses_own_on_d, uses_own_on_d}, ONCE, one_is_forgotten, NULL, 0, 0},
     {"used+poll", {frees_used, polls_and_takes}, FEW, one_waits, NULL, 0, 0},
     {"poll+poll", {polls, polls_and_takes}, TWO, one_waits, NULL, 0, 0},
     {"reenter+poll", {polls, polls}, FEW, one_waits, reenters, 0, 0},

@@ -27,6 +27,7 @@ static int atfork_where_a_test_may_wait(void (*prepare)(void), void (*parent)(vo
 #define HC_NAME counted
 #include "sim/hooks_timeline.h"
 #include "sim/hooks_waits.h"
+#include "sim/hooks_ordered.h"
 #define HC_IMPLEMENT
 #include "hostcache.h"
 
@@ -61,7 +62,13 @@ typedef struct family {
   unsigned forks, ended_well; /* children of a hook */
 } family;
 
-static void call_what_only_a_timeline_has(counted *cache) {
+static void call_what_only_this_one_has(counted *cache) {
+  counted_block *block;
+  void *ptr = cache;
+  MUST_SAY_FORKED(counted_alloc_on(cache, 100, 1, &ptr));
+  MUST(ptr == NULL);
+  MUST_SAY_FORKED(counted_block_alloc_on(cache, 100, 1, &block));
+  MUST(block == NULL);
   MUST_SAY_FORKED(counted_record_value(cache, &cache, 1, 1));
   MUST_SAY_FORKED(counted_block_record_value(cache, NULL, 1, 1));
   MUST_SAY_FORKED(counted_synchronize(cache, UINT64_MAX));
@@ -121,7 +128,7 @@ static void call_everything(void *argument) {
   pinned_abandon(cache);
   MUST_SAY_FORKED(pinned_destroy(cache)); /* abandon did nothing */
   (void)pinned_budget(&budget);           /* needs no cache */
-  if (f->counted != NULL) call_what_only_a_timeline_has(f->counted->cache);
+  if (f->counted != NULL) call_what_only_this_one_has(f->counted->cache);
   MUST(f->rig->device.all_calls == calls);
   MUST(atomic_load(&below.live) == records); /* what another thread was changing is left alone */
 }

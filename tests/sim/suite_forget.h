@@ -142,8 +142,6 @@ RIG_TEST(a_use_without_room_made_while_another_stream_is_forgotten_counts) {
   (void)ON_RIG(take)(rig, 64 * KIB); /* the referee looks */
 }
 
-#ifdef CACHE_WAITS
-
 /* A block whose marks fill it, and a use of stream 9 that finds no room. */
 static inline void *ON_RIG(take_and_overfill)(RIG_NOW *rig) {
   void *ptr = ON_RIG(take)(rig, 64 * KIB);
@@ -152,6 +150,95 @@ static inline void *ON_RIG(take_and_overfill)(RIG_NOW *rig) {
   ON_RIG(mark_without_room)(rig, ptr, 9);
   return ptr;
 }
+
+/* Its free has nothing to record, but it is not ready at once. */
+RIG_TEST(a_use_without_room_counts_also_where_all_others_are_forgotten) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  sim_stream stream;
+  void *ptr;
+  config.streams_die_idle = 1;
+  ON_RIG(configure)(rig, config);
+  ptr = ON_RIG(take_and_overfill)(rig);
+  for (stream = 0; stream < 4; stream++) {
+    assert_ok(API(forget_stream)(rig->cache, stream));
+    sim_stream_destroy(&rig->device, stream);
+  }
+  sim_handed_back(&rig->device, ptr);
+#ifdef CACHE_WAITS
+  assert_ok(API(free)(rig->cache, ptr));
+  assert_true(sim_lane_reached(&rig->device, 9, 1));
+  assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
+#else
+  assert_result(API(free)(rig->cache, ptr), HOSTCACHE_ERR_EVENT);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+#endif
+}
+
+/* Later there is memory, and the stream is marked as it should be; but what was used before that is
+   not covered, where the stream cannot be waited for. */
+RIG_TEST(a_use_without_room_counts_also_where_its_stream_is_marked_later) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take_and_overfill)(rig);
+  (void)ON_RIG(use)(rig, ptr, 9);
+  ON_RIG(forget_and_destroy)(rig);
+  sim_handed_back(&rig->device, ptr);
+#ifdef CACHE_WAITS
+  assert_ok(API(free)(rig->cache, ptr));
+#else
+  (void)assert_one_of(API(free)(rig->cache, ptr),
+                      ONE_OF(HOSTCACHE_OK) | ONE_OF(HOSTCACHE_ERR_EVENT));
+#endif
+  assert_ok(API(process_events)(rig->cache, NULL));
+  (void)ON_RIG(take)(rig, 64 * KIB); /* the referee looks */
+}
+
+/* What is freed in a callback while another stream is forgotten is recorded before that is gone:
+   also where nothing but a use without room is of that stream; and it need not be. */
+static inline void ON_RIG(forget_with_a_rival_without_room)(RIG_NOW *rig, sim_stream stream) {
+  ON_RIG(rival) rival = {NULL, NULL, true};
+  void *marked = ON_RIG(take)(rig, 64 * KIB);
+  sim_stream other;
+  rival.rig = rig;
+  rival.block = ON_RIG(take)(rig, 64 * KIB);
+  for (other = 0; other < 4; other++) assert_ok(API(record_stream)(rig->cache, rival.block, other));
+  ON_RIG(mark_without_room)(rig, rival.block, stream);
+  (void)ON_RIG(use)(rig, marked, 9);
+  rig->device.on_hook = ON_RIG(rival_frees);
+  rig->device.on_hook_user = &rival;
+  ON_RIG(forget_and_destroy)(rig);
+  assert_null(rival.block);
+  (void)API(process_events)(rig->cache, NULL); /* may quarantine it, and asks nothing of 9 */
+  (void)ON_RIG(take)(rig, 64 * KIB);           /* the referee looks */
+  (void)ON_RIG(take)(rig, 64 * KIB);
+}
+
+RIG_TEST(a_use_without_room_freed_deferred_while_its_stream_is_forgotten_is_seen_to) {
+  ON_RIG(forget_with_a_rival_without_room)(*state, 9);
+}
+
+RIG_TEST(a_use_without_room_freed_deferred_while_another_stream_is_forgotten_is_left_alone) {
+  ON_RIG(forget_with_a_rival_without_room)(*state, 8);
+}
+
+#ifdef CACHE_WAITS
+
+#ifndef CACHE_TIMELINE
+RIG_TEST(a_stream_that_cannot_be_waited_for_is_not_forgotten) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take_and_overfill)(rig);
+  sim_fail(&rig->device, 1, true, SIM_ONLY(SIM_STREAM_WAIT));
+  assert_result(API(forget_stream)(rig->cache, 9), HOSTCACHE_ERR_EVENT);
+  sim_fail_no_more(&rig->device);
+  (void)sim_use(&rig->device, 9, ptr); /* later work */
+  assert_ok(API(forget_stream)(rig->cache, 9));
+  assert_true(sim_lane_reached(&rig->device, 9, 2));
+  sim_stream_destroy(&rig->device, 9);
+  ON_RIG(give)(rig, ptr);
+  (void)ON_RIG(poll)(rig);
+  assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
+}
+#endif
 
 /* Uses the block again when its use without room is as good as over: inside the second hook. */
 static inline void ON_RIG(rival_marks_again)(void *user, sim_hook hook) {

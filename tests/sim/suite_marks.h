@@ -557,6 +557,72 @@ RIG_TEST(room_that_others_take_meanwhile_is_got_again) {
   assert_false(ON_RIG(waits)(rig));
 }
 
+/* A stream is forgotten while room is got for its use of a block, and another one has its place. */
+static inline void ON_RIG(change_places)(void *user) {
+  const ON_RIG(used) *u = user;
+  assert_ok(API(forget_stream)(u->rig->cache, 104));
+  sim_stream_destroy(&u->rig->device, 104);
+  sim_stream_create(&u->rig->device, 104);
+  (void)ON_RIG(pend)(u->rig, 64 * KIB, 50);
+}
+
+RIG_TEST(a_mark_of_a_stream_that_is_forgotten_meanwhile_is_of_the_next_of_the_handle) {
+  RIG_NOW *rig = *state;
+  ON_RIG(used) u = ON_RIG(take_used)(rig);
+  sim_stream stream;
+  below.once = ON_RIG(change_places);
+  below.once_user = &u;
+  (void)ON_RIG(use)(rig, u.block, 104);
+  assert_null(below.once);
+  sim_complete(&rig->device, 50, -1);
+  ON_RIG(give)(rig, u.block);
+  (void)ON_RIG(pend)(rig, 64 * KIB, 50); /* hangs, and has nothing to do with it */
+  sim_complete(&rig->device, 104, -1);
+  (void)ON_RIG(poll)(rig);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 2);
+  for (stream = 100; stream < 104; stream++) sim_complete(&rig->device, stream, -1);
+  (void)ON_RIG(poll)(rig);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
+}
+
+/* Another block of the same stream is freed while room is got for what waits for that. */
+RIG_TEST(two_frees_that_need_the_same_queue_share_one) {
+  RIG_NOW *rig = *state;
+  ON_RIG(used) u = {rig, ON_RIG(take)(rig, 64 * KIB)};
+  void *block = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, u.block, 60);
+  (void)ON_RIG(use)(rig, block, 60);
+  below.once = ON_RIG(free_used);
+  below.once_user = &u;
+  ON_RIG(give)(rig, block);
+  assert_null(below.once);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 2);
+  assert_true(ON_RIG(waits)(rig));
+  sim_complete(&rig->device, 60, 1);
+  assert_true(ON_RIG(waits)(rig));
+  sim_complete(&rig->device, 60, -1);
+  assert_false(ON_RIG(waits)(rig));
+}
+
+/* What it is to wait for cannot be told there: that needs a hook. */
+RIG_TEST(a_deferred_free_of_a_use_without_room_calls_no_hook) {
+  RIG_NOW *rig = *state;
+  ON_RIG(used) u = ON_RIG(take_used)(rig);
+  uint64_t calls;
+  below_fail(1, true);
+  assert_result(API(record_stream)(rig->cache, u.block, 104), HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  calls = rig->device.all_calls;
+  sim_handed_back(&rig->device, u.block);
+  assert_ok(API(free_deferred)(rig->cache, u.block));
+  assert_int_equal(rig->device.all_calls, calls);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
+  ON_RIG(check)(rig);
+  sim_complete_all(&rig->device);
+  assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT); /* never waits */
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+}
+
 /* Each sixteenth free asks: of more streams than fit there the next free asks the rest. */
 RIG_TEST(a_free_that_is_due_to_ask_many_streams_loses_none) {
   enum { STREAMS = 7, BLOCKS = 40 };
@@ -573,6 +639,22 @@ RIG_TEST(a_free_that_is_due_to_ask_many_streams_loses_none) {
 }
 
 #ifdef CACHE_TIMELINE
+
+RIG_TEST(a_value_of_a_stream_without_memory_for_its_books_is_waited_for) {
+  RIG_NOW *rig = *state;
+  void *block = ON_RIG(take)(rig, 64 * KIB);
+  uint64_t calls;
+  below_fail(1, true);
+  assert_ok(API(record_value)(rig->cache, block, 50, sim_use(&rig->device, 50, block)));
+  sim_handed_back(&rig->device, block);
+  calls = rig->device.all_calls;
+  assert_ok(API(free_deferred)(rig->cache, block));
+  assert_int_equal(rig->device.all_calls, calls);
+  below_fail_no_more();
+  assert_true(ON_RIG(waits)(rig));
+  sim_complete(&rig->device, 50, -1);
+  assert_false(ON_RIG(waits)(rig));
+}
 
 /* What there is no room for is waited for, up to the highest value. */
 RIG_TEST(of_values_that_found_no_memory_the_highest_counts) {

@@ -376,6 +376,17 @@ RIG_TEST(another_stream_gets_it_before_and_is_made_to_wait) {
   assert_ptr_not_equal(ON_RIG(take)(rig, 3 * MIB), ptr); /* the host cannot be made to */
 }
 
+/* Its fence is recorded by the one who looks for it. */
+RIG_TEST(what_a_stream_is_through_with_another_one_gets_without_waiting) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(API(free_deferred)(rig->cache, ptr));
+  sim_complete_all(&rig->device);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 2), ptr);
+  assert_int_equal(rig->device.calls[SIM_STREAM_AFTER], 0);
+}
+
 RIG_TEST(where_a_stream_cannot_be_made_to_wait_it_gets_other_memory) {
   RIG_NOW *rig = *state;
   void *ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
@@ -614,6 +625,182 @@ RIG_TEST(a_new_stream_gets_nothing_that_was_ready_for_the_one_before) {
   }
 }
 
+RIG_TEST(a_stream_without_blocks_of_its_own_is_forgotten_like_any_other) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take)(rig, 64 * KIB);
+  assert_ok(API(forget_stream)(rig->cache, 7)); /* the cache has never met it */
+  sim_stream_destroy(&rig->device, 7);
+  (void)ON_RIG(use)(rig, ptr, 8); /* it has only used what is for all */
+  rig->device.progress_per_queries = 1;
+  assert_ok(API(forget_stream)(rig->cache, 8));
+  rig->device.progress_per_queries = 0;
+  sim_stream_destroy(&rig->device, 8);
+  ON_RIG(give)(rig, ptr);
+  ON_RIG(check)(rig);
+}
+
+/* Another thread, inside of the first record of forget_stream, for what is ready for stream 1. */
+typedef struct ON_RIG(rival) {
+  RIG_NOW *rig;
+  void *kept; /* or NULL: it frees what it took, and calls no hook */
+  bool keeps;
+} ON_RIG(rival);
+
+static inline void ON_RIG(take_inside)(void *user, sim_hook hook) {
+  ON_RIG(rival) *rival = user;
+  RIG_NOW *rig = rival->rig;
+  void *ptr;
+  if ((SIM_ONLY(hook) & (SIM_ONLY(SIM_EVENT_RECORD) | SIM_ONLY(SIM_TIMELINE_RECORD))) == 0) return;
+  rig->device.on_hook = NULL;
+  ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(API(free_deferred)(rig->cache, ptr));
+  if (rival->keeps) rival->kept = ON_RIG(take_on)(rig, 3 * MIB, 1);
+}
+
+/* Stream 1 has a block that no fence covers yet. */
+static inline void *ON_RIG(leave_uncovered)(RIG_NOW *rig) {
+  void *ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(API(free_deferred)(rig->cache, ptr));
+  return ptr;
+}
+
+static inline void ON_RIG(let_rival_in)(RIG_NOW *rig, ON_RIG(rival) * rival) {
+  rival->rig = rig;
+  rig->device.on_hook = ON_RIG(take_inside);
+  rig->device.on_hook_user = rival;
+  rig->device.progress_per_queries = 1;
+}
+
+RIG_TEST(what_is_freed_while_its_stream_is_forgotten_gets_a_fence_before_that_is_gone) {
+  RIG_NOW *rig = *state;
+  ON_RIG(rival) rival = {NULL, NULL, false};
+  void *ptr;
+  ON_RIG(warm)(rig, 32 * MIB);
+  ptr = ON_RIG(leave_uncovered)(rig);
+  ON_RIG(let_rival_in)(rig, &rival);
+  assert_ok(API(forget_stream)(rig->cache, 1));
+  assert_null(rig->device.on_hook);
+  assert_int_equal(ON_RIG(records)(rig), 2);
+  rig->device.progress_per_queries = 0;
+  sim_stream_destroy(&rig->device, 1); /* no hook sees it from here on */
+  sim_complete_all(&rig->device);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+/* What is got then is the next stream's of that handle: that one has it, and waits for it. */
+RIG_TEST(what_is_taken_while_its_stream_is_forgotten_is_a_block_like_any_other) {
+  RIG_NOW *rig = *state;
+  ON_RIG(rival) rival = {NULL, NULL, true};
+  void *ptr;
+  ON_RIG(warm)(rig, 32 * MIB);
+  ptr = ON_RIG(leave_uncovered)(rig);
+  ON_RIG(let_rival_in)(rig, &rival);
+  assert_ok(API(forget_stream)(rig->cache, 1));
+  assert_null(rig->device.on_hook);
+  rig->device.progress_per_queries = 0;
+  assert_ptr_equal(rival.kept, ptr);
+  (void)ON_RIG(use)(rig, ptr, 1);
+  ON_RIG(give)(rig, ptr);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
+  assert_ptr_not_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
+  sim_complete_all(&rig->device);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+/* Unless the stream can be waited for instead; what failed may be told even so. */
+RIG_TEST(a_stream_whose_last_fence_cannot_be_recorded_is_not_forgotten) {
+  RIG_NOW *rig = *state;
+  ON_RIG(rival) rival = {NULL, NULL, false};
+  uint64_t n;
+  for (n = 1; n <= 2; n++) { /* the first, or that of what is freed meanwhile */
+    void *ptr = ON_RIG(leave_uncovered)(rig);
+    void *got = NULL;
+    hostcache_result result;
+    ON_RIG(let_rival_in)(rig, &rival);
+    if (n == 1) rig->device.on_hook = NULL;
+    rig->device.calls[SIM_STREAM_WAIT] = 0;
+    sim_fail(&rig->device, n, true, SIM_EVERY_RECORD);
+    result = API(forget_stream)(rig->cache, 1);
+    sim_fail_no_more(&rig->device);
+    rig->device.progress_per_queries = 0;
+    assert_null(rig->device.on_hook);
+    ON_RIG(check)(rig);
+    if (rig->device.calls[SIM_STREAM_WAIT] > 0) {
+      (void)assert_one_of(result, ONE_OF(HOSTCACHE_OK) | ONE_OF(HOSTCACHE_ERR_EVENT));
+      got = ON_RIG(take)(rig, 3 * MIB);
+    } else {
+      assert_int_equal(result, HOSTCACHE_ERR_EVENT);
+      got = ON_RIG(take_on)(rig, 3 * MIB, 1);
+    }
+    assert_ptr_equal(got, ptr);
+    ON_RIG(give)(rig, got);
+    sim_complete_all(&rig->device);
+    (void)ON_RIG(poll)(rig);
+  }
+}
+
+/* With 91 streams that the cache has met, of which the last has no bit in the marks of a block. */
+enum { ON_RIG(late) = 90 };
+
+static inline void ON_RIG(meet)(RIG_NOW *rig) {
+  int stream;
+  for (stream = 0; stream <= ON_RIG(late); stream++) (void)ON_RIG(pend)(rig, 4 * KIB, stream);
+  sim_complete_all(&rig->device);
+  (void)ON_RIG(poll)(rig);
+}
+
+static inline void ON_RIG(give_inside)(void *user, sim_hook hook) {
+  ON_RIG(rival) *rival = user;
+  RIG_NOW *rig = rival->rig;
+  if ((SIM_ONLY(hook) & (SIM_ONLY(SIM_EVENT_RECORD) | SIM_ONLY(SIM_TIMELINE_RECORD))) == 0) return;
+  rig->device.on_hook = NULL;
+  ON_RIG(give)(rig, rival->kept);
+}
+
+RIG_TEST(a_block_that_is_freed_while_its_stream_is_forgotten_waits_for_it) {
+  RIG_NOW *rig = *state;
+  ON_RIG(rival) rival = {rig, NULL, true};
+  void *got;
+  ON_RIG(meet)(rig);
+  rival.kept = ON_RIG(take_on)(rig, 3 * MIB, ON_RIG(late));
+  rig->device.on_hook = ON_RIG(give_inside);
+  rig->device.on_hook_user = &rival;
+  rig->device.progress_per_queries = 1;
+  assert_ok(API(forget_stream)(rig->cache, ON_RIG(late)));
+  assert_null(rig->device.on_hook);
+  rig->device.progress_per_queries = 0;
+  sim_stream_destroy(&rig->device, ON_RIG(late));
+  ON_RIG(check)(rig);
+  got = ON_RIG(take)(rig, 3 * MIB); /* the referee looks */
+  sim_complete_all(&rig->device);
+  (void)ON_RIG(poll)(rig);
+  if (got != rival.kept) assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), rival.kept);
+}
+
+/* A block of a stream that was forgotten is marked by another one, and a third one has that place
+   now: it is not the third one's. */
+RIG_TEST(a_block_of_a_forgotten_stream_is_not_of_the_one_in_its_place) {
+  enum { FRESH = 100 };
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  void *ptr;
+  config.streams_die_idle = 1;
+  ON_RIG(configure)(rig, config);
+  ON_RIG(meet)(rig);
+  ptr = ON_RIG(take_on)(rig, 3 * MIB, ON_RIG(late) - 1);
+  sim_complete_all(&rig->device);
+  assert_ok(API(forget_stream)(rig->cache, ON_RIG(late) - 1));
+  sim_stream_destroy(&rig->device, ON_RIG(late) - 1);
+  (void)ON_RIG(take_on)(rig, 64 * KIB, FRESH);
+  (void)ON_RIG(use)(rig, ptr, ON_RIG(late));
+  ON_RIG(give)(rig, ptr);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
+  assert_ptr_not_equal(ON_RIG(take_on)(rig, 3 * MIB, FRESH), ptr);
+  ON_RIG(check)(rig);
+}
+
 /* ---- when things fail ------------------------------------------------------------------------ */
 
 /* The first streams have a bit each in a block, the others a place in a list. */
@@ -652,6 +839,68 @@ RIG_TEST(what_is_not_split_is_for_its_own_stream_too) {
 }
 
 #ifdef CACHE_EVENT_T /* else forgetting waits for all that is pending */
+
+/* ... nor is one whose use by the forgotten stream is an event now. */
+RIG_TEST(a_block_of_a_forgotten_stream_waits_for_it_whoever_has_its_place) {
+  enum { FRESH = 100 };
+  RIG_NOW *rig = *state;
+  void *ptr;
+  ON_RIG(meet)(rig);
+  ptr = ON_RIG(take_on)(rig, 3 * MIB, ON_RIG(late));
+  assert_ok(API(forget_stream)(rig->cache, ON_RIG(late)));
+  (void)ON_RIG(take_on)(rig, 64 * KIB, FRESH);
+  ON_RIG(give)(rig, ptr);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
+  assert_ptr_not_equal(ON_RIG(take_on)(rig, 3 * MIB, FRESH), ptr);
+  sim_complete_all(&rig->device);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+/* The stream is not there any more, so nothing is recorded on it. */
+RIG_TEST(what_cannot_be_told_of_a_forgotten_stream_waits_for_the_word_that_all_is_idle) {
+  RIG_NOW *rig = *state;
+  void *ptr, *other;
+  int i;
+  ON_RIG(warm)(rig, 32 * MIB);
+  ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  assert_ok(API(forget_stream)(rig->cache, 1));
+  sim_stream_destroy(&rig->device, 1);
+  rig->may_lose_events = true;
+  sim_fail(&rig->device, 1, true, SIM_EVERY_QUERY);
+  for (i = 0; i < 3; i++) assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
+  sim_fail_no_more(&rig->device);
+  assert_ok(API(process_events)(rig->cache, NULL));
+  other = ON_RIG(leave_on)(rig, 3 * MIB, 2); /* in its place */
+  assert_ptr_not_equal(other, ptr);
+  sim_complete_all(&rig->device);
+  (void)ON_RIG(poll)(rig);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), other);
+  assert_ptr_not_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+  assert_ok(API(release_quarantine)(rig->cache));
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+/* It waits among what has no order, as there was no memory for a queue: its stream's place is free
+   before it has completed. */
+RIG_TEST(a_fence_of_a_forgotten_stream_says_nothing_of_the_one_in_its_place) {
+  RIG_NOW *rig = *state;
+  void *ptr, *left;
+  ON_RIG(warm)(rig, 32 * MIB);
+  ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  below_fail(1, true);
+  ON_RIG(give)(rig, ptr);
+  below_fail_no_more();
+  assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
+  assert_ok(API(forget_stream)(rig->cache, 1));
+  left = ON_RIG(leave_on)(rig, 5 * MIB, 2);
+  sim_complete(&rig->device, 1, -1);
+  (void)ON_RIG(poll)(rig);
+  assert_ptr_not_equal(ON_RIG(take)(rig, 5 * MIB), left);
+  ON_RIG(give)(rig, ptr);
+  sim_complete_all(&rig->device);
+  assert_ptr_equal(ON_RIG(take)(rig, 5 * MIB), left);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
 
 /* What it left stays with its own fences: the next stream in its place begins with nothing. */
 RIG_TEST(a_stream_in_the_place_of_one_whose_fences_wait_begins_with_nothing) {
@@ -755,6 +1004,48 @@ RIG_TEST(a_fence_without_memory_can_end_untold_and_be_used_again) {
   }
 }
 
+RIG_TEST(a_second_fence_without_memory_is_recorded_when_there_is_some) {
+  RIG_NOW *rig = *state;
+  void *one = ON_RIG(take_on)(rig, 3 * MIB, 1), *two = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  below_fail(1, true);
+  ON_RIG(give)(rig, one);
+  assert_int_equal(ON_RIG(records)(rig), 1);
+  ON_RIG(give)(rig, two);
+  assert_int_equal(ON_RIG(records)(rig), 1);
+  below_fail_no_more();
+  sim_complete_all(&rig->device);
+  assert_int_equal(ON_RIG(poll)(rig), 2);
+  assert_int_equal(ON_RIG(records)(rig), 2);
+}
+
+RIG_TEST(abandon_leaves_no_fence_that_had_no_memory) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  below_fail(1, true);
+  ON_RIG(give)(rig, ptr);
+  below_fail_no_more();
+  sim_shutdown(&rig->device);
+  rig->left_bytes = sim_live_bytes(&rig->device);
+  rig->may_lose_events = true;
+  API(abandon)(rig->cache);
+  rig->cache = NULL;
+}
+
+/* ... if it can be waited for. */
+RIG_TEST(synchronize_waits_for_a_stream_whose_fence_cannot_be_recorded) {
+  RIG_NOW *rig = *state;
+  bool waited;
+  void *ptr;
+  ON_RIG(warm)(rig, 32 * MIB);
+  sim_fail(&rig->device, 1, true, SIM_EVERY_RECORD);
+  ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  assert_result(API(synchronize)(rig->cache, UINT64_MAX), HOSTCACHE_ERR_EVENT);
+  sim_fail_no_more(&rig->device);
+  waited = rig->device.calls[SIM_STREAM_WAIT] > 0;
+  assert_int_equal(sim_lane_reached(&rig->device, 1, 1), waited);
+  assert_int_equal(ON_RIG(take)(rig, 3 * MIB) == ptr, waited);
+}
+
 RIG_TEST(what_cannot_be_told_of_a_stream_is_left_to_the_runtime) {
   RIG_NOW *rig = *state;
   (void)ON_RIG(leave_on)(rig, 3 * MIB, 1);
@@ -782,6 +1073,109 @@ RIG_TEST(without_memory_for_the_books_it_is_a_block_like_any_other) {
     below_fail_no_more();
     ON_RIG(check)(rig);
     assert_int_equal(ON_RIG(stats)(rig).allocation.current, 0);
+  }
+}
+
+/* It is new to a stream that the cache has met. */
+RIG_TEST(without_memory_for_what_a_stream_has_it_gets_what_is_for_all) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(pend)(rig, 3 * MIB, 1);
+  sim_complete_all(&rig->device);
+  (void)ON_RIG(poll)(rig);
+  below_fail(1, true);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
+  ON_RIG(give)(rig, ptr);
+  below_fail_no_more();
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1); /* as it is not its stream's own */
+}
+
+typedef struct ON_RIG(early) {
+  RIG_NOW *rig;
+  void *ptr;
+} ON_RIG(early);
+
+/* Other threads, while the first allocation for stream 1 gets memory for the books. */
+static inline void ON_RIG(take_earlier)(void *user) {
+  ON_RIG(early) *early = user;
+  early->ptr = ON_RIG(take_on)(early->rig, 3 * MIB, 1);
+}
+
+static inline void ON_RIG(change_places)(void *user) {
+  ON_RIG(early) *early = user;
+  RIG_NOW *rig = early->rig;
+  assert_ok(API(forget_stream)(rig->cache, 1));
+  sim_stream_destroy(&rig->device, 1);
+  sim_stream_create(&rig->device, 1);
+  early->ptr = ON_RIG(take_on)(rig, 5 * MIB, 2);
+}
+
+RIG_TEST(two_first_allocations_for_a_stream_share_what_it_has) {
+  RIG_NOW *rig = *state;
+  ON_RIG(early) early = {rig, NULL};
+  void *ptr;
+  (void)ON_RIG(pend)(rig, 64 * KIB, 1);
+  below.once = ON_RIG(take_earlier);
+  below.once_user = &early;
+  ptr = ON_RIG(take_on)(rig, 5 * MIB, 1);
+  assert_null(below.once);
+  ON_RIG(give)(rig, early.ptr);
+  ON_RIG(give)(rig, ptr);
+  ON_RIG(check)(rig);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), early.ptr);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 5 * MIB, 1), ptr);
+}
+
+RIG_TEST(an_allocation_for_a_stream_that_is_forgotten_meanwhile_is_for_the_next_of_the_handle) {
+  RIG_NOW *rig = *state;
+  ON_RIG(early) early = {rig, NULL};
+  void *ptr;
+  (void)ON_RIG(pend)(rig, 64 * KIB, 1);
+  sim_complete_all(&rig->device);
+  (void)ON_RIG(poll)(rig);
+  below.once = ON_RIG(change_places);
+  below.once_user = &early;
+  ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  assert_null(below.once);
+  ON_RIG(give)(rig, early.ptr);
+  ON_RIG(give)(rig, ptr);
+  ON_RIG(check)(rig);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 5 * MIB, 2), early.ptr);
+}
+
+/* Takes until no record of a block is left but those in use: the next part of a range needs memory
+   for one. */
+static inline void ON_RIG(use_the_records_up)(RIG_NOW *rig) {
+  int i;
+  for (i = 0; rig->cache->spares.block_count > 0; i++) {
+    (void)ON_RIG(take_on)(rig, 64 * KIB, 9);
+    assert_true(i < 1000);
+  }
+}
+
+/* What another stream has, and is through with or not, it keeps then. */
+RIG_TEST(an_allocation_that_finds_no_record_for_it_takes_nothing_from_other_streams) {
+  RIG_NOW *rig = *state;
+  void *part, *got;
+  int through;
+  for (through = 0; through < 2; through++) {
+    ON_RIG(settle)(rig);
+    ON_RIG(configure)(rig, ON_RIG(config)(rig));
+    ON_RIG(warm)(rig, 128 * MIB);
+    part = ON_RIG(take_on)(rig, 8 * MIB, 1);
+    ON_RIG(give)(rig, ON_RIG(take_on)(rig, 16 * MIB, 9)); /* for what uses the records up */
+    (void)ON_RIG(leave_on)(rig, 64 * KIB, 2);
+    ON_RIG(use_the_records_up)(rig);
+    sim_handed_back(&rig->device, part);
+    assert_ok(API(free_deferred)(rig->cache, part));
+    if (through) sim_complete(&rig->device, 1, -1);
+    below_fail(1, true);
+    got = rig;
+    assert_result(API(alloc_on)(rig->cache, 3 * MIB, 2, &got), HOSTCACHE_ERR_NO_METADATA);
+    below_fail_no_more();
+    assert_null(got);
+    ON_RIG(check)(rig);
+    if (!through) assert_ptr_equal(ON_RIG(take_on)(rig, 8 * MIB, 1), part);
   }
 }
 

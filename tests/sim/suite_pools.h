@@ -569,6 +569,71 @@ RIG_TEST(a_stream_may_be_forgotten_that_was_captured) {
   ON_RIG(is_well)(rig);
 }
 
+/* What was not got for a capture is ready then, as nothing may use it again. */
+RIG_TEST(a_stream_may_be_forgotten_beside_the_captures_of_others) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  void *ptr;
+  config.streams_die_idle = 1;
+  ON_RIG(configure)(rig, config);
+  ptr = ON_RIG(take)(rig, 3 * MIB);
+  (void)ON_RIG(use)(rig, ptr, 3);
+  sim_complete_all(&rig->device);
+  assert_ok(API(forget_stream)(rig->cache, 3));
+  sim_stream_destroy(&rig->device, 3);
+  ON_RIG(give)(rig, ptr);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+/* A thread that opens a pool, after which a stream may be captured. */
+typedef struct ON_RIG(opener) {
+  RIG_NOW *rig;
+  pthread_t thread;
+  bool began;
+} ON_RIG(opener);
+
+static inline void *ON_RIG(open_in_a_thread)(void *argument) {
+  const ON_RIG(opener) *opener = argument;
+  expect_or_abort(API(begin_allocate_to_pool)(opener->rig->cache, GRAPH, NULL, NULL) ==
+                  HOSTCACHE_OK);
+  return NULL;
+}
+
+/* It has to wait for the hook that calls this, and has seen so when this ends: it pauses. */
+static inline void ON_RIG(let_a_capture_begin)(void *user, sim_hook hook) {
+  ON_RIG(opener) *opener = user;
+  const unsigned asks = SIM_EVERY_QUERY | SIM_EVERY_WAIT;
+  const unsigned long before = atomic_load(&pauses);
+  if (opener->began || (asks & SIM_ONLY(hook)) == 0) return;
+  opener->began = true;
+  expect_or_abort(pthread_create(&opener->thread, NULL, ON_RIG(open_in_a_thread), opener) == 0);
+  while (atomic_load(&pauses) == before) (void)give_way();
+  expect_or_abort(hostcache_u32_load_acquire(&opener->rig->cache->open_pools) > 0);
+}
+
+RIG_TEST(a_stream_is_not_forgotten_when_a_capture_begins_while_it_is_waited_for) {
+  RIG_NOW *rig = *state;
+  ON_RIG(opener) opener = {.rig = rig};
+  hostcache_config config = ON_RIG(config)(rig);
+  config.streams_die_idle = 1;
+  ON_RIG(configure)(rig, config);
+  (void)ON_RIG(pend)(rig, 3 * MIB, 3);
+  rig->device.on_hook = ON_RIG(let_a_capture_begin);
+  rig->device.on_hook_user = &opener;
+  assert_result(API(forget_stream)(rig->cache, 3), HOSTCACHE_ERR_BUSY);
+  assert_true(opener.began);
+  assert_int_equal(pthread_join(opener.thread, NULL), 0);
+  rig->device.on_hook = NULL;
+  begin_capture(&rig->device);
+  assert_int_equal(ON_RIG(poll)(rig), 0);
+  end_capture(&rig->device);
+  ON_RIG(close_pool)(rig, GRAPH);
+  sim_complete_all(&rig->device);
+  assert_ok(API(forget_stream)(rig->cache, 3));
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
 RIG_TEST(one_release_of_the_quarantine_is_enough) {
   RIG_NOW *rig = *state;
   sim_stream stream;

@@ -511,6 +511,61 @@ RIG_TEST(a_poll_asks_no_further_than_what_was_queued_when_it_began) {
   rig->device.on_hook = NULL;
 }
 
+#ifdef CACHE_WAITS
+/* Another thread, while synchronize gives back what is idle: what it waits for completes, and
+   something else of the same stream is freed, and hangs. */
+static inline void ON_RIG(go_on_when_freed)(void *user, sim_hook hook) {
+  RIG_NOW *rig = user;
+  if (hook != SIM_MEM_FREE) return;
+  rig->device.on_hook = NULL;
+  sim_complete(&rig->device, 1, -1);
+  assert_int_equal(ON_RIG(poll)(rig), 1);
+  (void)ON_RIG(pend)(rig, 3 * MIB, 1);
+}
+
+RIG_TEST(synchronize_does_not_wait_for_what_is_freed_after_the_call) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  config.max_cached_bytes = HOSTCACHE_NONE;
+  ON_RIG(configure)(rig, config);
+  (void)ON_RIG(pend)(rig, 3 * MIB, 1);
+  (void)ON_RIG(pend)(rig, 3 * MIB, 2);
+  sim_complete(&rig->device, 2, -1);
+  rig->device.on_hook = ON_RIG(go_on_when_freed);
+  rig->device.on_hook_user = rig;
+  assert_ok(API(synchronize)(rig->cache, UINT64_MAX));
+  assert_null(rig->device.on_hook);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
+  assert_false(ON_RIG(is_idle)(rig, 1));
+}
+#endif
+
+#ifdef CACHE_EVENT_T
+/* The events of two streams end at the same time; the one that was forgotten first is the first to
+   be through. */
+RIG_TEST(streams_whose_events_end_at_once_are_forgotten_independently) {
+  RIG_NOW *rig = *state;
+  ON_RIG(call) calls[2];
+  void *ptr;
+  int i;
+  for (i = 0; i < 2; i++) {
+    (void)ON_RIG(pend)(rig, 64 * KIB, 7 + i);
+    sim_complete_all(&rig->device);
+    assert_int_equal(ON_RIG(poll)(rig), 1); /* and the pool has an event, where there is one */
+  }
+  for (i = 0; i < 2; i++)
+    ON_RIG(call_start)(&calls[i], rig, NULL, 7 + i, SIM_ONLY(SIM_EVENT_DESTROY));
+  for (i = 0; i < 2; i++) assert_ok(ON_RIG(call_join)(&calls[i]));
+  rig->device.on_hook = NULL;
+  for (i = 0; i < 2; i++) { /* in their places */
+    ptr = ON_RIG(pend)(rig, 64 * KIB, 17 + i);
+    sim_complete_all(&rig->device);
+    assert_int_equal(ON_RIG(poll)(rig), 1);
+    assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
+  }
+}
+#endif
+
 RIG_TEST(a_poll_that_is_under_way_holds_nobody_up) {
   RIG_NOW *rig = *state;
   void *cached = ON_RIG(take)(rig, 64 * KIB);

@@ -53,6 +53,7 @@
 #define HC_NAME graphs
 #include "sim/hooks_captures.h"
 #include "sim/hooks_pooled.h"
+#define SIM_ORDERED_AFTER
 #include "sim/hooks_ordered.h"
 #define HC_IMPLEMENT
 #include "hostcache.h"
@@ -156,8 +157,42 @@ static void graphs_what_is_ready_for_a_stream_is_not_for_its_capture(void **stat
   assert_ok(graphs_synchronize(rig->cache, UINT64_MAX));
 }
 
+/* No fence can be recorded, so that nothing else says that the stream may be busy. */
+static void graphs_destroy_is_busy_with_what_a_stream_left_during_a_capture(void **state) {
+  const hostcache_pool_id pool = {1, 2};
+  graphs_rig *rig = *state;
+  void *ptr = graphs_take_on(rig, 3);
+  (void)sim_use(&rig->device, 3, ptr);
+  assert_ok(graphs_begin_allocate_to_pool(rig->cache, pool, is_stream_2, NULL));
+  rig->device.capturing = true;
+  graphs_rig_give(rig, ptr);
+  assert_result(graphs_destroy(rig->cache), HOSTCACHE_ERR_BUSY);
+  graphs_rig_check(rig);
+  rig->device.capturing = false;
+  assert_ok(graphs_end_allocate_to_pool(rig->cache, pool));
+  assert_ok(graphs_release_pool(rig->cache, pool));
+}
+
+static void graphs_no_stream_is_made_to_wait_during_a_capture(void **state) {
+  const hostcache_pool_id pool = {1, 2};
+  graphs_rig *rig = *state;
+  void *ptr = graphs_take_on(rig, 3);
+  (void)sim_use(&rig->device, 3, ptr);
+  graphs_rig_give(rig, ptr);
+  assert_ok(graphs_begin_allocate_to_pool(rig->cache, pool, is_stream_2, NULL));
+  rig->device.capturing = true;
+  assert_ptr_not_equal(graphs_take_on(rig, 4), ptr);
+  rig->device.capturing = false;
+  assert_ok(graphs_end_allocate_to_pool(rig->cache, pool));
+  assert_ptr_equal(graphs_take_on(rig, 5), ptr);
+  assert_int_equal(rig->device.calls[SIM_STREAM_AFTER], 1);
+  assert_ok(graphs_release_pool(rig->cache, pool));
+}
+
 #define ON_EACH_THAT_LEAVES(test) ON(pooled, test), ON(owned, test), ON(timeline, test)
 #define ON_EACH_AFTER(test) ON(pooled_after, test), ON(plain_after, test), ON(timeline_after, test)
+#define ON_EACH_WITH_EVENTS(test) \
+  ON(pooled, test), ON(owned, test), ON(pooled_after, test), ON(plain_after, test)
 #define ON_EACH(test) ON_EACH_THAT_LEAVES(test), ON_EACH_AFTER(test)
 
 int main(void) {
@@ -195,6 +230,7 @@ int main(void) {
       ON_EACH_THAT_LEAVES(neighbours_of_two_streams_become_one_when_both_are_through),
       ON_EACH_THAT_LEAVES(a_hundred_streams_have_blocks_of_their_own),
       ON_EACH_AFTER(another_stream_gets_it_before_and_is_made_to_wait),
+      ON_EACH_AFTER(what_a_stream_is_through_with_another_one_gets_without_waiting),
       ON_EACH_AFTER(where_a_stream_cannot_be_made_to_wait_it_gets_other_memory),
       ON_EACH_THAT_LEAVES(a_stream_that_runs_keeps_its_block_from_others),
       ON_EACH(empty_cache_gives_back_what_streams_are_through_with_and_no_more),
@@ -223,7 +259,26 @@ int main(void) {
       ON_EACH(what_cannot_be_told_of_a_stream_is_left_to_the_runtime),
       ON_EACH(without_memory_for_the_books_it_is_a_block_like_any_other),
       ON_EACH(threads_work_for_streams_at_once),
+      ON_EACH(a_stream_without_blocks_of_its_own_is_forgotten_like_any_other),
+      ON_EACH(what_is_freed_while_its_stream_is_forgotten_gets_a_fence_before_that_is_gone),
+      ON_EACH(what_is_taken_while_its_stream_is_forgotten_is_a_block_like_any_other),
+      ON_EACH(a_stream_whose_last_fence_cannot_be_recorded_is_not_forgotten),
+      ON_EACH(a_block_that_is_freed_while_its_stream_is_forgotten_waits_for_it),
+      ON_EACH(a_block_of_a_forgotten_stream_is_not_of_the_one_in_its_place),
+      ON_EACH(a_second_fence_without_memory_is_recorded_when_there_is_some),
+      ON_EACH(abandon_leaves_no_fence_that_had_no_memory),
+      ON_EACH(synchronize_waits_for_a_stream_whose_fence_cannot_be_recorded),
+      ON_EACH(without_memory_for_what_a_stream_has_it_gets_what_is_for_all),
+      ON_EACH(two_first_allocations_for_a_stream_share_what_it_has),
+      ON_EACH(an_allocation_for_a_stream_that_is_forgotten_meanwhile_is_for_the_next_of_the_handle),
+      ON_EACH(an_allocation_that_finds_no_record_for_it_takes_nothing_from_other_streams),
+      ON_EACH_WITH_EVENTS(a_block_of_a_forgotten_stream_waits_for_it_whoever_has_its_place),
+      ON_EACH_WITH_EVENTS(
+          what_cannot_be_told_of_a_forgotten_stream_waits_for_the_word_that_all_is_idle),
+      ON_EACH_WITH_EVENTS(a_fence_of_a_forgotten_stream_says_nothing_of_the_one_in_its_place),
       ON(graphs, what_is_ready_for_a_stream_is_not_for_its_capture),
+      ON(graphs, destroy_is_busy_with_what_a_stream_left_during_a_capture),
+      ON(graphs, no_stream_is_made_to_wait_during_a_capture),
   };
   return cmocka_run_group_tests_name("ordered", tests, NULL, NULL);
 }

@@ -130,6 +130,25 @@ static int give_registered_back(sim_device *d, void *ptr, size_t size, registrat
   hostcache_map(sim_event_query(ctx, &(*(event_ptr))->event), SIM_DONE, SIM_PENDING)
 #include "hostcache.h"
 
+/* ---- a stream that is wider than a hash ------------------------------------------------------ */
+
+#ifdef __SIZEOF_INT128__
+__extension__ typedef unsigned __int128 wide_stream;
+
+/* Only the upper half says which stream it is. */
+static sim_stream narrow(wide_stream stream) { return (sim_stream)(stream >> 64); }
+
+#define HC_NAME by_width
+#define HC_STREAM_T wide_stream
+#define HC_EVENT_T sim_point
+#include "sim/hooks_memory.h"
+#define HC_EVENT_RECORD(ctx, event_ptr, s) \
+  hostcache_map(sim_point_record(ctx, event_ptr, narrow(s)), SIM_DONE, SIM_DONE)
+#define HC_EVENT_QUERY(ctx, event_ptr) \
+  hostcache_map(sim_point_query(ctx, event_ptr), SIM_DONE, SIM_PENDING)
+#include "hostcache.h"
+#endif
+
 /* ---- no streams ------------------------------------------------------------------------------ */
 
 #define HC_NAME of_the_cpu
@@ -298,6 +317,35 @@ static void events_and_segments_may_be_pointers_and_a_stream_a_byte(void **state
   assert_ok(by_byte_destroy(cache));
 }
 
+static void streams_that_are_wider_than_a_hash_are_told_apart(void **state) {
+#ifdef __SIZEOF_INT128__
+  enum { STREAMS = 20 };
+  by_width *cache;
+  size_t ready;
+  void *ptr;
+  int i;
+  (void)state;
+  assert_ok(by_width_create(&cache, NULL, the_device));
+  for (i = 0; i < STREAMS; i++) {
+    assert_ok(by_width_alloc(cache, 4 * KIB, &ptr));
+    assert_ok(by_width_record_stream(cache, ptr, (wide_stream)i << 64 | 5));
+    (void)sim_submit(the_device, i);
+    assert_ok(by_width_free(cache, ptr));
+  }
+  for (i = STREAMS - 1; i >= 0; i--) {
+    sim_complete(the_device, i, -1);
+    assert_ok(by_width_process_events(cache, &ready));
+    assert_int_equal(ready, 1);
+    assert_ok(by_width_forget_stream(cache, (wide_stream)i << 64 | 5));
+  }
+  assert_ok(by_width_check(cache));
+  assert_ok(by_width_destroy(cache));
+#else
+  (void)state;
+  needs("a number of 128 bits", false);
+#endif
+}
+
 static void without_streams_it_is_a_caching_allocator(void **state) {
   of_the_cpu *cache;
   of_the_cpu_block *block;
@@ -394,6 +442,7 @@ int main(void) {
       TEST(many_streams_with_one_hash_are_told_apart),
       TEST(a_context_may_be_a_struct_and_a_stream_a_pointer),
       TEST(events_and_segments_may_be_pointers_and_a_stream_a_byte),
+      TEST(streams_that_are_wider_than_a_hash_are_told_apart),
       TEST(without_streams_it_is_a_caching_allocator),
       TEST(without_streams_a_block_may_wait_for_requests),
       TEST(a_static_cache_and_a_decorated_one_work),

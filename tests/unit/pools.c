@@ -11,7 +11,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <stdatomic.h>
+
 #include "sim/below.h"
+
+/* A thread of the cache's that waits for another one gives way; so that it can be seen to. */
+static atomic_ulong pauses;
+
+static int give_way(void) { return sched_yield(); }
+
+static int give_way_and_count(void) {
+  atomic_fetch_add(&pauses, 1);
+  return give_way();
+}
+
+#define sched_yield give_way_and_count
 
 #define HC_NAME pooled
 #include "sim/hooks_captures.h"
@@ -389,6 +403,8 @@ int main(void) {
       IN_EACH_MODE(a_pool_that_was_released_does_not_hold_what_is_freed_later),
       IN_EACH_MODE(what_was_used_beside_the_capture_is_waited_for_at_the_release),
       IN_EACH_MODE(a_stream_may_be_forgotten_that_was_captured),
+      IN_EACH_MODE(a_stream_may_be_forgotten_beside_the_captures_of_others),
+      IN_EACH_MODE(a_stream_is_not_forgotten_when_a_capture_begins_while_it_is_waited_for),
       IN_EACH_MODE(one_release_of_the_quarantine_is_enough),
       IN_EACH_MODE(what_is_freed_while_its_stream_is_forgotten_is_not_recorded_there_later),
       IN_EACH_MODE(synchronize_is_busy_also_where_the_capture_ends_meanwhile),

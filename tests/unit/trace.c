@@ -469,6 +469,23 @@ static void a_snapshot_shows_segments_with_their_blocks(void **state) {
   assert_int_equal((uintptr_t)seen.at[seen.count - 1].context, 4);
 }
 
+/* What waits for two streams, one of which is through. */
+static void a_snapshot_shows_the_streams_that_are_waited_for_still(void **state) {
+  pinned_rig *rig = *state;
+  void *ptr = pinned_rig_take(rig, 3 * MIB);
+  view v = {.count = 0};
+  (void)pinned_rig_use(rig, ptr, 5);
+  (void)pinned_rig_use(rig, ptr, 6);
+  pinned_rig_give(rig, ptr);
+  sim_complete(&rig->device, 5, -1);
+  assert_int_equal(pinned_rig_poll(rig), 0);
+  assert_ok(pinned_snapshot(rig->cache, note, &v));
+  assert_int_equal(v.count, 2);
+  assert_int_equal(v.at[1].kind, HOSTCACHE_VISIT_PENDING);
+  assert_int_equal(v.at[1].stream_count, 1);
+  assert_int_equal(v.streams[1][0], 6);
+}
+
 static void a_snapshot_ends_where_the_visitor_says(void **state) {
   pinned_rig *rig = *state;
   view v = {.most = 2};
@@ -718,6 +735,7 @@ int main(void) {
       TEST(want_of_memory_that_nobody_observes_is_an_error_all_the_same),
       TEST(observers_hear_of_want_of_memory),
       TEST(a_snapshot_shows_segments_with_their_blocks),
+      TEST(a_snapshot_shows_the_streams_that_are_waited_for_still),
       TEST(a_snapshot_ends_where_the_visitor_says),
       TEST(what_comes_meanwhile_is_shown_too),
       TEST(an_event_that_was_handed_over_is_of_no_stream),
