@@ -40,7 +40,8 @@ LEAVES_EXPRESSION = {",", ";", "?", ":", "return", "=", "+=", "-=", "*=", "/=", 
 # What stands before the name of a function that returns nothing, or a number, or a pointer.
 QUALIFIERS = r"(?:(?:HOSTCACHE_(?:UNUSED|INLINE|RARE|APART)|HC_PUBLIC|static|inline|const|__attribute__\(\(.*?\)\)) )*"
 VOID = re.compile(QUALIFIERS + r"void $")
-NUMBER = re.compile(QUALIFIERS + r"(?:(?:unsigned|int|long|size_t|u?int\d+_t|hostcache_result) |.*\*(?:const )?$)")
+RESULT = re.compile(QUALIFIERS + r"hostcache_result $")
+NUMBER = re.compile(QUALIFIERS + r"(?:(?:unsigned|int|long|size_t|u?int\d+_t) |.*\*(?:const )?$)")
 
 
 class Token:
@@ -204,6 +205,8 @@ class Maker:
     def early(self, function):
         if VOID.match(function.returns):
             what = " if (HOSTCACHE_MUTANT(%d)) return;"
+        elif RESULT.match(function.returns):
+            what = " if (HOSTCACHE_MUTANT(%d)) return HOSTCACHE_OK;"
         elif NUMBER.match(function.returns):
             what = " if (HOSTCACHE_MUTANT(%d)) return 0;"
         else:
