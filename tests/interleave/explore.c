@@ -235,7 +235,7 @@ static unsigned decide(unsigned kind, unsigned options, unsigned preferred, bool
                           !(kind == EXPLORE_PREEMPT && (explorer.strategy == RANDOM || by_bytes));
   unsigned chosen = 0, within = options;
   decision *here = &explorer.trail[explorer.length];
-  if (options < 2) return 0;
+  if (options < 2 || explorer.redundant) return 0;
   if (explorer.length == MOST_DECISIONS) explore_fail("more decisions than there is room for");
   if (is_counted &&
       (explorer.spent[kind] >= bounds->of[kind] || explorer.spent_total >= bounds->total))
@@ -437,9 +437,11 @@ void explore_point(const char *operation, const char *what, const void *where, b
     const uint64_t since = explorer.steps;
     self->justified = false;
     go_on_with(next, &self->context);
-    if (is_redundant(self, since, where, writes)) {
+    if (!explorer.redundant && is_redundant(self, since, where, writes)) {
       explorer.redundant = true;
+#ifndef EXPLORE_TO_THE_END /* tests/coverage: of what ends midway, counts make no sense */
       setcontext(&explorer.home);
+#endif
     }
   }
   self->resumed = false;

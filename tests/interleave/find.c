@@ -87,6 +87,17 @@ static void seek_what_is_in_no_block(void *user, unsigned id) {
     explore_assert(pinned_find(f->cache, f->first + BLOCK) == NULL);
 }
 
+/* It is found or not, and never as what it was before, or what stands beside it. */
+static void seek_what_comes_and_goes(void *user, unsigned id) {
+  fixture *f = user;
+  if (id == 1) {
+    give(f, take(f, BLOCK));
+    give(f, take(f, 2 * BLOCK));
+  } else {
+    explore_assert(pinned_find(f->cache, f->first) != f->block);
+  }
+}
+
 /* By its first byte: once by what the index has, and once by what the thread remembers. */
 static void seek_the_start_of_what_stays(void *user, unsigned id) {
   fixture *f = user;
@@ -127,6 +138,7 @@ static void what_stays_active_is_always_found(void **unused) {
 static void what_is_in_no_active_block_is_never_found(void **unused) {
   (void)unused;
   explore("what is in no block", seek_what_is_in_no_block);
+  explore("what comes and goes", seek_what_comes_and_goes);
 }
 
 static const struct CMUnitTest tests[] = {

@@ -31,6 +31,7 @@ typedef struct fixture {
   held both;                     /* got by thread 0, for all */
   held pinned[3];                /* so that what is freed stays a part of its segment */
   void *freed;                   /* what thread 0 had */
+  int ends_forgotten;            /* all streams are forgotten before `both` is freed */
   uint32_t *said;                /* by threads 0 and 1; atomics */
   uint8_t deep[EXPLORE_THREADS]; /* the thread is in a hook that uses the cache */
   uint8_t is_forgotten;
@@ -258,6 +259,13 @@ static void uses_on_e_forgets_and_frees(fixture *f) {
   joins_and_frees(f);
 }
 
+/* With two marks more than it has room for, if all three came at once: when all of those streams
+   are forgotten, afterwards, the last mark finds no place among the uses. */
+static void uses_on_f_before_all_are_forgotten(fixture *f) {
+  mark(&f->at, f->both, F);
+  f->ends_forgotten = 1;
+}
+
 /* A stream that the cache has not met, of which two threads make a record at once. */
 static void uses_own_on_d(fixture *f) {
   const unsigned self = explore_self();
@@ -346,8 +354,8 @@ static void releases(fixture *f) {
 }
 
 static void frees_used_and_releases(fixture *f) {
-  mark(&f->at, f->own[0], A);
-  give(&f->at, &f->own[0]);
+  mark(&f->at, f->both, A);
+  give(&f->at, &f->both);
   device_finish(&f->at.device);
   say(f, 0);
   await(f, 1);
@@ -358,6 +366,12 @@ static void awaits_it_and_releases(fixture *f) {
   await(f, 0);
   say(f, 1);
   releases(f);
+}
+
+/* A third one may take it meanwhile. */
+static void takes_large(fixture *f) {
+  held one = take(&f->at, LARGE);
+  give(&f->at, &one);
 }
 
 /* ---- hooks that use the cache ---------------------------------------------------------------- */
@@ -496,6 +510,7 @@ static void after(void *user) {
   explore_become(2);
   if (f->at.cache) {
     for (i = 0; i < 2; i++) give(&f->at, &f->own[i]);
+    for (i = A; f->ends_forgotten && i <= F; i++) forget(f, i);
     give(&f->at, &f->both);
     for (i = 0; i < 3; i++) give(&f->at, &f->pinned[i]);
     device_finish(&f->at.device);
@@ -531,6 +546,11 @@ static void after(void *user) {
 /* Three that are at once where there is room for one, and then malloc has none either. */
 #define ROOM \
   {{2, 0, 0, 0}, 2}, { {2, 0, 0, 1}, 3 }
+/* The same, and it fails twice. */
+#define NO_ROOM \
+  {{1, 0, 0, 0}, 1}, { {2, 0, 0, 2}, 4 }
+#define RELEASE \
+  {{1, 0, 0, 0}, 1}, { {1, 0, 0, 1}, 2 }
 #define ONCE \
   {{1, 0, 0, 0}, 1}, { {1, 0, 0, 0}, 1 }
 /* stats reads what it cannot hold, if a barrier is refused. */
@@ -571,6 +591,13 @@ static const scenario scenarios[] = {
      NULL,
      0,
      0},
+    {"use+use+use+forget",
+     {uses_on_d, uses_on_e, uses_on_f_before_all_are_forgotten},
+     NO_ROOM,
+     three_uses_are_there,
+     NULL,
+     0,
+     0},
     {"use+new", {uses_own_on_d, uses_own_on_d}, ONCE, one_is_forgotten, NULL, 0, 0},
     {"used+poll", {frees_used, polls_and_takes}, FEW, one_waits, NULL, 0, 0},
     {"poll+poll", {polls, polls_and_takes}, TWO, one_waits, NULL, 0, 0},
@@ -587,6 +614,13 @@ static const scenario scenarios[] = {
     {"give+empty", {gives_a_batch, empties}, FEW, a_batch_is_there, NULL, 16 * SMALL, 0},
     {"again+beside", {frees_again, frees_beside}, FEW, own_is_in_no_stock, NULL, 0, 0},
     {"release+release", {frees_used_and_releases, awaits_it_and_releases}, FEW, NULL, NULL, 0, 0},
+    {"release+release+take",
+     {frees_used_and_releases, awaits_it_and_releases, takes_large},
+     RELEASE,
+     NULL,
+     NULL,
+     0,
+     0},
 };
 enum { SCENARIOS = sizeof scenarios / sizeof scenarios[0] };
 

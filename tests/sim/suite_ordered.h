@@ -1018,6 +1018,50 @@ RIG_TEST(a_second_fence_without_memory_is_recorded_when_there_is_some) {
   assert_int_equal(ON_RIG(records)(rig), 2);
 }
 
+RIG_TEST(a_stream_is_not_forgotten_while_there_is_no_memory_for_its_fence) {
+  RIG_NOW *rig = *state;
+  void *one = ON_RIG(take_on)(rig, 3 * MIB, 1), *two = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  below_fail(1, true);
+  ON_RIG(give)(rig, one);
+  ON_RIG(give)(rig, two);
+  assert_result(API(forget_stream)(rig->cache, 1), HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  sim_complete_all(&rig->device);
+  assert_ok(API(forget_stream)(rig->cache, 1));
+  (void)ON_RIG(poll)(rig);
+  (void)ON_RIG(take)(rig, 3 * MIB);
+  (void)ON_RIG(take)(rig, 3 * MIB);
+  assert_int_equal(ON_RIG(stats)(rig).num_hits, 2);
+}
+
+typedef struct ON_RIG(freed) {
+  RIG_NOW *rig;
+  API(block) * block;
+} ON_RIG(freed);
+
+static inline void *ON_RIG(free_it)(void *user) {
+  const ON_RIG(freed) *u = user;
+  expect_or_abort(API(block_free)(u->rig->cache, u->block) == HOSTCACHE_OK);
+  return NULL;
+}
+
+/* The other one comes between this one's look at the block and its lock. */
+RIG_TEST(a_block_of_a_stream_that_two_threads_free_at_once_is_freed_once) {
+  RIG_NOW *rig = *state;
+  void *ptr = (ON_RIG(leave_on)(rig, 3 * MIB, 1), ON_RIG(take_on)(rig, 3 * MIB, 1));
+  ON_RIG(freed) u = {rig, API(find)(rig->cache, ptr)};
+  struct API(i_thread) *own = API(i_here)(rig->cache);
+  pthread_t other;
+  API(i_begin)(rig->cache, own);
+  sim_handed_back(&rig->device, ptr);
+  assert_int_equal(pthread_create(&other, NULL, ON_RIG(free_it), &u), 0);
+  pthread_join(other, NULL);
+  assert_result(API(i_free_ordered)(rig->cache, own, u.block), HOSTCACHE_ERR_DOUBLE_FREE);
+  ON_RIG(check)(rig);
+  assert_int_equal(ON_RIG(stats)(rig).allocation.freed, 2);
+  assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
+}
+
 RIG_TEST(abandon_leaves_no_fence_that_had_no_memory) {
   RIG_NOW *rig = *state;
   void *ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
@@ -1060,13 +1104,13 @@ RIG_TEST(what_cannot_be_told_of_a_stream_is_left_to_the_runtime) {
 
 RIG_TEST(without_memory_for_the_books_it_is_a_block_like_any_other) {
   RIG_NOW *rig = *state;
-  uint64_t n;
-  for (n = 1; n < 12; n++) {
+  sim_stream stream;
+  for (stream = 1; stream < 24; stream++) {
     void *ptr = NULL;
-    below_fail(n, false);
-    if (API(alloc_on)(rig->cache, 64 * KIB, 1, &ptr) == HOSTCACHE_OK) {
-      sim_handed_out_on(&rig->device, ptr, 64 * KIB, 1);
-      (void)sim_use(&rig->device, 1, ptr);
+    below_fail(((uint64_t)stream + 1) / 2, stream % 2 == 0);
+    if (API(alloc_on)(rig->cache, 64 * KIB, stream, &ptr) == HOSTCACHE_OK) {
+      sim_handed_out_on(&rig->device, ptr, 64 * KIB, stream);
+      (void)sim_use(&rig->device, stream, ptr);
       sim_handed_back(&rig->device, ptr);
       assert_ok(API(free)(rig->cache, ptr));
     }

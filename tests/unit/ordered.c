@@ -266,6 +266,8 @@ int main(void) {
       ON_EACH(a_block_that_is_freed_while_its_stream_is_forgotten_waits_for_it),
       ON_EACH(a_block_of_a_forgotten_stream_is_not_of_the_one_in_its_place),
       ON_EACH(a_second_fence_without_memory_is_recorded_when_there_is_some),
+      ON_EACH(a_stream_is_not_forgotten_while_there_is_no_memory_for_its_fence),
+      ON_EACH(a_block_of_a_stream_that_two_threads_free_at_once_is_freed_once),
       ON_EACH(abandon_leaves_no_fence_that_had_no_memory),
       ON_EACH(synchronize_waits_for_a_stream_whose_fence_cannot_be_recorded),
       ON_EACH(without_memory_for_what_a_stream_has_it_gets_what_is_for_all),

@@ -376,6 +376,29 @@ static void a_tracker_without_memory_for_it_hears_nothing(void **state) {
   assert_int_equal(counts[HOSTCACHE_TRACE_ALLOC], 0);
 }
 
+static void attach_another(void *user) {
+  pinned_rig *rig = user;
+  static size_t counts[16]; /* hears of the destroy as well */
+  counts[HOSTCACHE_TRACE_ALLOC] = 0;
+  assert_ok(pinned_attach_trace_tracker(rig->cache, count_actions, counts));
+  pinned_rig_give(rig, pinned_rig_take(rig, 5000));
+  assert_int_equal(counts[HOSTCACHE_TRACE_ALLOC], 1);
+}
+
+/* Each gets room for what there is to tell, and one of them is first. */
+static void two_trackers_may_be_attached_at_once(void **state) {
+  pinned_rig *rig = *state;
+  static size_t counts[16];
+  counts[HOSTCACHE_TRACE_ALLOC] = 0;
+  (void)pinned_rig_take(rig, 5000); /* so that there is something to have room for */
+  below.once = attach_another;
+  below.once_user = rig;
+  assert_ok(pinned_attach_trace_tracker(rig->cache, count_actions, counts));
+  assert_null(below.once);
+  (void)pinned_rig_take(rig, 5000);
+  assert_int_equal(counts[HOSTCACHE_TRACE_ALLOC], 1);
+}
+
 /* ---- want of memory -------------------------------------------------------------------------- */
 
 static void want_of_memory_that_nobody_observes_is_an_error_all_the_same(void **state) {
@@ -732,6 +755,7 @@ int main(void) {
       TEST(what_is_to_be_told_stays_when_there_is_more_to_tell),
       TEST(what_there_is_no_room_to_tell_is_lost_and_nothing_else),
       TEST(a_tracker_without_memory_for_it_hears_nothing),
+      TEST(two_trackers_may_be_attached_at_once),
       TEST(want_of_memory_that_nobody_observes_is_an_error_all_the_same),
       TEST(observers_hear_of_want_of_memory),
       TEST(a_snapshot_shows_segments_with_their_blocks),
