@@ -14023,15 +14023,16 @@ HOSTCACHE_RARE static const char *HC_I(check_heap_set)(const HC_HEAP *heaps, con
   unsigned word, bit;
   for (heap = heaps; heap < heaps + HOSTCACHE_KIND_COUNT; heap++) {
     for (word = 0; word < HOSTCACHE_HEAP_SIZES / HOSTCACHE_WORD_BITS; word++) {
-      HC_BLOCK *const *first = &heap->first[word * HOSTCACHE_WORD_BITS], *const *from;
+      const unsigned lists = word * HOSTCACHE_WORD_BITS;
       size_t filled = 0;
       for (bit = 0; bit < HOSTCACHE_WORD_BITS; bit++)
-        if (first[bit]) filled |= (size_t)1 << bit;
+        if (heap->first[lists + bit]) filled |= (size_t)1 << bit;
       if (heap->filled[word] != filled || (heap->words >> word & 1) != (filled != 0))
         return "a heap knows which of its lists hold something";
       for (; filled; filled &= filled - 1) {
-        const unsigned list = word * HOSTCACHE_WORD_BITS + hostcache_lowest(filled);
-        for (from = &heap->first[list]; *from; from = &(*from)->ready_next) {
+        const unsigned list = lists + hostcache_lowest(filled);
+        HC_BLOCK *const *from = &heap->first[list];
+        for (; *from; from = &(*from)->ready_next) {
           const HC_BLOCK *range = *from;
           if ((*count)++ == findings->ready || !range->is_ready ||
               &heaps[range->segment->kind] != heap || HC_I(pool_of)(range->segment) != pool ||
