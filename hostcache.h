@@ -10004,8 +10004,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(unless_capturing)(HC_CACHE *self) 
 
 HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
                                                       struct HC_I(forgetting) *job) {
-  HC_TALLY of_others = {0, 0, 0, 0, 0, 0}; /* what fails there is not this call's, and on_error
-                                              hears */
+  HC_TALLY of_others = {0, 0, 0, 0, 0, 0}; /* on_error hears what fails: not this call's result */
   hostcache_result result = HOSTCACHE_OK;
   HC_SLAB *slab;
   HC_BLOCK *block;

@@ -568,15 +568,19 @@ RIG_TEST(destroy_is_busy_as_long_as_a_fence_waits) {
   assert_result(API(destroy)(rig->cache), HOSTCACHE_ERR_BUSY);
 }
 
-RIG_TEST(abandon_leaves_no_bookkeeping) {
-  RIG_NOW *rig = *state;
-  (void)ON_RIG(leave_on)(rig, 3 * MIB, 1);
-  (void)ON_RIG(take_on)(rig, 3 * MIB, 2);
+static inline void ON_RIG(abandon)(RIG_NOW *rig) {
   sim_shutdown(&rig->device);
   rig->left_bytes = sim_live_bytes(&rig->device);
   rig->may_lose_events = true;
   API(abandon)(rig->cache);
   rig->cache = NULL;
+}
+
+RIG_TEST(abandon_leaves_no_bookkeeping) {
+  RIG_NOW *rig = *state;
+  (void)ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  (void)ON_RIG(take_on)(rig, 3 * MIB, 2);
+  ON_RIG(abandon)(rig);
 }
 
 RIG_TEST(synchronize_waits_until_all_is_ready_for_all) {
@@ -1068,11 +1072,7 @@ RIG_TEST(abandon_leaves_no_fence_that_had_no_memory) {
   below_fail(1, true);
   ON_RIG(give)(rig, ptr);
   below_fail_no_more();
-  sim_shutdown(&rig->device);
-  rig->left_bytes = sim_live_bytes(&rig->device);
-  rig->may_lose_events = true;
-  API(abandon)(rig->cache);
-  rig->cache = NULL;
+  ON_RIG(abandon)(rig);
 }
 
 /* ... if it can be waited for. */

@@ -660,15 +660,20 @@ static void a_cache_that_knows_nothing_of_its_memory_leaves_it_alone(void **stat
 
 /* ---- what leaves ----------------------------------------------------------------------------- */
 
-static void a_block_that_leaves_is_open_to_its_last_byte(void **state) {
+static tensors *tensors_that_tell(said *s) {
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
-  said s = {0};
   tensors *cache;
+  config.on_error = listen;
+  config.on_error_user = s;
+  assert_ok(tensors_create(&cache, &config, NULL));
+  return cache;
+}
+
+static void a_block_that_leaves_is_open_to_its_last_byte(void **state) {
+  said s = {0};
+  tensors *cache = tensors_that_tell(&s);
   void *ptr;
   (void)state;
-  config.on_error = listen;
-  config.on_error_user = &s;
-  assert_ok(tensors_create(&cache, &config, NULL));
   assert_ok(tensors_alloc(cache, 100, &ptr));
   assert_int_equal(tensors_block_size(tensors_find(cache, ptr)), 100);
   assert_ok(tensors_record_free(cache, ptr));
@@ -686,14 +691,10 @@ static void a_block_that_leaves_is_open_to_its_last_byte(void **state) {
 
 static void a_block_of_a_pool_leaves_without_a_look(void **state) {
   static const hostcache_pool_id pool = {1, 2};
-  hostcache_config config = HOSTCACHE_CONFIG_INIT;
   said s = {0};
-  tensors *cache;
+  tensors *cache = tensors_that_tell(&s);
   void *ptr;
   (void)state;
-  config.on_error = listen;
-  config.on_error_user = &s;
-  assert_ok(tensors_create(&cache, &config, NULL));
   assert_ok(tensors_begin_allocate_to_pool(cache, pool, NULL, NULL));
   assert_ok(tensors_alloc(cache, 100, &ptr));
   memset(ptr, 0x22, 128); /* a replay may write to all of it */
