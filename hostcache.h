@@ -1972,8 +1972,9 @@ HOSTCACHE_UNUSED static void hostcache_lock_one_more(hostcache_mutex *mutex) {
 HOSTCACHE_APART void hostcache_unlock(hostcache_mutex *mutex) {
   hostcache_note_unlock(mutex->rank);
 #if defined HOSTCACHE_FUTEX
-  if (HOSTCACHE_RARELY(__atomic_exchange_n(&mutex->taken, 0, __ATOMIC_RELEASE) == 2))
-    hostcache_lock_pass_on(mutex);
+  const uint32_t taken = __atomic_exchange_n(&mutex->taken, 0, __ATOMIC_RELEASE);
+  HOSTCACHE_ASSERT(taken != 0);
+  if (HOSTCACHE_RARELY(taken == 2)) hostcache_lock_pass_on(mutex);
 #elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
   (void)pthread_mutex_unlock(&mutex->native);
 #elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_WIN32

@@ -192,6 +192,23 @@ static void locks_out_of_order_are_told(void **state) {
   for (i = 0; i < COUNT_OF(locks); i++) hostcache_mutex_destroy(&locks[i]);
 }
 
+#ifdef HOSTCACHE_FUTEX
+static void a_lock_given_back_that_was_not_taken_is_told(void **state) {
+  hostcache_mutex mutex;
+  (void)state;
+  assert_int_equal(hostcache_mutex_init(&mutex, HOSTCACHE_RANK_SEGMENTS), 0);
+  assertions_failed = 0;
+  assertions_expected = 1;
+  hostcache_lock(&mutex);
+  hostcache_unlock(&mutex);
+  assert_int_equal(assertions_failed, 0);
+  hostcache_unlock(&mutex);
+  assert_int_equal(assertions_failed, 1);
+  assertions_failed = assertions_expected = 0;
+  hostcache_mutex_destroy(&mutex);
+}
+#endif
+
 static void a_hook_with_a_lock_held_is_told(void **state) {
   hostcache_mutex mutex;
   int cancel;
@@ -209,6 +226,28 @@ static void a_hook_with_a_lock_held_is_told(void **state) {
   hostcache_hook_end(cancel);
   assertions_failed = assertions_expected = 0;
   hostcache_mutex_destroy(&mutex);
+}
+
+static void being_inside_of_a_record_counts_as_a_lock(void **state) {
+  pinned_rig *rig = *state;
+  struct pinned_i_thread *own;
+  void *ptr;
+  assert_ok(pinned_alloc(rig->cache, 64 * KIB, &ptr));
+  assert_ok(pinned_free(rig->cache, ptr));
+  own = pinned_i_own(rig->cache);
+  assert_non_null(own);
+  assertions_failed = 0;
+  assertions_expected = 1;
+  assert_true(pinned_i_raise(own));
+  hostcache_lock(&rig->cache->threads_lock);
+  assert_int_equal(assertions_failed, 1);
+  hostcache_unlock(&rig->cache->threads_lock);
+  pinned_i_lower(own);
+  hostcache_lock(&rig->cache->threads_lock);
+  assert_int_equal(assertions_failed, 1);
+  hostcache_unlock(&rig->cache->threads_lock);
+  assertions_failed = assertions_expected = 0;
+  pinned_rig_check(rig);
 }
 
 /* ---- what the system refuses ----------------------------------------------------------------- */
@@ -469,7 +508,11 @@ int main(void) {
       TEST(durations_that_add_up_to_too_much_wrap_around),
       cmocka_unit_test(a_thousand_caches_can_be_alive_at_once_and_two_thousand_come_and_go),
       cmocka_unit_test(locks_out_of_order_are_told),
+#ifdef HOSTCACHE_FUTEX
+      cmocka_unit_test(a_lock_given_back_that_was_not_taken_is_told),
+#endif
       cmocka_unit_test(a_hook_with_a_lock_held_is_told),
+      TEST(being_inside_of_a_record_counts_as_a_lock),
   };
   return cmocka_run_group_tests_name("glue", tests, NULL, NULL);
 }
