@@ -15,6 +15,9 @@ starts, and 0 for all others: with none chosen the copy behaves as the header do
     lock        a lock is not taken, or not given back
     call        a call whose result is not used is left out
     early       a function returns at once, with 0 where it returns something
+
+Nothing can tell some of these from the header, and they are not made: the bound of a figure that
+becomes another's if it is larger, a prefetch that is left out, an early return of what does nothing.
 """
 
 import bisect
@@ -31,6 +34,7 @@ TOKEN = re.compile(r"""
 
 ORDERED = re.compile(r"hostcache_(?:ptr|size|u32)_\w+_(?:acquire|release)$")
 BARRIERS = {"hostcache_heavy_barrier", "hostcache_raise", "hostcache_raise_with_fence"}
+HINTS = {"hostcache_prefetch"}
 LOCKS = {"hostcache_lock", "hostcache_unlock", "hostcache_lock_one_more", "hostcache_note_lock",
          "hostcache_note_unlock"}
 HEADS = {"if", "for", "while"}
@@ -90,6 +94,22 @@ class Function:
                 k = self.other[k]
             k += step
 
+    def texts(self, first, last):
+        return [token.text for token in self.tokens[first:last + 1]]
+
+    def does_nothing(self):
+        """Its body is (void)x; any times, and return 0; or nothing."""
+        return re.fullmatch(r"{ (\( void \) \w+ ; )*(return (0|NULL) ; )?}", " ".join(self.texts(0, len(self.tokens) - 1)))
+
+    def is_most(self, i):
+        """The token i compares in `if (a > b) b = a;`, or with <."""
+        first, why = self.run(i, -1, ())
+        last, _ = self.run(i, 1, ())
+        if why != "(" or self.tokens[first - 2].text != "if" or self.tokens[last + 1].text != ")":
+            return False
+        a, b = self.texts(first, i - 1), self.texts(i + 1, last)
+        return self.texts(last + 2, last + 3 + len(a) + len(b)) == b + ["="] + a + [";"]
+
     def begins_statement(self, i):
         before = self.tokens[i - 1]
         if self.within[i] != "{":
@@ -120,10 +140,11 @@ class Mutant:
 
 class Edit:
     """What mutant n does to a span of the source, which holds other edits, or is held by them: `around`
-    makes its new text of that of the span, and of that of the part of it that begins at `part`."""
+    makes its new text of those of its parts, which are spans within it, or the whole."""
 
-    def __init__(self, n, at, end, around, part=None):
-        self.n, self.at, self.end, self.around, self.part = n, at, end, around, part
+    def __init__(self, n, at, end, around, *parts):
+        self.n, self.at, self.end, self.around = n, at, end, around
+        self.parts = parts or ((at, end),)
 
 
 class Maker:
@@ -167,6 +188,21 @@ class Maker:
         else:
             self.wrap("weaken", function, first, last, "(!HOSTCACHE_MUTANT(%d) && (", "))")
 
+    def bound(self, function, i):
+        """The token i compares. (To add 1 to a side would not do: an unsigned 0 less 1 is the most.)"""
+        operator = function.tokens[i]
+        first, _ = function.run(i, -1, {"&&", "||"})
+        last, _ = function.run(i, 1, {"&&", "||"})
+        if not function.is_plain(first, last):
+            return
+        at, end = function.tokens[first].at, function.tokens[last].end
+        n = self.mutant("bound", function, function.tokens[i - 1].at, function.tokens[i + 1].end)
+        other = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}[operator.text]
+        self.edits.append(Edit(
+            n, at, end,
+            lambda a, b: f"(HOSTCACHE_MUTANT({n}) ? {a} {other} {b} : {a} {operator.text} {b})",
+            (at, operator.at), (operator.end, end)))
+
     def operators(self, function, i):
         token, following = function.tokens[i], function.tokens[i + 1]
         if token.text in ("&&", "||"):
@@ -175,9 +211,8 @@ class Maker:
         elif token.text == "?":
             first, _ = function.run(i, -1, ())
             self.condition(function, first, i - 1)
-        elif token.text in ("<", "<=", ">", ">="):
-            minus = "-" if token.text in ("<=", ">") else ""
-            self.put("bound", function, following.at, i - 1, i + 1, minus + "HOSTCACHE_MUTANT(%d) + ")
+        elif token.text in ("<", "<=", ">", ">=") and not function.is_most(i):
+            self.bound(function, i)
         elif token.text in ("+", "-", "+=", "-=") and function.tokens[i - 1].ends_operand():
             self.put("sign", function, following.at, i - 1, i + 1, "HOSTCACHE_SIGN(%d) * ")
             if following.kind == "number":
@@ -187,14 +222,15 @@ class Maker:
         """The tokens from i on are a name and its arguments."""
         tokens, name = function.tokens, function.tokens[i].text
         last = function.other[i + 1]
-        if name in NOT_CALLS or not function.is_plain(i, last):
+        if name in NOT_CALLS or name in HINTS or not function.is_plain(i, last):
             return
         if ORDERED.match(name):
             relaxed = re.sub("(acquire|release)$", "relaxed", name)
             n = self.mutant("order", function, tokens[i].at, tokens[last].end)
             self.edits.append(Edit(
                 n, tokens[i].at, tokens[last].end,
-                lambda given: f"(HOSTCACHE_MUTANT({n}) ? {relaxed}{given} : {name}{given})", tokens[i].end))
+                lambda given: f"(HOSTCACHE_MUTANT({n}) ? {relaxed}{given} : {name}{given})",
+                (tokens[i].end, tokens[last].end)))
         if name in ("HC_I", "HC_FN") and tokens[last + 1].text == "(":
             last = function.other[last + 1]
         first = i - 3 if [t.text for t in tokens[i - 3:i]] == ["(", "void", ")"] else i
@@ -203,6 +239,8 @@ class Maker:
             self.wrap(operator, function, first, last + 1, "{ if (!HOSTCACHE_MUTANT(%d)) ", " }")
 
     def early(self, function):
+        if function.does_nothing():
+            return
         if VOID.match(function.returns):
             what = " if (HOSTCACHE_MUTANT(%d)) return;"
         elif RESULT.match(function.returns):
@@ -244,11 +282,11 @@ class Maker:
             while edit.end > edit.at and i < len(edits) and edits[i].at < edit.end:
                 inner.append(edits[i])
                 i += 1
-            first = edit.at if edit.part is None else edit.part
-            within = [e for e in inner if e.at >= first]
-            if len(within) != len(inner):
+            within = [[e for e in inner if first <= e.at and e.end <= last] for first, last in edit.parts]
+            if sum(map(len, within)) != len(inner):
                 raise ValueError(f"an edit at {edit.at} parts another")
-            parts += [self.source[here:edit.at], edit.around(self.text(first, edit.end, within))]
+            texts = [self.text(*part, edits) for part, edits in zip(edit.parts, within)]
+            parts += [self.source[here:edit.at], edit.around(*texts)]
             here = edit.end
         parts.append(self.source[here:end])
         return "".join(parts)
@@ -261,7 +299,7 @@ def make(source, without=frozenset()):
     for function in functions_of(source):
         maker.function(function)
     edits = [edit for edit in maker.edits if edit.n not in without]
-    edits.sort(key=lambda edit: (edit.at, edit.end > edit.at, -edit.end, edit.part is not None))
+    edits.sort(key=lambda edit: (edit.at, edit.end > edit.at, -edit.end, edit.parts[0] != (edit.at, edit.end)))
     seen = {}
     for mutant in maker.mutants:
         mutant.key = f"{mutant.function} | {mutant.operator} | {mutant.text}"
