@@ -179,6 +179,7 @@ static int teardown(void **state) {
     r->said.calls = NULL;
     assert_ok(pinned_destroy(r->cache));
   }
+  assert_can_be_cancelled();
   free(r);
   return 0;
 }
@@ -346,7 +347,7 @@ static void an_overflow_is_told_where_no_callers_are_known(void **state) {
 static void callers_beyond_those_that_find_room_are_left_out(void **state) {
   rig *r = *state;
   overflow_with_callers(r, 32, "got at 0xabc0 < 0xabc1 < 0xabc2");
-  assert_null(strstr(r->said.what, "0xabcf"));
+  assert_string_equal(strstr(r->said.what, "0xabc6"), "0xabc6 < 0xabc7");
 }
 
 UNSEEN static unsigned char *take_here(rig *r) { return take(r, 1000); }
