@@ -31,19 +31,49 @@ static void note_assertion(const char *what) {
 #include <windows.h>
 #endif
 
-static bool key_refused; /* what the system does not do, as a test says */
+static bool keys_refused, key_refused; /* what the system does not do, as a test says */
+static int keys;                       /* that there are */
+static int keys_set;                   /* how often one was */
 
 #ifdef _WIN32
 
-static BOOL set_key(DWORD key, void *value) { return key_refused ? 0 : FlsSetValue(key, value); }
+static DWORD make_key(PFLS_CALLBACK_FUNCTION leave) {
+  const DWORD key = keys_refused ? FLS_OUT_OF_INDEXES : FlsAlloc(leave);
+  keys += key != FLS_OUT_OF_INDEXES;
+  return key;
+}
 
+static BOOL delete_key(DWORD key) {
+  keys--;
+  return FlsFree(key);
+}
+
+static BOOL set_key(DWORD key, void *value) {
+  keys_set++;
+  return key_refused ? 0 : FlsSetValue(key, value);
+}
+
+#define FlsAlloc(leave) make_key(leave)
+#define FlsFree(key) delete_key(key)
 #define FlsSetValue(key, value) set_key(key, value)
 
 #else
 
 static bool forks_unwatched; /* likewise */
 
+static int make_key(pthread_key_t *key, void (*leave)(void *)) {
+  const int failed = keys_refused ? EAGAIN : pthread_key_create(key, leave);
+  keys += !failed;
+  return failed;
+}
+
+static int delete_key(pthread_key_t key) {
+  keys--;
+  return pthread_key_delete(key);
+}
+
 static int set_key(pthread_key_t key, const void *value) {
+  keys_set++;
   return key_refused ? ENOMEM : pthread_setspecific(key, value);
 }
 
@@ -51,6 +81,8 @@ static int watch_forks(void (*prepare)(void), void (*parent)(void), void (*child
   return forks_unwatched ? ENOMEM : pthread_atfork(prepare, parent, child);
 }
 
+#define pthread_key_create(key, leave) make_key(key, leave)
+#define pthread_key_delete(key) delete_key(key)
 #define pthread_setspecific(key, value) set_key(key, value)
 #define pthread_atfork(prepare, parent, child) watch_forks(prepare, parent, child)
 
@@ -147,16 +179,21 @@ static void a_thousand_caches_can_be_alive_at_once_and_two_thousand_come_and_go(
   enum { CACHES = 1100 }; /* more than a process has keys for threads */
   static pinned *caches[CACHES];
   sim_device *d = malloc(sizeof *d);
+  long long live = 0;
   void *ptr;
-  int i;
+  int i, round;
   (void)state;
   assert_non_null(d);
   sim_open(d);
-  for (i = 0; i < CACHES; i++) {
-    assert_ok(pinned_create(&caches[i], NULL, d));
-    assert_ok(pinned_alloc(caches[i], 100, &ptr));
-    assert_ok(pinned_free(caches[i], ptr));
+  for (i = 0; i < CACHES; i++) assert_ok(pinned_create(&caches[i], NULL, d));
+  for (round = 0; round < 2; round++) {
+    for (i = 0; i < CACHES; i++) {
+      assert_ok(pinned_alloc(caches[i], 100, &ptr));
+      assert_ok(pinned_free(caches[i], ptr));
+    }
+    if (round == 0) live = atomic_load(&below.live);
   }
+  assert_int_equal(atomic_load(&below.live), live); /* it finds in each what it had there before */
   for (i = 0; i < CACHES; i++) assert_ok(pinned_destroy(caches[i]));
   for (i = 0; i < 2000; i++) {
     assert_ok(pinned_create(&caches[0], NULL, d));
@@ -252,8 +289,7 @@ static void being_inside_of_a_record_counts_as_a_lock(void **state) {
 
 /* ---- what the system refuses ----------------------------------------------------------------- */
 
-/* The end of a thread that is not told leaves nothing behind: such a thread has no stock. */
-static void *use_without_a_stock(void *argument) {
+static void *use_a_cache(void *argument) {
   pinned *cache = (pinned *)argument;
   void *ptr = NULL;
   int i;
@@ -264,6 +300,7 @@ static void *use_without_a_stock(void *argument) {
   return NULL;
 }
 
+/* The end of a thread that is not told leaves nothing behind. */
 static void a_thread_whose_end_is_not_told_has_no_stock(void **state) {
   pinned_rig *rig = *state;
   hostcache_config config = pinned_rig_config(rig);
@@ -271,12 +308,47 @@ static void a_thread_whose_end_is_not_told_has_no_stock(void **state) {
   config.segment_bytes = 0;
   pinned_rig_configure(rig, config);
   key_refused = true;
-  assert_int_equal(pthread_create(&thread, NULL, use_without_a_stock, rig->cache), 0);
+  assert_int_equal(pthread_create(&thread, NULL, use_a_cache, rig->cache), 0);
   assert_int_equal(pthread_join(thread, NULL), 0);
   key_refused = false;
   assert_int_equal(pinned_i_threads(rig->cache)->stock_bytes, 0);
   assert_int_equal(pinned_i_threads(rig->cache)->owned, 0); /* the next thread may have it */
   pinned_rig_check(rig);
+}
+
+static void where_no_key_is_left_none_is_set_or_deleted(void **state) {
+  sim_device *d = malloc(sizeof *d);
+  pinned *cache;
+  int round;
+  (void)state;
+  assert_non_null(d);
+  sim_open(d);
+  for (round = 0; round < 2; round++) {
+    keys_set = 0;
+    keys_refused = round == 0;
+    assert_ok(pinned_create(&cache, NULL, d));
+    keys_refused = false;
+    assert_int_equal(keys, round);
+    (void)use_a_cache(cache);
+    assert_int_equal(keys_set, round);
+    assert_ok(pinned_destroy(cache));
+    assert_int_equal(keys, 0);
+  }
+  assert_int_equal(sim_close(d, 0, 0), 0);
+  free(d);
+}
+
+/* Else each hit would pay for a fence. */
+static void a_barrier_that_the_system_has_is_used(void **state) {
+#if defined __linux__ && defined SYS_membarrier && !defined HOSTCACHE_TSAN
+  pinned_rig *rig = *state;
+  const long commands = syscall(SYS_membarrier, 0 /* MEMBARRIER_CMD_QUERY */, 0, 0);
+  const bool has_private_expedited = commands > 0 && (commands & 8) != 0;
+  assert_int_equal(rig->cache->asymmetric, has_private_expedited);
+#else
+  (void)state;
+  needs("membarrier, and no ThreadSanitizer", false);
+#endif
 }
 
 /* ---- fork ------------------------------------------------------------------------------------ */
@@ -502,6 +574,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TESTS_OF_FORK,
       TEST(a_thread_whose_end_is_not_told_has_no_stock),
+      cmocka_unit_test(where_no_key_is_left_none_is_set_or_deleted),
+      TEST(a_barrier_that_the_system_has_is_used),
       TEST(the_bookkeeping_comes_from_the_malloc_that_was_given),
       TEST(durations_are_those_of_the_clock_that_was_given),
       TEST(a_clock_that_goes_back_gives_no_negative_duration),
