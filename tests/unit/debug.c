@@ -856,6 +856,7 @@ static void where_nobody_listens_stderr_is_told(void **state) {
   assert_int_equal(WEXITSTATUS(status), 0);
   assert_non_null(
       strstr(text, "hostcache: a block of 1000 bytes is still handed out; got at 0xabc0"));
+  assert_null(strstr(text, "(0x)")); /* where, stands there too */
   assert_non_null(strstr(text, "hostcache: a block of 1000 bytes was written to behind its end"));
 }
 
