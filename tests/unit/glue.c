@@ -30,6 +30,12 @@ static void note_assertion(const char *what) {
 #ifdef _WIN32
 #include <windows.h>
 #endif
+#ifdef __linux__
+#include <sched.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 static bool keys_refused, key_refused; /* what the system does not do, as a test says */
 static int keys;                       /* that there are */
@@ -60,6 +66,7 @@ static BOOL set_key(DWORD key, void *value) {
 #else
 
 static bool forks_unwatched; /* likewise */
+static int forks_watched;    /* how often it was asked to */
 
 static int make_key(pthread_key_t *key, void (*leave)(void *)) {
   const int failed = keys_refused ? EAGAIN : pthread_key_create(key, leave);
@@ -78,6 +85,7 @@ static int set_key(pthread_key_t key, const void *value) {
 }
 
 static int watch_forks(void (*prepare)(void), void (*parent)(void), void (*child)(void)) {
+  forks_watched++;
   return forks_unwatched ? ENOMEM : pthread_atfork(prepare, parent, child);
 }
 
@@ -85,6 +93,31 @@ static int watch_forks(void (*prepare)(void), void (*parent)(void), void (*child
 #define pthread_key_delete(key) delete_key(key)
 #define pthread_setspecific(key, value) set_key(key, value)
 #define pthread_atfork(prepare, parent, child) watch_forks(prepare, parent, child)
+
+#endif
+
+#if defined __linux__ && defined SYS_futex
+
+static atomic_int sleeps, wakes; /* of threads that want a lock */
+
+/* The header's two system calls. */
+static long call_system(long number, ...) {
+  va_list arguments;
+  long result;
+  va_start(arguments, number);
+  if (number == SYS_futex) {
+    uint32_t *word = va_arg(arguments, uint32_t *);
+    const int what = va_arg(arguments, int), value = va_arg(arguments, int);
+    atomic_fetch_add(what == 128 /* FUTEX_WAIT_PRIVATE */ ? &sleeps : &wakes, 1);
+    result = syscall(number, word, what, value, NULL, NULL, 0);
+  } else {
+    result = syscall(number, va_arg(arguments, int), 0, 0);
+  }
+  va_end(arguments);
+  return result;
+}
+
+#define syscall call_system
 
 #endif
 
@@ -246,6 +279,35 @@ static void a_lock_given_back_that_was_not_taken_is_told(void **state) {
 }
 #endif
 
+#ifdef HOSTCACHE_FUTEX
+static void *lock_and_unlock(void *argument) {
+  hostcache_mutex *mutex = (hostcache_mutex *)argument;
+  errno = 77;
+  hostcache_lock(mutex);
+  hostcache_unlock(mutex);
+  expect_or_abort(errno == 77);
+  return NULL;
+}
+
+static void who_waits_long_for_a_lock_sleeps_and_is_woken(void **state) {
+  hostcache_mutex mutex;
+  pthread_t thread;
+  (void)state;
+  assert_int_equal(hostcache_mutex_init(&mutex, HOSTCACHE_RANK_SEGMENTS), 0);
+  atomic_store(&sleeps, 0);
+  atomic_store(&wakes, 0);
+  (void)lock_and_unlock(&mutex); /* nobody wants it: no call */
+  assert_int_equal(atomic_load(&sleeps) + atomic_load(&wakes), 0);
+  hostcache_lock(&mutex);
+  assert_int_equal(pthread_create(&thread, NULL, lock_and_unlock, &mutex), 0);
+  while (atomic_load(&sleeps) == 0) (void)sched_yield();
+  hostcache_unlock(&mutex);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  assert_int_equal(atomic_load(&wakes), 2); /* who has slept does not know whether others do */
+  hostcache_mutex_destroy(&mutex);
+}
+#endif
+
 static void a_hook_with_a_lock_held_is_told(void **state) {
   hostcache_mutex mutex;
   int cancel;
@@ -257,9 +319,12 @@ static void a_hook_with_a_lock_held_is_told(void **state) {
   cancel = hostcache_hook_begin();
   assert_int_equal(assertions_failed, 1);
   hostcache_hook_end(cancel);
+  (void)hostcache_hook_begin_plain();
+  assert_int_equal(assertions_failed, 2);
   hostcache_unlock(&mutex);
   cancel = hostcache_hook_begin();
-  assert_int_equal(assertions_failed, 1);
+  (void)hostcache_hook_begin_plain();
+  assert_int_equal(assertions_failed, 2);
   hostcache_hook_end(cancel);
   assertions_failed = assertions_expected = 0;
   hostcache_mutex_destroy(&mutex);
@@ -318,7 +383,7 @@ static void a_thread_whose_end_is_not_told_has_no_stock(void **state) {
 
 static void where_no_key_is_left_none_is_set_or_deleted(void **state) {
   sim_device *d = malloc(sizeof *d);
-  pinned *cache;
+  pinned *cache, *other;
   int round;
   (void)state;
   assert_non_null(d);
@@ -328,6 +393,8 @@ static void where_no_key_is_left_none_is_set_or_deleted(void **state) {
     keys_refused = round == 0;
     assert_ok(pinned_create(&cache, NULL, d));
     keys_refused = false;
+    assert_ok(pinned_create(&other, NULL, d));
+    assert_ok(pinned_destroy(other)); /* the key goes with the last of them */
     assert_int_equal(keys, round);
     (void)use_a_cache(cache);
     assert_int_equal(keys_set, round);
@@ -369,6 +436,7 @@ static void without_a_watch_on_forks_no_cache_is_made(void **state) {
   pinned *cache = (pinned *)(void *)state;
   pinned_devices *set = (pinned_devices *)(void *)state;
   sim_device *d = malloc(sizeof *d);
+  int i;
   assert_non_null(d);
   sim_open(d);
   forks_unwatched = true;
@@ -378,6 +446,11 @@ static void without_a_watch_on_forks_no_cache_is_made(void **state) {
   assert_null(cache);
   assert_null(set);
   assert_int_equal(atomic_load(&below.live), 0);
+  for (forks_watched = 0, i = 0; i < 2; i++) { /* once is enough */
+    assert_ok(pinned_create(&cache, NULL, d));
+    assert_ok(pinned_destroy(cache));
+    assert_int_equal(forks_watched, 1);
+  }
   assert_int_equal(sim_close(d, 0, 0), 0);
   free(d);
 }
@@ -554,10 +627,30 @@ static void a_child_never_waits_for_a_lock_that_a_thread_of_the_parent_held(void
   for (i = 0; i < COUNT_OF(threads); i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
 }
 
+static void a_child_has_the_locks_that_caches_share_to_itself(void **state) {
+  pinned_rig *rig = *state;
+  pid_t child;
+  hostcache_lock(&hostcache_owners_lock);
+  hostcache_lock(&hostcache_guests_lock);
+  child = fork();
+  if (child == 0) {
+    alarm(10);
+    hostcache_lock(&hostcache_owners_lock);
+    hostcache_lock(&hostcache_guests_lock);
+    hostcache_unlock(&hostcache_guests_lock);
+    hostcache_unlock(&hostcache_owners_lock);
+    end_child(use_a_cache_of_its_own(&rig->device));
+  }
+  hostcache_unlock(&hostcache_guests_lock);
+  hostcache_unlock(&hostcache_owners_lock);
+  assert_child_ends_well(child);
+}
+
 #define TESTS_OF_FORK                                                            \
   cmocka_unit_test(without_a_watch_on_forks_no_cache_is_made),                   \
       TEST(a_child_after_fork_gets_forked_from_everything_and_calls_no_hook),    \
       TEST(a_child_after_fork_can_make_a_cache_of_its_own_and_so_can_its_child), \
+      TEST(a_child_has_the_locks_that_caches_share_to_itself),                   \
       TEST(a_child_never_waits_for_a_lock_that_a_thread_of_the_parent_held)
 
 #endif
@@ -584,6 +677,7 @@ int main(void) {
       cmocka_unit_test(locks_out_of_order_are_told),
 #ifdef HOSTCACHE_FUTEX
       cmocka_unit_test(a_lock_given_back_that_was_not_taken_is_told),
+      cmocka_unit_test(who_waits_long_for_a_lock_sleeps_and_is_woken),
 #endif
       cmocka_unit_test(a_hook_with_a_lock_held_is_told),
       TEST(being_inside_of_a_record_counts_as_a_lock),
