@@ -2831,9 +2831,9 @@ HOSTCACHE_UNUSED static const char *hostcache_skip_word(const char *text, const 
 /* A number that is too large for its type is UNLIMITED as a limit, and else UNKNOWN. */
 HOSTCACHE_UNUSED static int64_t hostcache_parse_number(const char *text, int kind) {
   const int64_t unit = kind == HOSTCACHE_FIELD_KIB ? 1024 : 1;
+  const char *start = text;
   int64_t value = 0;
   int too_large = 0;
-  if (*text < '0' || *text > '9') return HOSTCACHE_UNKNOWN;
   for (; *text >= '0' && *text <= '9'; text++) {
     const int digit = *text - '0';
     if (value > (INT64_MAX / unit - digit) / 10)
@@ -2841,7 +2841,7 @@ HOSTCACHE_UNUSED static int64_t hostcache_parse_number(const char *text, int kin
     else
       value = value * 10 + digit;
   }
-  text = hostcache_skip_word(text, "");
+  text = text == start ? NULL : hostcache_skip_word(text, "");
   if (text && kind == HOSTCACHE_FIELD_KIB) text = hostcache_skip_word(text, "kB");
   if (!text) return HOSTCACHE_UNKNOWN;
   if (too_large) return kind == HOSTCACHE_FIELD_LIMIT ? HOSTCACHE_UNLIMITED : HOSTCACHE_UNKNOWN;
@@ -2988,15 +2988,18 @@ HOSTCACHE_UNUSED static void hostcache_cgroup_look(hostcache_budget *budget, hos
   budget->cgroup_reclaimable = reclaimable;
 }
 
-/* Climbs from the cgroup `path` up to its first `top` characters, where cgroups are mounted. */
+/* Climbs from the cgroup `path` up to its first `top` characters, where cgroups are mounted. What
+   follows them, if anything does, begins with a /. */
 HOSTCACHE_UNUSED static void hostcache_cgroup_climb(hostcache_budget *budget, hostcache_path *path,
                                                     size_t top, hostcache_climb *climb) {
   for (;;) {
-    hostcache_cgroup_look(budget, path, path->length == top, climb);
-    if (path->length == top) return;
-    do path->length--;
-    while (path->length > top && path->text[path->length] != '/');
-    hostcache_path_cut(path, path->length);
+    size_t length = path->length;
+    hostcache_cgroup_look(budget, path, length == top, climb);
+    if (length == top) return;
+    HOSTCACHE_ASSERT(path->text[top] == '/');
+    do length--;
+    while (path->text[length] != '/');
+    hostcache_path_cut(path, length);
   }
 }
 

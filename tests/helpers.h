@@ -4,6 +4,7 @@
 #ifndef TESTS_HELPERS_H
 #define TESTS_HELPERS_H
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -71,6 +72,13 @@ static inline hostcache_result assert_one_of_at(hostcache_result got, unsigned a
       abort();                                                                              \
     }                                                                                       \
   } while (0)
+
+/* A thread that the cache kept from being cancelled for a while can be again. */
+static inline void assert_can_be_cancelled(void) {
+  int before = -1;
+  assert_int_equal(pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before), 0);
+  assert_int_equal(before, PTHREAD_CANCEL_ENABLE);
+}
 
 /* ---- what on_error hears --------------------------------------------------------------------- */
 

@@ -3,8 +3,8 @@
    CACHE_OWN_SEGMENTS, where it is such a one. May be included for several caches.
 
    The rig watches every test in the same way: when it is closed, the bookkeeping must be
-   consistent, every byte must have gone back, every event must be destroyed, no rule broken. What
-   the test still holds is freed first. */
+   consistent, every byte must have gone back, every event must be destroyed, no rule broken, and
+   the thread can be cancelled as before. What the test still holds is freed first. */
 
 #include "../helpers.h"
 #include "sim.h"
@@ -205,6 +205,7 @@ static inline void ON_RIG(close)(RIG_NOW *rig) {
   if (rig->cache != NULL) ON_RIG(destroy)(rig);
   left_events = rig->may_lose_events ? sim_live_events(&rig->device) : 0;
   assert_int_equal(sim_close(&rig->device, rig->left_bytes, left_events), 0);
+  assert_can_be_cancelled();
 #ifdef TESTS_SIM_BELOW_H
   assert_int_equal(atomic_load(&below.live), 0);
 #endif

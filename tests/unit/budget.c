@@ -308,6 +308,8 @@ static void a_number_that_is_none_is_unknown(void **state) {
   }
   put_bytes(CGROUP "/a/memory.max", "1\0002\n", 4);
   assert_cgroup(UNKNOWN, UNKNOWN, 150000000);
+  put(CGROUP "/a/memory.current", "max\n"); /* a word for limits alone */
+  assert_cgroup(UNKNOWN, UNKNOWN, 150000000);
   put("/proc/self/status", "VmLck:\t12 MB\nCapEff:\t000000000000400g\n");
   budget = read_budget();
   assert_int_equal(budget.memlock_used, UNKNOWN);
@@ -342,15 +344,39 @@ static void a_number_beyond_its_type_is_no_limit_as_a_limit_and_else_unknown(voi
   assert_int_equal(budget.bytes, UNKNOWN);
 
   put("/proc/self/status", "VmLck:\t 9007199254740991 kB\n");
+  put("/proc/meminfo", "HugePages_Free: 9007199254740991\nHugepagesize: 1 kB\n");
   put(CGROUP "/a/memory.max", "9223372036854775806\n");
   put(CGROUP "/a/memory.current", "9223372036854775807\n");
   put(CGROUP "/a/memory.stat", "inactive_file 9223372036854775806\nactive_file 1\n");
   budget = read_budget();
   assert_int_equal(budget.memlock_used, (INT64_MAX >> 10) << 10);
+  assert_int_equal(budget.huge_free, (INT64_MAX >> 10) << 10);
   assert_int_equal(budget.cgroup_limit, INT64_MAX - 1);
   assert_int_equal(budget.cgroup_used, INT64_MAX);
   assert_int_equal(budget.cgroup_reclaimable, INT64_MAX);
   assert_int_equal(budget.bytes, INT64_MAX - 1);
+}
+
+static void of_two_figures_of_one_sum_one_alone_tells_nothing(void **state) {
+  (void)state;
+  put_system();
+  put(CGROUP "/a/memory.stat", "inactive_file 100000000\n");
+  assert_cgroup(1000000000, 600000000, UNKNOWN);
+  put(CGROUP "/a/memory.stat", "active_file 50000000\n");
+  assert_cgroup(1000000000, 600000000, UNKNOWN);
+  put("/proc/meminfo", "HugePages_Free: 3\n");
+  assert_int_equal(read_budget().huge_free, UNKNOWN);
+  put("/proc/meminfo", "Hugepagesize: 2048 kB\n");
+  assert_int_equal(read_budget().huge_free, UNKNOWN);
+  put("/proc/meminfo", "HugePages_Free: 3\nHugepagesize: 0 kB\n"); /* which would be no size */
+  assert_int_equal(read_budget().huge_free, UNKNOWN);
+}
+
+static void of_two_lines_of_one_key_the_first_counts(void **state) {
+  (void)state;
+  put_system();
+  put("/proc/meminfo", "MemAvailable: 2048 kB\nMemAvailable: 1 kB\n");
+  assert_int_equal(read_budget().mem_available, 2048 * 1024);
 }
 
 static void a_line_of_any_length_is_read_over(void **state) {
@@ -387,6 +413,7 @@ static void assert_alone_tells_something(const char *name, const char *text) {
 static void one_figure_alone_is_a_budget_that_is_known(void **state) {
   (void)state;
   assert_alone_tells_something("/proc/self/status", "VmLck:\t1024 kB\n");
+  assert_alone_tells_something("/proc/self/status", "CapEff:\t0000000000000000\n");
   assert_alone_tells_something("/proc/self/limits", "Max locked memory  8388608 16777216 bytes\n");
   assert_alone_tells_something("/proc/meminfo", "MemAvailable: 2048 kB\n");
   put("/proc/self/cgroup", "0::/a\n");
@@ -445,12 +472,14 @@ static void who_may_lock_without_limit_is_not_bound_by_it(void **state) {
   hostcache_budget budget;
   (void)state;
   put_system();
-  put("/proc/self/status", "VmLck:\t    1024 kB\nCapEff:\t0000000000004000\n");
+  put("/proc/self/status", "VmLck:\t    1024 kB\nCapEff:\t0123456789abcdef\n"); /* bit 14 is set */
   budget = read_budget();
   assert_int_equal(budget.memlock_exempt, 1);
   assert_int_equal(budget.memlock_limit, 8388608);
   assert_int_equal(budget.binding, HOSTCACHE_BUDGET_CGROUP);
   assert_int_equal(budget.bytes, 1000000000 - 600000000 + 150000000);
+  put("/proc/self/limits", "Max locked memory         unlimited  unlimited  bytes\n");
+  assert_int_equal(read_budget().memlock_limit, UNLIMITED);
 }
 
 /* As in a container without privilege: the capability is there, and the kernel does not heed it. */
@@ -523,6 +552,12 @@ static void the_limit_that_slows_a_process_down_is_one(void **state) {
   assert_cgroup(650000000, 600000000, 150000000);
   put(CGROUP "/a/memory.max", "max\n");
   assert_cgroup(700000000, 600000000, 150000000);
+  put(CGROUP "/a/memory.max", "?\n"); /* one of the two is better than none */
+  assert_cgroup(700000000, 600000000, 150000000);
+  put(CGROUP "/a/memory.max", "650000000\n");
+  put(CGROUP "/a/memory.high", "?\n");
+  assert_cgroup(650000000, 600000000, 150000000);
+  put(CGROUP "/a/memory.max", "max\n");
   take_away(CGROUP "/a/memory.high"); /* a kernel without it */
   assert_cgroup(UNLIMITED, 600000000, 150000000);
 }
@@ -546,6 +581,8 @@ static void no_limit_anywhere_is_told_from_none_that_is_known(void **state) {
   put_cgroup("/a/b", "max\n", "70\n", "inactive_file 3\nactive_file 4\n");
   assert_cgroup(UNLIMITED, 70, 7); /* the figures are those of the process' own */
   put(CGROUP "/a/memory.max", "?\n");
+  assert_cgroup(UNKNOWN, 70, 7);
+  put(CGROUP "/a/memory.high", "?\n");
   assert_cgroup(UNKNOWN, 70, 7);
   put(CGROUP "/a/b/memory.max", "100\n"); /* a limit is one, whatever is around it */
   assert_cgroup(100, 70, 7);
@@ -572,6 +609,8 @@ static void a_cgroup_without_the_controller_leaves_it_to_those_above(void **stat
   assert_cgroup(UNLIMITED, 600000000, 150000000);
   put(CGROUP "/a/b/cgroup.controllers", "cpu memory pids\n"); /* and then no memory.max: why? */
   assert_cgroup(UNKNOWN, 600000000, 150000000);
+  put_bytes(CGROUP "/a/b/cgroup.controllers", "cpu\0 pids\n", 10); /* no text that ends */
+  assert_cgroup(UNKNOWN, 600000000, 150000000);
   put(CGROUP "/a/b/cgroup.controllers", "cpu pids\n");
   put("/proc/self/cgroup", "0::/a/gone (deleted)\n");
   assert_cgroup(UNKNOWN, 600000000, 150000000);
@@ -582,6 +621,8 @@ static void only_the_first_version_of_cgroups_tells_nothing(void **state) {
   put_system();
   put("/proc/self/cgroup", "4:memory:/a\n1:name=systemd:/a\n");
   assert_cgroup(UNKNOWN, UNKNOWN, UNKNOWN);
+  put("/proc/self/cgroup", "0::/a\n4:memory:/b\n"); /* in whatever order */
+  assert_cgroup(1000000000, 600000000, 150000000);
   put("/proc/self/cgroup", "4:memory:/a\n0::/a\n"); /* both, and memory is with the first */
   MOUNTINFO(
       "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
@@ -604,6 +645,8 @@ static void cgroups_are_found_where_they_are_mounted(void **state) {
   assert_cgroup(77, UNKNOWN, UNKNOWN); /* of several mounts all count */
   MOUNTINFO("22 27 0:21 / /cgroup\\040two rw,relatime - cgroup2x none rw\n");
   assert_cgroup(UNKNOWN, UNKNOWN, UNKNOWN);
+  MOUNTINFO("22 27 0:21 / /cgroup\\040two rw,relatime - cgroup2"); /* may be the same, cut off */
+  assert_cgroup(UNKNOWN, UNKNOWN, UNKNOWN);
 }
 
 static void a_mount_may_show_a_part_of_the_tree_alone(void **state) {
@@ -618,6 +661,10 @@ static void a_mount_may_show_a_part_of_the_tree_alone(void **state) {
   assert_cgroup(44, 0, 0);
   put(CGROUP "/memory.max", "66\n");
   assert_cgroup(55, 0, 0);
+  put("/proc/self/cgroup", "0::/docker one/inner\n");
+  MOUNTINFO("22 27 0:21 /docker\\040one /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+  assert_cgroup(55, 0, 0);
+  MOUNTINFO("22 27 0:21 /docker/one /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
   put("/proc/self/cgroup", "0::/docker/one_more\n"); /* of which this mount shows nothing */
   assert_cgroup(UNKNOWN, UNKNOWN, UNKNOWN);
   put("/proc/self/cgroup", "0::/\n");
@@ -656,6 +703,56 @@ static void a_backslash_that_begins_no_number_stands_for_itself(void **state) {
   }
 }
 
+static void three_digits_behind_a_backslash_are_a_byte(void **state) {
+  static const char *const names[][2] = {
+      {"a\\040b\\011", "a b\t"},  {"\\134040", "\\040"}, {"\\303\\244", "\303\244"},
+      {"\\077\\170\\100", "?x@"}, {"\\377", "\377"},     {"\\400", "\\400"},
+      {"\\080", "\\080"},         {"\\008", "\\008"},    {"a040", "a040"}};
+  char name[16];
+  size_t i;
+  (void)state;
+  for (i = 0; i < COUNT_OF(names); i++) {
+    strcpy(name, names[i][0]);
+    hostcache_unescape(name);
+    assert_string_equal(name, names[i][1]);
+  }
+}
+
+/* What is one byte too long, and what just fits. */
+static void nothing_is_written_behind_where_a_name_goes(void **state) {
+  static struct {
+    hostcache_path path;
+    char after;
+  } room;
+  static char text[HOSTCACHE_PATH_BYTES + 1];
+  char word[5] = {'-', '-', '-', '-', '-'};
+  FILE *file;
+  int end = ' ';
+  (void)state;
+  room.after = '-';
+  memset(text, 'x', HOSTCACHE_PATH_BYTES);
+  assert_false(hostcache_path_add(&room.path, text));
+  assert_int_equal(room.path.length, 0);
+  text[HOSTCACHE_PATH_BYTES - 1] = 0;
+  text[HOSTCACHE_PATH_BYTES] = 'x';
+  assert_true(hostcache_path_add(&room.path, text));
+  assert_int_equal(room.path.length, HOSTCACHE_PATH_BYTES - 1);
+  assert_int_equal(room.after, '-');
+
+  put("/words", "abcde abcd abc\n");
+  file = fopen(in_tree("/words"), "r");
+  assert_non_null(file);
+  hostcache_read_word(file, &end, word, 4);
+  assert_string_equal(word, "");
+  hostcache_read_word(file, &end, word, 4);
+  assert_string_equal(word, "");
+  hostcache_read_word(file, &end, word, 4);
+  assert_string_equal(word, "abc");
+  assert_int_equal(end, '\n');
+  assert_int_equal(word[4], '-');
+  assert_int_equal(fclose(file), 0);
+}
+
 static void a_name_that_is_too_long_is_unknown(void **state) {
   static char line[3 * HOSTCACHE_PATH_BYTES];
   const size_t before = strlen("0::");
@@ -687,8 +784,14 @@ static void a_name_that_is_too_long_is_unknown(void **state) {
   memcpy(line, "1 1 0:1 / /", 11);
   strcpy(line + sizeof line - 100, " rw - cgroup2 none rw\n" MOUNTED);
   MOUNTINFO(line);
+  put("/a/memory.max", "5\n"); /* not that of a mount without a name */
   assert_cgroup(1000000000, 600000000, 150000000);
   memcpy(line, "1 1 0:1 /x /", 12);
+  MOUNTINFO(line);
+  assert_cgroup(1000000000, 600000000, 150000000);
+  memcpy(line, "1 1 0:1 /xx", 11); /* nor of one that shows nobody knows what */
+  strcpy(line + sizeof line - 120, " /inner rw - cgroup2 none rw\n" MOUNTED);
+  put("/inner/a/memory.max", "5\n");
   MOUNTINFO(line);
   assert_cgroup(1000000000, 600000000, 150000000);
 
@@ -792,6 +895,7 @@ static void errno_stays_and_every_file_is_closed(void **state) {
     errno = 77;
     (void)read_budget();
     assert_int_equal(errno, 77);
+    assert_can_be_cancelled();
     if (i < COUNT_OF(every_file)) make_readable(every_file[i]);
   }
   budget_root = "";
@@ -995,6 +1099,8 @@ int main(void) {
       TEST(files_that_are_missing_or_unreadable_make_nothing_up),
       TEST(a_number_that_is_none_is_unknown),
       TEST(a_number_beyond_its_type_is_no_limit_as_a_limit_and_else_unknown),
+      TEST(of_two_figures_of_one_sum_one_alone_tells_nothing),
+      TEST(of_two_lines_of_one_key_the_first_counts),
       TEST(a_line_of_any_length_is_read_over),
       TEST(words_may_be_parted_by_tabs),
       TEST(one_figure_alone_is_a_budget_that_is_known),
@@ -1013,6 +1119,8 @@ int main(void) {
       TEST(a_mount_may_show_a_part_of_the_tree_alone),
       TEST(without_mountinfo_the_usual_places_are_looked_at),
       TEST(a_backslash_that_begins_no_number_stands_for_itself),
+      TEST(three_digits_behind_a_backslash_are_a_byte),
+      TEST(nothing_is_written_behind_where_a_name_goes),
       TEST(a_name_that_is_too_long_is_unknown),
       TEST(a_name_that_is_too_long_is_unknown_in_the_usual_places_too),
       TEST(the_figures_are_those_of_this_system),

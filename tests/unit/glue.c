@@ -30,29 +30,94 @@ static void note_assertion(const char *what) {
 #ifdef _WIN32
 #include <windows.h>
 #endif
+#ifdef __linux__
+#include <sched.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
-static bool key_refused; /* what the system does not do, as a test says */
+static bool keys_refused, key_refused; /* what the system does not do, as a test says */
+static int keys;                       /* that there are */
+static int keys_set;                   /* how often one was */
 
 #ifdef _WIN32
 
-static BOOL set_key(DWORD key, void *value) { return key_refused ? 0 : FlsSetValue(key, value); }
+static DWORD make_key(PFLS_CALLBACK_FUNCTION leave) {
+  const DWORD key = keys_refused ? FLS_OUT_OF_INDEXES : FlsAlloc(leave);
+  keys += key != FLS_OUT_OF_INDEXES;
+  return key;
+}
 
+static BOOL delete_key(DWORD key) {
+  keys--;
+  return FlsFree(key);
+}
+
+static BOOL set_key(DWORD key, void *value) {
+  keys_set++;
+  return key_refused ? 0 : FlsSetValue(key, value);
+}
+
+#define FlsAlloc(leave) make_key(leave)
+#define FlsFree(key) delete_key(key)
 #define FlsSetValue(key, value) set_key(key, value)
 
 #else
 
 static bool forks_unwatched; /* likewise */
+static int forks_watched;    /* how often it was asked to */
+
+static int make_key(pthread_key_t *key, void (*leave)(void *)) {
+  const int failed = keys_refused ? EAGAIN : pthread_key_create(key, leave);
+  keys += !failed;
+  return failed;
+}
+
+static int delete_key(pthread_key_t key) {
+  keys--;
+  return pthread_key_delete(key);
+}
 
 static int set_key(pthread_key_t key, const void *value) {
+  keys_set++;
   return key_refused ? ENOMEM : pthread_setspecific(key, value);
 }
 
 static int watch_forks(void (*prepare)(void), void (*parent)(void), void (*child)(void)) {
+  forks_watched++;
   return forks_unwatched ? ENOMEM : pthread_atfork(prepare, parent, child);
 }
 
+#define pthread_key_create(key, leave) make_key(key, leave)
+#define pthread_key_delete(key) delete_key(key)
 #define pthread_setspecific(key, value) set_key(key, value)
 #define pthread_atfork(prepare, parent, child) watch_forks(prepare, parent, child)
+
+#endif
+
+#if defined __linux__ && defined SYS_futex
+
+static atomic_int sleeps, wakes; /* of threads that want a lock */
+
+/* The header's two system calls. */
+static long call_system(long number, ...) {
+  va_list arguments;
+  long result;
+  va_start(arguments, number);
+  if (number == SYS_futex) {
+    uint32_t *word = va_arg(arguments, uint32_t *);
+    const int what = va_arg(arguments, int), value = va_arg(arguments, int);
+    atomic_fetch_add(what == 128 /* FUTEX_WAIT_PRIVATE */ ? &sleeps : &wakes, 1);
+    result = syscall(number, word, what, value, NULL, NULL, 0);
+  } else {
+    result = syscall(number, va_arg(arguments, int), 0, 0);
+  }
+  va_end(arguments);
+  return result;
+}
+
+#define syscall call_system
 
 #endif
 
@@ -147,16 +212,21 @@ static void a_thousand_caches_can_be_alive_at_once_and_two_thousand_come_and_go(
   enum { CACHES = 1100 }; /* more than a process has keys for threads */
   static pinned *caches[CACHES];
   sim_device *d = malloc(sizeof *d);
+  long long live = 0;
   void *ptr;
-  int i;
+  int i, round;
   (void)state;
   assert_non_null(d);
   sim_open(d);
-  for (i = 0; i < CACHES; i++) {
-    assert_ok(pinned_create(&caches[i], NULL, d));
-    assert_ok(pinned_alloc(caches[i], 100, &ptr));
-    assert_ok(pinned_free(caches[i], ptr));
+  for (i = 0; i < CACHES; i++) assert_ok(pinned_create(&caches[i], NULL, d));
+  for (round = 0; round < 2; round++) {
+    for (i = 0; i < CACHES; i++) {
+      assert_ok(pinned_alloc(caches[i], 100, &ptr));
+      assert_ok(pinned_free(caches[i], ptr));
+    }
+    if (round == 0) live = atomic_load(&below.live);
   }
+  assert_int_equal(atomic_load(&below.live), live); /* it finds in each what it had there before */
   for (i = 0; i < CACHES; i++) assert_ok(pinned_destroy(caches[i]));
   for (i = 0; i < 2000; i++) {
     assert_ok(pinned_create(&caches[0], NULL, d));
@@ -209,6 +279,35 @@ static void a_lock_given_back_that_was_not_taken_is_told(void **state) {
 }
 #endif
 
+#ifdef HOSTCACHE_FUTEX
+static void *lock_and_unlock(void *argument) {
+  hostcache_mutex *mutex = (hostcache_mutex *)argument;
+  errno = 77;
+  hostcache_lock(mutex);
+  hostcache_unlock(mutex);
+  expect_or_abort(errno == 77);
+  return NULL;
+}
+
+static void who_waits_long_for_a_lock_sleeps_and_is_woken(void **state) {
+  hostcache_mutex mutex;
+  pthread_t thread;
+  (void)state;
+  assert_int_equal(hostcache_mutex_init(&mutex, HOSTCACHE_RANK_SEGMENTS), 0);
+  atomic_store(&sleeps, 0);
+  atomic_store(&wakes, 0);
+  (void)lock_and_unlock(&mutex); /* nobody wants it: no call */
+  assert_int_equal(atomic_load(&sleeps) + atomic_load(&wakes), 0);
+  hostcache_lock(&mutex);
+  assert_int_equal(pthread_create(&thread, NULL, lock_and_unlock, &mutex), 0);
+  while (atomic_load(&sleeps) == 0) (void)sched_yield();
+  hostcache_unlock(&mutex);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  assert_int_equal(atomic_load(&wakes), 2); /* who has slept does not know whether others do */
+  hostcache_mutex_destroy(&mutex);
+}
+#endif
+
 static void a_hook_with_a_lock_held_is_told(void **state) {
   hostcache_mutex mutex;
   int cancel;
@@ -220,9 +319,12 @@ static void a_hook_with_a_lock_held_is_told(void **state) {
   cancel = hostcache_hook_begin();
   assert_int_equal(assertions_failed, 1);
   hostcache_hook_end(cancel);
+  (void)hostcache_hook_begin_plain();
+  assert_int_equal(assertions_failed, 2);
   hostcache_unlock(&mutex);
   cancel = hostcache_hook_begin();
-  assert_int_equal(assertions_failed, 1);
+  (void)hostcache_hook_begin_plain();
+  assert_int_equal(assertions_failed, 2);
   hostcache_hook_end(cancel);
   assertions_failed = assertions_expected = 0;
   hostcache_mutex_destroy(&mutex);
@@ -252,8 +354,7 @@ static void being_inside_of_a_record_counts_as_a_lock(void **state) {
 
 /* ---- what the system refuses ----------------------------------------------------------------- */
 
-/* The end of a thread that is not told leaves nothing behind: such a thread has no stock. */
-static void *use_without_a_stock(void *argument) {
+static void *use_a_cache(void *argument) {
   pinned *cache = (pinned *)argument;
   void *ptr = NULL;
   int i;
@@ -264,19 +365,58 @@ static void *use_without_a_stock(void *argument) {
   return NULL;
 }
 
-static void a_thread_whose_end_is_not_told_has_no_stock(void **state) {
+static void a_thread_leaves_no_stock_whether_its_end_is_told_or_not(void **state) {
   pinned_rig *rig = *state;
   hostcache_config config = pinned_rig_config(rig);
   pthread_t thread;
+  int round;
   config.segment_bytes = 0;
   pinned_rig_configure(rig, config);
-  key_refused = true;
-  assert_int_equal(pthread_create(&thread, NULL, use_without_a_stock, rig->cache), 0);
-  assert_int_equal(pthread_join(thread, NULL), 0);
-  key_refused = false;
-  assert_int_equal(pinned_i_threads(rig->cache)->stock_bytes, 0);
-  assert_int_equal(pinned_i_threads(rig->cache)->owned, 0); /* the next thread may have it */
-  pinned_rig_check(rig);
+  for (round = 0; round < 2; round++) {
+    key_refused = round == 0; /* then it has none in the first place */
+    assert_int_equal(pthread_create(&thread, NULL, use_a_cache, rig->cache), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(pinned_i_threads(rig->cache)->stock_bytes, 0);
+    assert_int_equal(pinned_i_threads(rig->cache)->owned, 0); /* the next thread may have it */
+    pinned_rig_check(rig);
+  }
+}
+
+static void where_no_key_is_left_none_is_set_or_deleted(void **state) {
+  sim_device *d = malloc(sizeof *d);
+  pinned *cache, *other;
+  int round;
+  (void)state;
+  assert_non_null(d);
+  sim_open(d);
+  for (round = 0; round < 2; round++) {
+    keys_set = 0;
+    keys_refused = round == 0;
+    assert_ok(pinned_create(&cache, NULL, d));
+    keys_refused = false;
+    assert_ok(pinned_create(&other, NULL, d));
+    assert_ok(pinned_destroy(other)); /* the key goes with the last of them */
+    assert_int_equal(keys, round);
+    (void)use_a_cache(cache);
+    assert_int_equal(keys_set, round);
+    assert_ok(pinned_destroy(cache));
+    assert_int_equal(keys, 0);
+  }
+  assert_int_equal(sim_close(d, 0, 0), 0);
+  free(d);
+}
+
+/* Else each hit would pay for a fence. */
+static void a_barrier_that_the_system_has_is_used(void **state) {
+#if defined __linux__ && defined SYS_membarrier && !defined HOSTCACHE_TSAN
+  pinned_rig *rig = *state;
+  const long commands = syscall(SYS_membarrier, 0 /* MEMBARRIER_CMD_QUERY */, 0, 0);
+  const bool has_private_expedited = commands > 0 && (commands & 8) != 0;
+  assert_int_equal(rig->cache->asymmetric, has_private_expedited);
+#else
+  (void)state;
+  needs("membarrier, and no ThreadSanitizer", false);
+#endif
 }
 
 /* ---- fork ------------------------------------------------------------------------------------ */
@@ -297,6 +437,7 @@ static void without_a_watch_on_forks_no_cache_is_made(void **state) {
   pinned *cache = (pinned *)(void *)state;
   pinned_devices *set = (pinned_devices *)(void *)state;
   sim_device *d = malloc(sizeof *d);
+  int i;
   assert_non_null(d);
   sim_open(d);
   forks_unwatched = true;
@@ -306,6 +447,11 @@ static void without_a_watch_on_forks_no_cache_is_made(void **state) {
   assert_null(cache);
   assert_null(set);
   assert_int_equal(atomic_load(&below.live), 0);
+  for (forks_watched = 0, i = 0; i < 2; i++) { /* once is enough */
+    assert_ok(pinned_create(&cache, NULL, d));
+    assert_ok(pinned_destroy(cache));
+    assert_int_equal(forks_watched, 1);
+  }
   assert_int_equal(sim_close(d, 0, 0), 0);
   free(d);
 }
@@ -482,10 +628,30 @@ static void a_child_never_waits_for_a_lock_that_a_thread_of_the_parent_held(void
   for (i = 0; i < COUNT_OF(threads); i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
 }
 
+static void a_child_has_the_locks_that_caches_share_to_itself(void **state) {
+  pinned_rig *rig = *state;
+  pid_t child;
+  hostcache_lock(&hostcache_owners_lock);
+  hostcache_lock(&hostcache_guests_lock);
+  child = fork();
+  if (child == 0) {
+    alarm(10);
+    hostcache_lock(&hostcache_owners_lock);
+    hostcache_lock(&hostcache_guests_lock);
+    hostcache_unlock(&hostcache_guests_lock);
+    hostcache_unlock(&hostcache_owners_lock);
+    end_child(use_a_cache_of_its_own(&rig->device));
+  }
+  hostcache_unlock(&hostcache_guests_lock);
+  hostcache_unlock(&hostcache_owners_lock);
+  assert_child_ends_well(child);
+}
+
 #define TESTS_OF_FORK                                                            \
   cmocka_unit_test(without_a_watch_on_forks_no_cache_is_made),                   \
       TEST(a_child_after_fork_gets_forked_from_everything_and_calls_no_hook),    \
       TEST(a_child_after_fork_can_make_a_cache_of_its_own_and_so_can_its_child), \
+      TEST(a_child_has_the_locks_that_caches_share_to_itself),                   \
       TEST(a_child_never_waits_for_a_lock_that_a_thread_of_the_parent_held)
 
 #endif
@@ -501,7 +667,9 @@ static int no_assertion_failed(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TESTS_OF_FORK,
-      TEST(a_thread_whose_end_is_not_told_has_no_stock),
+      TEST(a_thread_leaves_no_stock_whether_its_end_is_told_or_not),
+      cmocka_unit_test(where_no_key_is_left_none_is_set_or_deleted),
+      TEST(a_barrier_that_the_system_has_is_used),
       TEST(the_bookkeeping_comes_from_the_malloc_that_was_given),
       TEST(durations_are_those_of_the_clock_that_was_given),
       TEST(a_clock_that_goes_back_gives_no_negative_duration),
@@ -510,6 +678,7 @@ int main(void) {
       cmocka_unit_test(locks_out_of_order_are_told),
 #ifdef HOSTCACHE_FUTEX
       cmocka_unit_test(a_lock_given_back_that_was_not_taken_is_told),
+      cmocka_unit_test(who_waits_long_for_a_lock_sleeps_and_is_woken),
 #endif
       cmocka_unit_test(a_hook_with_a_lock_held_is_told),
       TEST(being_inside_of_a_record_counts_as_a_lock),

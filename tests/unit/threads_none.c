@@ -92,6 +92,20 @@ static void a_double_free_of_what_is_in_the_stock_is_told(void **state) {
   pinned_rig_give(rig, first);
 }
 
+static void what_a_callback_freed_is_in_the_stock_when_its_work_is_done(void **state) {
+  pinned_rig *rig = *state;
+  void *first = pinned_rig_take(rig, 64 * KIB), *second = pinned_rig_take(rig, 64 * KIB);
+  (void)pinned_rig_use(rig, second, 1);
+  sim_handed_back(&rig->device, second);
+  assert_ok(pinned_free_deferred(rig->cache, second));
+  assert_int_equal(pinned_rig_poll(rig), 0);
+  sim_complete(&rig->device, 1, -1);
+  assert_int_equal(pinned_rig_poll(rig), 1);
+  assert_int_equal(stocked_bytes(rig), 64 * KIB);
+  assert_ptr_equal(pinned_rig_take(rig, 64 * KIB), second);
+  pinned_rig_give(rig, first);
+}
+
 /* ---- what reaches the stock ------------------------------------------------------------------ */
 
 static void empty_cache_and_trim_reach_the_stock(void **state) {
@@ -277,6 +291,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_hit_is_served_by_the_stock_and_calls_no_hook_and_no_malloc),
       TEST(a_block_that_was_in_use_is_in_the_stock_when_its_work_is_done),
+      TEST(what_a_callback_freed_is_in_the_stock_when_its_work_is_done),
       TEST(a_double_free_of_what_is_in_the_stock_is_told),
       TEST(empty_cache_and_trim_reach_the_stock),
       TEST(what_is_in_the_stock_is_used_for_larger_blocks_before_more_is_got),
