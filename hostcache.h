@@ -3443,8 +3443,9 @@ HOSTCACHE_UNUSED static unsigned hostcache_heap_class(size_t size) {
 #define HOSTCACHE_ADDRESS_BITS 57 /* of x86-64 with five levels of pages; all others have fewer */
 #define HOSTCACHE_SHELF_BITS 9    /* a shelf of 512 places takes about a page itself */
 #define HOSTCACHE_PAGE_SHIFT 12
-#define HOSTCACHE_SHIFT_MAX 48    /* coarser would be no use, also to larger alignments */
-#define HOSTCACHE_DEPTH_MAX 6
+#define HOSTCACHE_SHIFT_MAX 39    /* coarser would be no use, also to larger alignments; and so each
+                                     leaf stands on another shelf */
+#define HOSTCACHE_SHELVES_MAX 5   /* on the way down to a page: (57 - 12) / 9 */
 #define HOSTCACHE_REGIONS 16      /* that an index remembers: of 1 GiB each, with pages of 4 KiB */
 #define HOSTCACHE_LEAVES 64       /* that a thread may remember: of 2 MiB each */
 
@@ -3592,7 +3593,7 @@ HOSTCACHE_UNUSED static hostcache_shelf *hostcache_index_leaf(const hostcache_in
     while (shelf && shelf->width > index->region_width)
       shelf = (hostcache_shelf *)hostcache_ptr_load_acquire(hostcache_shelf_at(shelf, address));
   }
-  if (!shelf || index->region_width == index->leaf_width) return shelf;
+  if (!shelf) return NULL;
   return (hostcache_shelf *)hostcache_ptr_load_acquire(hostcache_shelf_at(shelf, address));
 }
 
@@ -3657,8 +3658,7 @@ HOSTCACHE_UNUSED static hostcache_shelf *hostcache_shelf_set_up(const hostcache_
 HOSTCACHE_UNUSED static void hostcache_index_remember(hostcache_index *index,
                                                       hostcache_shelf *leaf, uint64_t address) {
   void **slot = &index->regions[hostcache_index_slot(index, address)];
-  hostcache_shelf *region = index->region_width > index->leaf_width ? leaf->above : leaf;
-  if (*slot != region) hostcache_ptr_store_release(slot, region);
+  if (*slot != leaf->above) hostcache_ptr_store_release(slot, leaf->above);
 }
 
 /* Enters a record, which is not odd, under an address that no other stands under. The shelves that
@@ -6757,12 +6757,12 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(memory_get)(HC_CACHE *self, size_t
 }
 
 /* Sets aside what a segment needs: records for it, for its range and for what is over of it, and
-   shelves for two addresses anywhere. Before anything is given back or asked for, so that nothing
-   can fail for want of them later. segments_lock is held, but let go around malloc. 0, and the lock
-   is not held: there was no memory, and on_error was told. */
+   shelves for the address of one block, anywhere. Before anything is given back or asked for, so
+   that nothing can fail for want of them later. segments_lock is held, but let go around malloc. 0,
+   and the lock is not held: there was no memory, and on_error was told. */
 HOSTCACHE_UNUSED static int HC_I(spares_for_segment)(HC_CACHE *self, HC_SPARES *spares) {
-  const size_t low = self->index.shift < HOSTCACHE_PAGE_SHIFT ? 2 : 0;
-  const HC_NEEDS needs = {HC_DIVISIONS + 1, 1, {2 * HOSTCACHE_DEPTH_MAX - 3, low}};
+  const size_t low = self->index.shift < HOSTCACHE_PAGE_SHIFT;
+  const HC_NEEDS needs = {HC_DIVISIONS + 1, 1, {HOSTCACHE_SHELVES_MAX, low}};
   int let_go;
   memset((void *)spares, 0, sizeof *spares);
   if (!HC_I(spares_fill)(self, &needs, &let_go)) return 0;
