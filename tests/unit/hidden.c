@@ -208,11 +208,18 @@ static void what_goes_back_is_open_also_if_it_is_not_taken(void **state) {
   r->cache = NULL;
 }
 
-/* What is in use, waits, is in a stock, and in a heap. */
+/* What is in use, waits, is in a stock, and in a heap; and nothing else. */
 static void what_an_abandoned_cache_had_is_open(void **state) {
   rig *r = *state;
+  pinned *other;
+  void *theirs;
   unsigned char *waits = take(r, 1000), *kept = take(r, 1000), *ready = take(r, 1000);
-  unsigned char *large = take(r, 3 * MIB);
+  unsigned char *large = take(r, 3 * MIB), *last = take(r, 3 * MIB);
+  const size_t used = r->device.used;
+  assert_ok(pinned_create(&other, NULL, &r->device));
+  assert_ok(pinned_alloc(other, 3 * MIB, &theirs));
+  assert_true((unsigned char *)theirs > last && (unsigned char *)theirs == arena + used);
+  assert_ok(pinned_free(other, theirs));
   assert_ok(pinned_record_stream(r->cache, waits, 1));
   assert_ok(pinned_free(r->cache, waits));
   assert_ok(pinned_free(r->cache, ready));
@@ -220,7 +227,9 @@ static void what_an_abandoned_cache_had_is_open(void **state) {
   assert_open(kept, 1000);
   pinned_abandon(r->cache);
   r->cache = NULL;
-  assert_open(arena, r->device.used);
+  assert_open(arena, used);
+  assert_closed(arena + used, r->device.used - used);
+  assert_ok(pinned_destroy(other));
 }
 
 static void a_block_that_leaves_is_open_to_its_end(void **state) {

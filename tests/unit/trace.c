@@ -265,6 +265,19 @@ static void trackers_hear_of_each_entry(void **state) {
   assert_int_equal(second.entries, 64);
 }
 
+static void what_trackers_hear_of_again_needs_no_more_memory(void **state) {
+  static follower f; /* hears of the destroy as well */
+  pinned_rig *rig = *state;
+  uint64_t calls;
+  memset(&f, 0, sizeof f);
+  assert_ok(pinned_attach_trace_tracker(rig->cache, follow, &f));
+  pinned_rig_give(rig, pinned_rig_take(rig, 5000));
+  calls = atomic_load(&below.calls);
+  pinned_rig_give(rig, pinned_rig_take(rig, 5000));
+  assert_int_equal(atomic_load(&below.calls), calls);
+  assert_int_equal(f.entries, 7); /* a segment, and of each block three */
+}
+
 static void what_a_callback_frees_is_told_by_the_next_call(void **state) {
   pinned_rig *rig = *state;
   static follower f;
@@ -798,6 +811,7 @@ int main(void) {
       TEST(a_history_without_memory_changes_nothing),
       cmocka_unit_test(every_action_has_a_string),
       TEST(trackers_hear_of_each_entry),
+      TEST(what_trackers_hear_of_again_needs_no_more_memory),
       TEST(what_a_callback_frees_is_told_by_the_next_call),
       TEST(what_is_to_be_told_stays_when_there_is_more_to_tell),
       TEST(what_there_is_no_room_to_tell_is_lost_and_nothing_else),
