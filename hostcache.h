@@ -6121,7 +6121,7 @@ HOSTCACHE_UNUSED static void HC_I(place)(HC_BLOCK *range, void *ptr, size_t size
    that damage shows later. The thread or segments_lock is held, or the block is active still. */
 HOSTCACHE_UNUSED static void HC_I(guard_ready)(HC_BLOCK *block) {
   if (block->filled) return;
-  if (!block->guarded && HC_I(pool_of)(block->segment)) return;
+  if (HC_I(pool_of)(block->segment)) return;
   hostcache_offer(block->ptr, block->size);
   hostcache_fill(block->ptr, block->guarded ? block->requested : block->size);
   hostcache_hide(block->ptr, block->size);
@@ -6222,9 +6222,8 @@ HOSTCACHE_RARE static void HC_I(guard_drop)(HC_CACHE *self) {
   for (; slab; slab = slab->next) {
     for (i = 0; i < HC_RECORDS; i++) {
       const HC_BLOCK *block = HC_I(slab_block)(slab, i);
-      const unsigned state = HC_I(state_of)(block);
-      const size_t from = HC_I(is_in_use)(state) ? block->requested : 0;
-      if (state != HOSTCACHE_SPARE && block->guarded)
+      const size_t from = HC_I(is_in_use)(HC_I(state_of)(block)) ? block->requested : 0;
+      if (block->guarded) /* no spare one is */
         hostcache_offer((const char *)block->ptr + from, block->size - from);
     }
   }
