@@ -4243,7 +4243,7 @@ HC_SPARES {
   HC_BLOCK *blocks, *last_block; /* the spare for longest comes first, so that a stale handle finds
                                     its record in use again as late as can be */
   HC_SEGMENT *segments;
-  size_t block_count, segment_count;
+  size_t block_count;
   hostcache_shelves shelves;
 };
 
@@ -4534,6 +4534,14 @@ HOSTCACHE_INLINE void HC_I(flow_step)(HC_FLOW *flow, unsigned enters, size_t siz
     flow->peak_bytes = HC_I(rest)(flow->in_bytes, flow->out_bytes);
 }
 
+/* There may be more of it than there ever was: of a flow that was moved without a look at that. */
+HOSTCACHE_UNUSED static void HC_I(flow_note)(HC_FLOW *flow) {
+  const int64_t count = HC_I(rest)(flow->in, flow->out);
+  const int64_t bytes = HC_I(rest)(flow->in_bytes, flow->out_bytes);
+  if (count > flow->peak) flow->peak = count;
+  if (bytes > flow->peak_bytes) flow->peak_bytes = bytes;
+}
+
 /* More of something is there (is = 1), or less. segments_lock is held. */
 HOSTCACHE_INLINE void HC_I(level_step)(HC_LEVEL *level, int is, size_t amount) {
   if (!is) {
@@ -4680,14 +4688,8 @@ HOSTCACHE_UNUSED static void HC_I(column_idle)(HC_CACHE *self, const HC_SEGMENT 
 
 /* What HC_I(note_ready) notes. */
 HOSTCACHE_UNUSED static void HC_I(column_note_ready)(HC_CACHE *self) {
-  unsigned i;
-  for (i = 0; i < 2; i++) {
-    HC_FLOW *split = &self->columns[i].split;
-    const int64_t count = HC_I(rest)(split->in, split->out);
-    const int64_t bytes = HC_I(rest)(split->in_bytes, split->out_bytes);
-    if (count > split->peak) split->peak = count;
-    if (bytes > split->peak_bytes) split->peak_bytes = bytes;
-  }
+  HC_I(flow_note)(&self->columns[0].split);
+  HC_I(flow_note)(&self->columns[1].split);
 }
 
 /* An allocation failed, perhaps at the cap. No lock is held. */
@@ -4702,11 +4704,7 @@ HOSTCACHE_UNUSED static void HC_I(column_rejected)(HC_CACHE *self, hostcache_res
 
 /* The pending are at their most before one of them completes. The thread is held. */
 HOSTCACHE_UNUSED static void HC_I(note_pending)(HC_THREAD *thread) {
-  HC_FLOW *flow = &thread->pending;
-  const int64_t count = HC_I(rest)(flow->in, flow->out);
-  const int64_t bytes = HC_I(rest)(flow->in_bytes, flow->out_bytes);
-  if (count > flow->peak) flow->peak = count;
-  if (bytes > flow->peak_bytes) flow->peak_bytes = bytes;
+  HC_I(flow_note)(&thread->pending);
 }
 
 /* What is in use of this thread's blocks, and was not asked for. The thread is held. */
@@ -6034,7 +6032,6 @@ HOSTCACHE_UNUSED static void HC_I(add_slab)(HC_CACHE *self, HC_SLAB *slab) {
     slab->segments[i].next = self->spares.segments;
     self->spares.segments = &slab->segments[i];
   }
-  self->spares.segment_count += HC_RECORDS;
 #ifdef HC_TRACE
   self->records += HC_RECORDS;
 #endif
@@ -6083,21 +6080,20 @@ HOSTCACHE_UNUSED static void HC_I(spares_move)(HC_SPARES *from, HC_SPARES *to,
     HC_SEGMENT *segment = from->segments;
     HOSTCACHE_ASSERT(segment);
     from->segments = segment->next;
-    from->segment_count--;
     segment->next = to->segments;
     to->segments = segment;
-    to->segment_count++;
   }
   for (low = 0; low < 2; low++)
     for (i = 0; i < moved->shelves[low]; i++)
       hostcache_shelf_put(&to->shelves, low, hostcache_shelf_take(&from->shelves, low));
 }
 
-/* Moves all that is left back. segments_lock is held. */
+/* Moves all that is left back: of segments a step has set aside one at most. segments_lock is
+   held. */
 HOSTCACHE_UNUSED static void HC_I(spares_return)(HC_CACHE *self, HC_SPARES *from) {
   HC_NEEDS all;
   all.blocks = from->block_count;
-  all.segments = from->segment_count;
+  all.segments = from->segments != NULL;
   all.shelves[0] = from->shelves.count[0];
   all.shelves[1] = from->shelves.count[1];
   HC_I(spares_move)(from, &self->spares, &all);
@@ -6488,8 +6484,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(heap_search)(const HC_CACHE *self, const 
   int i;
   for (i = 0; i < HOSTCACHE_KIND_COUNT; i++) {
     const HC_HEAP *heap = &heaps[HC_I(kind_by_turn)(small, i)];
-    at = HC_ALONE ? 0 : HC_I(heap_class)(want->size);
-    for (; heap->words && at < HOSTCACHE_HEAP_SIZES; at++) {
+    for (at = HC_I(heap_class)(want->size); heap->words && at < HOSTCACHE_HEAP_SIZES; at++) {
       HC_BLOCK *range = heap->first[at];
       while (range && !HC_I(suits)(self, range, want)) range = range->ready_next;
       if (range) return range;
@@ -6639,7 +6634,6 @@ HOSTCACHE_UNUSED static void HC_I(segment_retire)(HC_CACHE *self, HC_BLOCK *rang
   segment->first = NULL;
   segment->next = self->spares.segments;
   self->spares.segments = segment;
-  self->spares.segment_count++;
 }
 
 /* Takes an idle segment out of everything: its one range is LEAVING, and the caller's. The range
@@ -6792,7 +6786,6 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_
   }
   range = HC_I(spare_take)(spares);
   spares->segments = NULL;
-  spares->segment_count = 0;
   segment->next = NULL;
   segment->ptr = ptr;
   segment->size = size;
