@@ -176,6 +176,7 @@ static void what_lies_behind_a_block_is_closed_again_when_damage_there_was_told(
   assert_open(ptr, 1000);
   assert_closed(ptr + 1000, size - 1000);
   assert_open(behind, 1000);
+  assert_closed(behind + 1000, whole(r, behind) - 1000);
   assert_ok(pinned_free(r->cache, behind));
 }
 
