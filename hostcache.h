@@ -3446,8 +3446,9 @@ HOSTCACHE_UNUSED static unsigned hostcache_heap_class(size_t size) {
 #define HOSTCACHE_ADDRESS_BITS 57 /* of x86-64 with five levels of pages; all others have fewer */
 #define HOSTCACHE_SHELF_BITS 9    /* a shelf of 512 places takes about a page itself */
 #define HOSTCACHE_PAGE_SHIFT 12
-#define HOSTCACHE_SHIFT_MAX 48    /* coarser would be no use, also to larger alignments */
-#define HOSTCACHE_DEPTH_MAX 6
+#define HOSTCACHE_SHIFT_MAX 39    /* coarser would be no use, also to larger alignments; and so each
+                                     leaf stands on another shelf */
+#define HOSTCACHE_SHELVES_MAX 5   /* on the way down to a page: (57 - 12) / 9 */
 #define HOSTCACHE_REGIONS 16      /* that an index remembers: of 1 GiB each, with pages of 4 KiB */
 #define HOSTCACHE_LEAVES 64       /* that a thread may remember: of 2 MiB each */
 
@@ -3595,7 +3596,7 @@ HOSTCACHE_UNUSED static hostcache_shelf *hostcache_index_leaf(const hostcache_in
     while (shelf && shelf->width > index->region_width)
       shelf = (hostcache_shelf *)hostcache_ptr_load_acquire(hostcache_shelf_at(shelf, address));
   }
-  if (!shelf || index->region_width == index->leaf_width) return shelf;
+  if (!shelf) return NULL;
   return (hostcache_shelf *)hostcache_ptr_load_acquire(hostcache_shelf_at(shelf, address));
 }
 
@@ -3660,8 +3661,7 @@ HOSTCACHE_UNUSED static hostcache_shelf *hostcache_shelf_set_up(const hostcache_
 HOSTCACHE_UNUSED static void hostcache_index_remember(hostcache_index *index,
                                                       hostcache_shelf *leaf, uint64_t address) {
   void **slot = &index->regions[hostcache_index_slot(index, address)];
-  hostcache_shelf *region = index->region_width > index->leaf_width ? leaf->above : leaf;
-  if (*slot != region) hostcache_ptr_store_release(slot, region);
+  if (*slot != leaf->above) hostcache_ptr_store_release(slot, leaf->above);
 }
 
 /* Enters a record, which is not odd, under an address that no other stands under. The shelves that
@@ -4246,7 +4246,7 @@ HC_SPARES {
   HC_BLOCK *blocks, *last_block; /* the spare for longest comes first, so that a stale handle finds
                                     its record in use again as late as can be */
   HC_SEGMENT *segments;
-  size_t block_count, segment_count;
+  size_t block_count;
   hostcache_shelves shelves;
 };
 
@@ -4537,10 +4537,22 @@ HOSTCACHE_INLINE void HC_I(flow_step)(HC_FLOW *flow, unsigned enters, size_t siz
     flow->peak_bytes = HC_I(rest)(flow->in_bytes, flow->out_bytes);
 }
 
+/* There may be more of it than there ever was: of a flow that was moved without a look at that. */
+HOSTCACHE_UNUSED static void HC_I(flow_note)(HC_FLOW *flow) {
+  const int64_t count = HC_I(rest)(flow->in, flow->out);
+  const int64_t bytes = HC_I(rest)(flow->in_bytes, flow->out_bytes);
+  if (count > flow->peak) flow->peak = count;
+  if (bytes > flow->peak_bytes) flow->peak_bytes = bytes;
+}
+
 /* More of something is there (is = 1), or less. segments_lock is held. */
 HOSTCACHE_INLINE void HC_I(level_step)(HC_LEVEL *level, int is, size_t amount) {
-  level->now += is ? (int64_t)amount : -(int64_t)amount;
-  if (is && level->now > level->peak) level->peak = level->now;
+  if (!is) {
+    level->now -= (int64_t)amount;
+    return;
+  }
+  level->now += (int64_t)amount;
+  if (level->now > level->peak) level->peak = level->now;
 }
 
 /* The columns: what is counted once more, of the small pool or of the large one. Of the blocks in
@@ -4679,14 +4691,8 @@ HOSTCACHE_UNUSED static void HC_I(column_idle)(HC_CACHE *self, const HC_SEGMENT 
 
 /* What HC_I(note_ready) notes. */
 HOSTCACHE_UNUSED static void HC_I(column_note_ready)(HC_CACHE *self) {
-  unsigned i;
-  for (i = 0; i < 2; i++) {
-    HC_FLOW *split = &self->columns[i].split;
-    const int64_t count = HC_I(rest)(split->in, split->out);
-    const int64_t bytes = HC_I(rest)(split->in_bytes, split->out_bytes);
-    if (count > split->peak) split->peak = count;
-    if (bytes > split->peak_bytes) split->peak_bytes = bytes;
-  }
+  HC_I(flow_note)(&self->columns[0].split);
+  HC_I(flow_note)(&self->columns[1].split);
 }
 
 /* An allocation failed, perhaps at the cap. No lock is held. */
@@ -4701,11 +4707,7 @@ HOSTCACHE_UNUSED static void HC_I(column_rejected)(HC_CACHE *self, hostcache_res
 
 /* The pending are at their most before one of them completes. The thread is held. */
 HOSTCACHE_UNUSED static void HC_I(note_pending)(HC_THREAD *thread) {
-  HC_FLOW *flow = &thread->pending;
-  const int64_t count = HC_I(rest)(flow->in, flow->out);
-  const int64_t bytes = HC_I(rest)(flow->in_bytes, flow->out_bytes);
-  if (count > flow->peak) flow->peak = count;
-  if (bytes > flow->peak_bytes) flow->peak_bytes = bytes;
+  HC_I(flow_note)(&thread->pending);
 }
 
 /* What is in use of this thread's blocks, and was not asked for. The thread is held. */
@@ -4812,8 +4814,8 @@ HOSTCACHE_UNUSED static hostcache_pool_id HC_I(was_of)(const HC_SEGMENT *segment
 
 /* Of what is ready. segments_lock is held. */
 HOSTCACHE_INLINE void HC_I(count_pooled)(HC_CACHE *self, const HC_BLOCK *range, int is) {
-  if (!HOSTCACHE_RARELY(range->segment->pool != NULL)) return;
-  self->pooled_bytes += is ? range->size : 0 - range->size;
+  const size_t bytes = is ? range->size : 0 - range->size;
+  if (HOSTCACHE_RARELY(range->segment->pool != NULL)) self->pooled_bytes += bytes;
 }
 
 /* How much that is. Likewise. */
@@ -5227,8 +5229,7 @@ HOSTCACHE_INLINE void HC_I(trace_flush)(HC_CACHE *self) {
 /* A block is freed, or its free is complete: noted, and told later. Its thread is held. */
 HOSTCACHE_RARE static void HC_I(trace_later)(HC_CACHE *self, HC_BLOCK *block,
                                              hostcache_action action) {
-  hostcache_trace entry;
-  memset(&entry, 0, sizeof entry);
+  hostcache_trace entry; /* trace_note sets the rest */
   entry.action = action;
   entry.ptr = block->ptr;
   entry.size = block->size;
@@ -5290,8 +5291,7 @@ HOSTCACHE_RARE static int HC_I(trace_room)(HC_CACHE *self) {
 HOSTCACHE_RARE static void HC_I(trace_now)(HC_CACHE *self, hostcache_action action, HC_BLOCK *block,
                                            const void *ptr, size_t size, size_t requested,
                                            hostcache_pool_id pool, void *context) {
-  hostcache_trace entry;
-  memset(&entry, 0, sizeof entry);
+  hostcache_trace entry; /* trace_note sets the rest */
   entry.action = action;
   entry.ptr = ptr;
   entry.size = size;
@@ -6035,7 +6035,6 @@ HOSTCACHE_UNUSED static void HC_I(add_slab)(HC_CACHE *self, HC_SLAB *slab) {
     slab->segments[i].next = self->spares.segments;
     self->spares.segments = &slab->segments[i];
   }
-  self->spares.segment_count += HC_RECORDS;
 #ifdef HC_TRACE
   self->records += HC_RECORDS;
 #endif
@@ -6084,21 +6083,20 @@ HOSTCACHE_UNUSED static void HC_I(spares_move)(HC_SPARES *from, HC_SPARES *to,
     HC_SEGMENT *segment = from->segments;
     HOSTCACHE_ASSERT(segment);
     from->segments = segment->next;
-    from->segment_count--;
     segment->next = to->segments;
     to->segments = segment;
-    to->segment_count++;
   }
   for (low = 0; low < 2; low++)
     for (i = 0; i < moved->shelves[low]; i++)
       hostcache_shelf_put(&to->shelves, low, hostcache_shelf_take(&from->shelves, low));
 }
 
-/* Moves all that is left back. segments_lock is held. */
+/* Moves all that is left back: of segments a step has set aside one at most. segments_lock is
+   held. */
 HOSTCACHE_UNUSED static void HC_I(spares_return)(HC_CACHE *self, HC_SPARES *from) {
   HC_NEEDS all;
   all.blocks = from->block_count;
-  all.segments = from->segment_count;
+  all.segments = from->segments != NULL;
   all.shelves[0] = from->shelves.count[0];
   all.shelves[1] = from->shelves.count[1];
   HC_I(spares_move)(from, &self->spares, &all);
@@ -6122,7 +6120,7 @@ HOSTCACHE_UNUSED static void HC_I(place)(HC_BLOCK *range, void *ptr, size_t size
    that damage shows later. The thread or segments_lock is held, or the block is active still. */
 HOSTCACHE_UNUSED static void HC_I(guard_ready)(HC_BLOCK *block) {
   if (block->filled) return;
-  if (!block->guarded && HC_I(pool_of)(block->segment)) return;
+  if (HC_I(pool_of)(block->segment)) return;
   hostcache_offer(block->ptr, block->size);
   hostcache_fill(block->ptr, block->guarded ? block->requested : block->size);
   hostcache_hide(block->ptr, block->size);
@@ -6223,9 +6221,8 @@ HOSTCACHE_RARE static void HC_I(guard_drop)(HC_CACHE *self) {
   for (; slab; slab = slab->next) {
     for (i = 0; i < HC_RECORDS; i++) {
       const HC_BLOCK *block = HC_I(slab_block)(slab, i);
-      const unsigned state = HC_I(state_of)(block);
-      const size_t from = HC_I(is_in_use)(state) ? block->requested : 0;
-      if (state != HOSTCACHE_SPARE && block->guarded)
+      const size_t from = HC_I(is_in_use)(HC_I(state_of)(block)) ? block->requested : 0;
+      if (block->guarded) /* no spare one is */
         hostcache_offer((const char *)block->ptr + from, block->size - from);
     }
   }
@@ -6490,8 +6487,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(heap_search)(const HC_CACHE *self, const 
   int i;
   for (i = 0; i < HOSTCACHE_KIND_COUNT; i++) {
     const HC_HEAP *heap = &heaps[HC_I(kind_by_turn)(small, i)];
-    at = HC_ALONE ? 0 : HC_I(heap_class)(want->size);
-    for (; heap->words && at < HOSTCACHE_HEAP_SIZES; at++) {
+    for (at = HC_I(heap_class)(want->size); heap->words && at < HOSTCACHE_HEAP_SIZES; at++) {
       HC_BLOCK *range = heap->first[at];
       while (range && !HC_I(suits)(self, range, want)) range = range->ready_next;
       if (range) return range;
@@ -6641,7 +6637,6 @@ HOSTCACHE_UNUSED static void HC_I(segment_retire)(HC_CACHE *self, HC_BLOCK *rang
   segment->first = NULL;
   segment->next = self->spares.segments;
   self->spares.segments = segment;
-  self->spares.segment_count++;
 }
 
 /* Takes an idle segment out of everything: its one range is LEAVING, and the caller's. The range
@@ -6758,12 +6753,12 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(memory_get)(HC_CACHE *self, size_t
 }
 
 /* Sets aside what a segment needs: records for it, for its range and for what is over of it, and
-   shelves for two addresses anywhere. Before anything is given back or asked for, so that nothing
-   can fail for want of them later. segments_lock is held, but let go around malloc. 0, and the lock
-   is not held: there was no memory, and on_error was told. */
+   shelves for the address of one block, anywhere. Before anything is given back or asked for, so
+   that nothing can fail for want of them later. segments_lock is held, but let go around malloc. 0,
+   and the lock is not held: there was no memory, and on_error was told. */
 HOSTCACHE_UNUSED static int HC_I(spares_for_segment)(HC_CACHE *self, HC_SPARES *spares) {
-  const size_t low = self->index.shift < HOSTCACHE_PAGE_SHIFT ? 2 : 0;
-  const HC_NEEDS needs = {HC_DIVISIONS + 1, 1, {2 * HOSTCACHE_DEPTH_MAX - 3, low}};
+  const size_t low = self->index.shift < HOSTCACHE_PAGE_SHIFT;
+  const HC_NEEDS needs = {HC_DIVISIONS + 1, 1, {HOSTCACHE_SHELVES_MAX, low}};
   int let_go;
   memset((void *)spares, 0, sizeof *spares);
   if (!HC_I(spares_fill)(self, &needs, &let_go)) return 0;
@@ -6794,7 +6789,6 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(segment_get)(HC_CACHE *self, size_
   }
   range = HC_I(spare_take)(spares);
   spares->segments = NULL;
-  spares->segment_count = 0;
   segment->next = NULL;
   segment->ptr = ptr;
   segment->size = size;

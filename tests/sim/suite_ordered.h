@@ -476,6 +476,22 @@ RIG_TEST(empty_cache_gives_back_what_streams_are_through_with_and_no_more) {
   assert_int_equal(ON_RIG(stats)(rig).reserved_bytes.current, 0);
 }
 
+RIG_TEST(what_is_ready_for_a_stream_is_not_bound_as_idle_memory_is) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  void *idle, *kept;
+  config.max_cached_bytes = 4 * MIB;
+  ON_RIG(configure)(rig, config);
+  idle = ON_RIG(take)(rig, 3 * MIB);
+  kept = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  ON_RIG(give)(rig, idle);
+  ON_RIG(give)(rig, kept);
+  assert_int_equal(ON_RIG(stats)(rig).segment.current, 2);
+  sim_complete_all(&rig->device);
+  (void)ON_RIG(poll)(rig);
+  assert_int_equal(ON_RIG(stats)(rig).segment.current, 1);
+}
+
 RIG_TEST(what_is_above_the_bound_goes_back_when_its_stream_is_through) {
   RIG_NOW *rig = *state;
   hostcache_config config = ON_RIG(config)(rig);
@@ -827,6 +843,26 @@ RIG_TEST(a_stream_beyond_those_with_a_bit_has_blocks_of_its_own_too) {
   ON_RIG(give)(rig, behind);
   assert_ptr_not_equal(ON_RIG(take_on)(rig, 4 * MIB, LATE), behind);
   ON_RIG(check)(rig);
+}
+
+/* Nor does what was there before it change anything for it. */
+RIG_TEST(a_stream_without_a_bit_leaves_nothing_of_itself_to_who_comes_after_it) {
+  enum { LATE = 90 };
+  RIG_NOW *rig = *state;
+  int stream;
+  void *ptr;
+  ON_RIG(warm)(rig, 32 * MIB);
+  for (stream = 0; stream <= LATE; stream++) (void)ON_RIG(pend)(rig, 4 * KIB, stream);
+  ptr = ON_RIG(pend)(rig, 3 * MIB, 2);
+  sim_complete_all(&rig->device);
+  (void)ON_RIG(poll)(rig);
+  assert_ptr_equal(ON_RIG(leave_on)(rig, 3 * MIB, LATE), ptr);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+  sim_complete_all(&rig->device);
+  (void)ON_RIG(poll)(rig);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+  ON_RIG(give)(rig, ptr);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
 }
 
 RIG_TEST(what_is_not_split_is_for_its_own_stream_too) {

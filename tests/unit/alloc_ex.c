@@ -197,6 +197,18 @@ static void pinned_an_aligned_place_is_found_again(void **state) {
   assert_int_equal(pinned_rig_stats(rig).segment.current, 1);
 }
 
+/* Ranges of nearly one size are in one list. */
+static void pinned_a_range_that_is_a_little_too_small_is_left_alone(void **state) {
+  pinned_rig *rig = *state;
+  char *ptr, *got;
+  pinned_rig_warm(rig, 32 * MIB);
+  ptr = pinned_rig_take(rig, 3 * MIB);
+  pinned_rig_give(rig, ptr);
+  got = take_aligned(rig, 3 * MIB + 4 * KIB, KIB);
+  assert_true(got + 3 * MIB < ptr || got >= ptr + 3 * MIB);
+  assert_ptr_equal(pinned_rig_take(rig, 3 * MIB), ptr);
+}
+
 static void pinned_an_alignment_counts_against_the_bounds(void **state) {
   pinned_rig *rig = *state;
   hostcache_config config = pinned_rig_config(rig);
@@ -224,13 +236,18 @@ static void pinned_an_alignment_counts_against_the_bounds(void **state) {
 static void pinned_what_is_not_split_is_not_divided_for_an_alignment(void **state) {
   pinned_rig *rig = *state;
   hostcache_config config = pinned_rig_config(rig);
+  static const size_t sizes[] = {MIB, 5 * MIB + MIB / 2}; /* a part, and nearly all of it */
   void *ptr, *aligned;
+  size_t i;
   config.max_split_size = 2 * MIB;
   pinned_rig_configure(rig, config);
+  pinned_rig_warm(rig, 32 * MIB);
   ptr = pinned_rig_take(rig, 6 * MIB);
   pinned_rig_give(rig, ptr);
-  aligned = take_aligned(rig, 1 * MIB, 64 * KIB);
-  assert_false((char *)aligned >= (char *)ptr && (char *)aligned < (char *)ptr + 6 * MIB);
+  for (i = 0; i < COUNT_OF(sizes); i++) {
+    aligned = take_aligned(rig, sizes[i], 64 * KIB);
+    assert_false((char *)aligned >= (char *)ptr && (char *)aligned < (char *)ptr + 6 * MIB);
+  }
 }
 
 static void pinned_what_is_not_split_serves_an_alignment_that_it_has_and_a_size_that_is_its_own(
@@ -318,6 +335,9 @@ static void pinned_memory_is_of_the_node_that_was_said(void **state) {
   request.node = 1;
   assert_ptr_not_equal(take_as(rig, request), any);
   assert_int_equal(got_on[1], 2);
+  pinned_rig_give(rig, any);
+  assert_in_range((uintptr_t)take_aligned(rig, 2 * MIB, 64 * KIB), (uintptr_t)any,
+                  (uintptr_t)any + MIB);
 }
 
 static void pinned_a_request_names_the_stream_that_it_is_for(void **state) {
@@ -489,6 +509,7 @@ int main(void) {
       ON(pinned, an_aligned_block_is_among_those_of_its_kind),
       ON(pinned, what_is_over_before_and_behind_serves_others),
       ON(pinned, an_aligned_place_is_found_again),
+      ON(pinned, a_range_that_is_a_little_too_small_is_left_alone),
       ON(pinned, an_alignment_counts_against_the_bounds),
       ON(pinned, what_is_not_split_is_not_divided_for_an_alignment),
       ON(pinned, what_is_not_split_serves_an_alignment_that_it_has_and_a_size_that_is_its_own),

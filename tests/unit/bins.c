@@ -244,6 +244,23 @@ static void a_range_as_large_as_max_split_size_is_split_and_an_eighth_too_much_i
   assert_ptr_equal(pinned_rig_take(rig, 16 * MIB), large);
 }
 
+/* Nor is it counted as one that is not. */
+static void what_is_as_large_as_max_split_size_is_not_oversize(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  int over;
+  config.max_split_size = 8 * MIB;
+  pinned_rig_configure(rig, config);
+  for (over = 0; over < 2; over++) {
+    hostcache_stats stats;
+    (void)pinned_rig_take(rig, 8 * MIB + (size_t)over);
+    stats = pinned_rig_stats(rig);
+    assert_int_equal(stats.oversize_allocations.current, over);
+    assert_int_equal(stats.oversize_allocations.peak, over);
+    assert_int_equal(stats.oversize_segments.current, over);
+  }
+}
+
 /* With coarse classes that is more than an eighth above what was asked. */
 static void what_is_not_split_serves_again_what_it_was_got_for(void **state) {
   pinned_rig *rig = *state;
@@ -1168,6 +1185,7 @@ int main(void) {
       TEST(as_much_as_may_be_idle_can_be_reserved),
       TEST(a_reserve_that_a_bound_undoes_says_so),
       TEST(a_range_as_large_as_max_split_size_is_split_and_an_eighth_too_much_is_not),
+      TEST(what_is_as_large_as_max_split_size_is_not_oversize),
       TEST(what_is_not_split_serves_again_what_it_was_got_for),
       TEST(the_least_that_is_split_does_not_wrap_around),
       TEST(a_shared_segment_is_got_if_what_is_over_of_it_may_just_be_idle),

@@ -164,6 +164,28 @@ static void durations_are_those_of_the_clock_that_was_given(void **state) {
   assert_int_equal(time.total, 3000);
 }
 
+static void turn_the_clock_on(void *user, sim_hook hook) {
+  const uint64_t **ns = user;
+  (void)hook;
+  atomic_fetch_add(&below.now_ns, *(*ns)++);
+}
+
+static void the_least_and_the_most_of_all_durations_are_kept(void **state) {
+  static const uint64_t more[] = {3000, 1000, 5000, 4000};
+  pinned_rig *rig = *state;
+  const uint64_t *ns = more;
+  hostcache_duration time;
+  size_t i;
+  rig->device.on_hook = turn_the_clock_on;
+  rig->device.on_hook_user = &ns;
+  for (i = 0; i < COUNT_OF(more); i++) (void)pinned_rig_take(rig, 64 * KIB);
+  rig->device.on_hook = NULL;
+  time = pinned_rig_stats(rig).mem_alloc_time;
+  assert_int_equal(time.min, 1000 + 1000);
+  assert_int_equal(time.max, 1000 + 5000);
+  assert_int_equal(time.total, 4 * 1000 + 13000);
+}
+
 static void turn_the_clock_back(void *user, sim_hook hook) {
   (void)user;
   (void)hook;
@@ -672,6 +694,7 @@ int main(void) {
       TEST(a_barrier_that_the_system_has_is_used),
       TEST(the_bookkeeping_comes_from_the_malloc_that_was_given),
       TEST(durations_are_those_of_the_clock_that_was_given),
+      TEST(the_least_and_the_most_of_all_durations_are_kept),
       TEST(a_clock_that_goes_back_gives_no_negative_duration),
       TEST(durations_that_add_up_to_too_much_wrap_around),
       cmocka_unit_test(a_thousand_caches_can_be_alive_at_once_and_two_thousand_come_and_go),

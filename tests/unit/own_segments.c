@@ -568,14 +568,17 @@ static void the_deleter_frees_a_block_of_any_size(void **state) {
   hostcache_allocator a;
   hostcache_host_stats stats;
   void *ptr, *context;
+  size_t size;
   config.alignment = 1;
   strict_rig_configure(rig, config);
   assert_ok(strict_as_allocator(rig->cache, &a));
-  assert_ok(a.allocate(a.cache, 1, &ptr, &context));
-  assert_ok(a.get_stats(a.cache, &stats));
-  assert_int_equal(stats.bucket_allocation[0], 1); /* a segment of one byte */
-  a.deleter(context);
-  assert_int_equal(strict_rig_stats(rig).active.current, 0);
+  for (size = 1; size <= 3; size++) { /* each is a segment */
+    assert_ok(a.allocate(a.cache, size, &ptr, &context));
+    assert_ok(a.get_stats(a.cache, &stats));
+    assert_int_equal(stats.bucket_allocation[size - 1], 1); /* up to 1, 2, and 4 bytes */
+    a.deleter(context);
+    assert_int_equal(strict_rig_stats(rig).active.current, 0);
+  }
 }
 
 typedef struct story {

@@ -400,6 +400,18 @@ static void a_stale_handle_is_told_for_as_long_as_other_records_can_be_used(void
   }
 }
 
+/* So that blocks that are used by several processors share no line of their caches. */
+static void a_record_begins_with_a_line_of_the_processors_cache(void **state) {
+  pinned_rig *rig = *state;
+  pinned_block *blocks[200];
+  size_t i;
+  for (i = 0; i < COUNT_OF(blocks); i++) {
+    assert_ok(pinned_block_alloc(rig->cache, 1000, &blocks[i]));
+    assert_int_equal((uintptr_t)blocks[i] % 64, 0);
+  }
+  for (i = 0; i < COUNT_OF(blocks); i++) assert_ok(pinned_block_free(rig->cache, blocks[i]));
+}
+
 /* ---- wherever memory is ---------------------------------------------------------------------- */
 
 /* A runtime that gives the addresses that it is told to. */
@@ -458,8 +470,8 @@ static void memory_may_lie_anywhere_from_4_KiB_to_2_to_the_57(void **state) {
   assert_ok(placed_destroy(cache));
 }
 
-/* The most that a segment can need to be found: none of the index is there yet, and where it begins
-   and where what is over of it does are on no way in common but the first step. */
+/* The most that a block can need to be found, as none of the index is there yet; and then the next
+   one as much again, but for the first step. */
 static void the_first_segment_may_lie_across_2_to_the_48(void **state) {
   static const uintptr_t addresses[] = {(uintptr_t)((UINT64_C(1) << 48) - 512)};
   places p = {addresses, 0};
@@ -718,6 +730,7 @@ int main(void) {
       TEST(small_blocks_go_to_their_own_segments_while_these_have_room),
       TEST(a_segment_goes_back_once_all_of_it_is_free),
       TEST(a_double_free_by_handle_is_told_also_when_the_range_is_part_of_another),
+      TEST(a_record_begins_with_a_line_of_the_processors_cache),
       TEST(a_stale_handle_is_told_for_as_long_as_other_records_can_be_used),
       TEST(memory_may_lie_anywhere_from_4_KiB_to_2_to_the_57),
       TEST(the_first_segment_may_lie_across_2_to_the_48),

@@ -88,6 +88,18 @@ static void a_larger_request_never_gets_a_smaller_block(void **state) {
   }
 }
 
+/* The table has 2048 units; what is ready are blocks of the classes that could be mistaken for it. */
+static void the_first_class_that_stands_in_no_table_is_told_from_others(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  size_t size;
+  config.alignment = 64;
+  config.segment_bytes = 0;
+  pinned_rig_configure(rig, config);
+  for (size = 64; size <= 4 * KIB; size += 64) (void)usable_size(rig, size);
+  for (size = 2047 * 64; size <= 2049 * 64; size++) assert_waste(size, usable_size(rig, size), 64);
+}
+
 /* The bug: a bin hands out a smaller block when rounding is off (pytorch #192722): blocks of all
    sizes are cached, and every one that comes back is large enough. */
 static void capacity_is_never_below_the_request_when_sizes_mix(void **state) {
@@ -256,6 +268,7 @@ int main(void) {
       TEST(waste_is_bounded_for_every_size_and_alignment),
       TEST(there_are_eight_classes_to_a_doubling),
       TEST(a_larger_request_never_gets_a_smaller_block),
+      TEST(the_first_class_that_stands_in_no_table_is_told_from_others),
       TEST(capacity_is_never_below_the_request_when_sizes_mix),
       TEST(a_large_request_is_rounded_to_the_page_and_nothing_more),
       TEST(a_segment_is_whole_pages_even_for_one_byte),

@@ -265,6 +265,19 @@ static void trackers_hear_of_each_entry(void **state) {
   assert_int_equal(second.entries, 64);
 }
 
+static void what_trackers_hear_of_again_needs_no_more_memory(void **state) {
+  static follower f; /* hears of the destroy as well */
+  pinned_rig *rig = *state;
+  uint64_t calls;
+  memset(&f, 0, sizeof f);
+  assert_ok(pinned_attach_trace_tracker(rig->cache, follow, &f));
+  pinned_rig_give(rig, pinned_rig_take(rig, 5000));
+  calls = atomic_load(&below.calls);
+  pinned_rig_give(rig, pinned_rig_take(rig, 5000));
+  assert_int_equal(atomic_load(&below.calls), calls);
+  assert_int_equal(f.entries, 7); /* a segment, and of each block three */
+}
+
 static void what_a_callback_frees_is_told_by_the_next_call(void **state) {
   pinned_rig *rig = *state;
   static follower f;
@@ -286,6 +299,19 @@ static void count_actions(void *user, const hostcache_trace *entry) {
   ++((size_t *)user)[entry->action];
 }
 
+/* The same, and hears of each when it is its turn. */
+typedef struct queue {
+  size_t counts[16];
+  uint64_t next;
+} queue;
+
+static void count_in_order(void *user, const hostcache_trace *entry) {
+  queue *q = (queue *)user;
+  expect_or_abort(entry->sequence >= q->next);
+  q->next = entry->sequence + 1;
+  count_actions(q->counts, entry);
+}
+
 typedef struct callback {
   pinned_rig *rig;
   void *ptrs[150];
@@ -293,18 +319,21 @@ typedef struct callback {
 } callback;
 
 /* While memory is got, as a callback of the runtime's. */
-static void free_one_in_a_callback(void *user, sim_hook hook) {
+static void free_two_in_a_callback(void *user, sim_hook hook) {
   callback *c = (callback *)user;
-  if (hook != SIM_MEM_ALLOC || c->freed == COUNT_OF(c->ptrs)) return;
-  sim_handed_back(&c->rig->device, c->ptrs[c->freed]);
-  assert_ok(pinned_free_deferred(c->rig->cache, c->ptrs[c->freed++]));
+  int i;
+  if (hook != SIM_MEM_ALLOC) return;
+  for (i = 0; i < 2 && c->freed < COUNT_OF(c->ptrs); i++) {
+    sim_handed_back(&c->rig->device, c->ptrs[c->freed]);
+    assert_ok(pinned_free_deferred(c->rig->cache, c->ptrs[c->freed++]));
+  }
 }
 
 /* Frees that were noted in a callback are told after the room for them has grown, as it does with
    each slab of records, and each time before the allocation in which it was. */
 static void what_is_to_be_told_stays_when_there_is_more_to_tell(void **state) {
   pinned_rig *rig = *state;
-  static size_t counts[16]; /* hears of the destroy as well */
+  static queue q; /* hears of the destroy as well */
   callback c;
   size_t i;
   c.rig = rig;
@@ -313,30 +342,30 @@ static void what_is_to_be_told_stays_when_there_is_more_to_tell(void **state) {
     c.ptrs[i] = pinned_rig_take(rig, 5000);
     (void)pinned_rig_use(rig, c.ptrs[i], 1); /* so that it waits, and keeps its records */
   }
-  assert_ok(pinned_attach_trace_tracker(rig->cache, count_actions, counts));
-  rig->device.on_hook = free_one_in_a_callback;
+  assert_ok(pinned_attach_trace_tracker(rig->cache, count_in_order, &q));
+  rig->device.on_hook = free_two_in_a_callback;
   rig->device.on_hook_user = &c;
   for (i = 1; c.freed < COUNT_OF(c.ptrs); i++) {
     (void)pinned_rig_take(rig, 3 * MIB);
-    assert_int_equal(counts[HOSTCACHE_TRACE_FREE_REQUESTED], c.freed);
-    assert_int_equal(counts[HOSTCACHE_TRACE_ALLOC], i);
+    assert_int_equal(q.counts[HOSTCACHE_TRACE_FREE_REQUESTED], c.freed);
+    assert_int_equal(q.counts[HOSTCACHE_TRACE_ALLOC], i);
   }
   rig->device.on_hook = NULL;
   sim_complete_all(&rig->device);
   assert_int_equal(pinned_rig_poll(rig), COUNT_OF(c.ptrs));
-  assert_int_equal(counts[HOSTCACHE_TRACE_FREE_COMPLETED], COUNT_OF(c.ptrs));
+  assert_int_equal(q.counts[HOSTCACHE_TRACE_FREE_COMPLETED], COUNT_OF(c.ptrs));
 }
 
 /* on_error has heard of it; the cache itself goes on. */
 static void what_there_is_no_room_to_tell_is_lost_and_nothing_else(void **state) {
   pinned_rig *rig = *state;
   hostcache_config config = pinned_rig_config(rig);
-  static size_t counts[16]; /* hears of the destroy as well */
+  static queue q; /* hears of the destroy as well */
   size_t i;
   void *ptrs[300];
   config.segment_bytes = 0;
   pinned_rig_configure(rig, config);
-  assert_ok(pinned_attach_trace_tracker(rig->cache, count_actions, counts));
+  assert_ok(pinned_attach_trace_tracker(rig->cache, count_in_order, &q));
   pinned_rig_give(rig, pinned_rig_take(rig, 512)); /* a segment that all blocks fit into */
   for (i = 0; i < COUNT_OF(ptrs); i++) {
     hostcache_result result;
@@ -356,8 +385,8 @@ static void what_there_is_no_room_to_tell_is_lost_and_nothing_else(void **state)
   sim_complete_all(&rig->device);
   (void)pinned_rig_poll(rig);
   assert_int_equal(pinned_rig_stats(rig).active.current, 0);
-  assert_int_equal(counts[HOSTCACHE_TRACE_FREE_REQUESTED], COUNT_OF(ptrs) + 1);
-  assert_true(counts[HOSTCACHE_TRACE_FREE_COMPLETED] < COUNT_OF(ptrs));
+  assert_int_equal(q.counts[HOSTCACHE_TRACE_FREE_REQUESTED], COUNT_OF(ptrs) + 1);
+  assert_true(q.counts[HOSTCACHE_TRACE_FREE_COMPLETED] < COUNT_OF(ptrs));
   pinned_rig_check(rig);
 }
 
@@ -374,6 +403,24 @@ static void a_tracker_without_memory_for_it_hears_nothing(void **state) {
   }
   (void)pinned_rig_take(rig, 5000);
   assert_int_equal(counts[HOSTCACHE_TRACE_ALLOC], 0);
+}
+
+/* Also if there is room for what it would have heard. */
+static void a_tracker_hears_nothing_of_what_was_before_it(void **state) {
+  static size_t counts[16]; /* hears of the destroy as well */
+  pinned_rig *rig = *state;
+  void *ptr = pinned_rig_take(rig, 5000);
+  size_t i;
+  assert_ok(pinned_record_history(rig->cache, 10, NULL, NULL));
+  below_fail(2, true);
+  assert_result(pinned_attach_trace_tracker(rig->cache, count_actions, counts),
+                HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(pinned_free_deferred(rig->cache, ptr));
+  assert_ok(pinned_attach_trace_tracker(rig->cache, count_actions, counts));
+  (void)pinned_rig_poll(rig);
+  for (i = 0; i < COUNT_OF(counts); i++) assert_int_equal(counts[i], 0);
 }
 
 typedef struct attached {
@@ -421,6 +468,7 @@ static void want_of_memory_that_nobody_observes_is_an_error_all_the_same(void **
 static void observers_hear_of_want_of_memory(void **state) {
   pinned_rig *rig = *state;
   hostcache_oom first, second;
+  int cancel = -1;
   void *ptr;
   memset(&first, 0, sizeof first);
   memset(&second, 0, sizeof second);
@@ -444,6 +492,8 @@ static void observers_hear_of_want_of_memory(void **state) {
   look(rig);
   assert_int_equal(seen.count, 1);
   must_be(0, HOSTCACHE_TRACE_OOM, NULL, 4 * MIB);
+  assert_int_equal(pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &cancel), 0);
+  assert_int_equal(cancel, PTHREAD_CANCEL_ENABLE); /* as it was only while they were called */
 }
 
 /* ---- snapshot -------------------------------------------------------------------------------- */
@@ -761,10 +811,12 @@ int main(void) {
       TEST(a_history_without_memory_changes_nothing),
       cmocka_unit_test(every_action_has_a_string),
       TEST(trackers_hear_of_each_entry),
+      TEST(what_trackers_hear_of_again_needs_no_more_memory),
       TEST(what_a_callback_frees_is_told_by_the_next_call),
       TEST(what_is_to_be_told_stays_when_there_is_more_to_tell),
       TEST(what_there_is_no_room_to_tell_is_lost_and_nothing_else),
       TEST(a_tracker_without_memory_for_it_hears_nothing),
+      TEST(a_tracker_hears_nothing_of_what_was_before_it),
       TEST(two_trackers_may_be_attached_at_once),
       TEST(want_of_memory_that_nobody_observes_is_an_error_all_the_same),
       TEST(observers_hear_of_want_of_memory),
