@@ -555,6 +555,7 @@ RIG_TEST(where_streams_must_be_idle_to_die_forgetting_waits_for_what_is_pending)
 
 RIG_TEST(a_stream_can_be_forgotten_again_and_again) {
   RIG_NOW *rig = *state;
+  uint32_t lanes;
   int round;
   ON_RIG(let_it_move)(rig);
   for (round = 0; round < 50; round++) {
@@ -571,6 +572,9 @@ RIG_TEST(a_stream_can_be_forgotten_again_and_again) {
   sim_complete_all(&rig->device);
   assert_ok(API(process_events)(rig->cache, NULL));
   assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+  lanes = rig->cache->lane_count;
+  (void)ON_RIG(pend)(rig, 64 * KIB, 4);
+  assert_int_equal(rig->cache->lane_count, lanes); /* one where nothing waits serves the next */
 }
 
 #include "suite_forget.h"
