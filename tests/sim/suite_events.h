@@ -118,6 +118,7 @@ RIG_TEST(events_end_where_their_mode_says) {
   } else { /* made by recording: destroyed once complete; the other modes have nothing to destroy */
     assert_int_equal(sim_live_events(&rig->device), 0);
   }
+  assert_int_equal(rig->heard.count, 0);
 }
 
 RIG_TEST(a_block_in_two_queues_holds_nobody_back_in_the_one_that_moves) {
