@@ -152,6 +152,32 @@ static void a_hit_a_mark_and_a_free_take_no_lock_and_call_no_hook_and_no_malloc(
   put(rig->cache, marked);
 }
 
+/* That they take no lock is for streams that the thread remembers: two of a place, and of three that
+   share one the last two. */
+static void of_streams_that_share_a_place_a_thread_remembers_the_last_two(void **state) {
+  pinned_rig *rig = *state;
+  void *ptr = get(rig->cache, 64 * KIB);
+  sim_stream sharing[3], stream = -1, other;
+  const struct pinned_i_thread *own = pinned_i_here(rig->cache);
+  size_t count = 0, i;
+  while (count < COUNT_OF(sharing)) {
+    assert_in_range(++stream, 0, SIM_STREAMS - 1);
+    for (count = 0, other = stream; other < SIM_STREAMS && count < COUNT_OF(sharing); other++)
+      if (pinned_i_known_place(other) == pinned_i_known_place(stream)) sharing[count++] = other;
+  }
+  for (i = 0; i < COUNT_OF(sharing); i++)
+    assert_ok(pinned_record_stream(rig->cache, ptr, sharing[i]));
+  assert_non_null(pinned_i_lane_known(own, sharing[1]));
+  assert_non_null(pinned_i_lane_known(own, sharing[2]));
+  put(rig->cache, ptr);
+}
+
+/* Of the handles below 2^31 this is the first whose hash is as good as the highest. */
+static void the_highest_hash_has_a_place_too(void **state) {
+  const pinned_rig *rig = *state;
+  assert_in_range(pinned_i_known_place(39088169), 0, COUNT_OF(rig->cache->common.known) - 1);
+}
+
 static void what_was_freed_last_is_had_first_and_others_do_not_get_it(void **state) {
   pinned_rig *rig = *state;
   void *blocks[8];
@@ -650,6 +676,27 @@ static void a_cap_that_is_just_reached_leaves_the_stocks(void **state) {
   get_and_put(rig->cache, 64 * KIB, 4);
   assert_int_equal(stocked_bytes(rig), 4 * 64 * KIB);
   assert_ok(pinned_set_max_reserved_bytes(rig->cache, 0));
+}
+
+/* Classes of which there are as many as there can be. */
+static void what_is_just_larger_than_all_classes_is_in_no_stock(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  const struct pinned_i_thread *own;
+  void *ptr;
+  config.segment_bytes = 0;
+  config.class_steps = 64;
+  config.class_max_bytes = 64 * KIB;
+  pinned_rig_configure(rig, config);
+  assert_int_equal(rig->cache->class_size[COUNT_OF(rig->cache->class_size) - 1], 64 * KIB);
+  (void)free_elsewhere(rig, SIZE_MAX);
+  own = pinned_i_here(rig->cache);
+  ptr = get(rig->cache, 64 * KIB);
+  assert_int_equal(own->stock_bytes, 15 * 64 * KIB); /* it came with a batch */
+  put(rig->cache, ptr);
+  ptr = get(rig->cache, 64 * KIB + 1);
+  put(rig->cache, ptr);
+  assert_int_equal(own->stock_bytes, 16 * 64 * KIB);
 }
 
 /* Also where blocks come into it as they complete. */
@@ -1386,6 +1433,8 @@ static void a_child_takes_nothing_from_the_stock_of_its_parent(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_hit_a_mark_and_a_free_take_no_lock_and_call_no_hook_and_no_malloc),
+      TEST(of_streams_that_share_a_place_a_thread_remembers_the_last_two),
+      TEST(the_highest_hash_has_a_place_too),
       TEST(what_was_freed_last_is_had_first_and_others_do_not_get_it),
       TEST(empty_cache_reaches_the_stocks_of_threads_that_sleep),
       TEST(trim_reaches_the_stocks_of_threads_that_sleep),
@@ -1413,6 +1462,7 @@ int main(void) {
       TEST(a_batch_that_is_taken_makes_room_for_itself),
       TEST(a_stock_may_be_the_larger_the_more_is_reserved),
       TEST(a_cap_that_is_just_reached_leaves_the_stocks),
+      TEST(what_is_just_larger_than_all_classes_is_in_no_stock),
       TEST(what_completes_keeps_the_bound_of_the_stock),
       TEST(what_completes_after_its_thread_has_ended_is_in_no_stock),
       TEST(fewer_than_a_batch_are_not_kept_for_others),
