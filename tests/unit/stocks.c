@@ -536,15 +536,28 @@ static size_t put_all(pinned_rig *rig, void **blocks, size_t count, size_t size)
   return most / size;
 }
 
+static void a_thread_that_was_held_takes_no_lock_afterwards(void **state) {
+  pinned_rig *rig = *state;
+  struct pinned_i_thread *own = pinned_i_here(rig->cache);
+  want_elsewhere(rig);
+  assert_true(pinned_i_raise(own));
+  pinned_i_lower(own);
+}
+
 static void a_thread_that_only_frees_passes_each_batch_on(void **state) {
   pinned_rig *rig = *state;
   const only_frees f = free_elsewhere(rig, SIZE_MAX);
   uint64_t calls = sim_calls(&rig->device, SIM_EVERY_HOOK);
+  void *blocks[70];
+  size_t i;
   assert_int_equal(f.most, 15 * 64 * KIB); /* the 16th is the last of a batch */
   assert_int_equal(f.binned, 2 * MIB);     /* half of what is reserved; the rest is in a heap */
   get_and_put(rig->cache, 64 * KIB, 64);
   assert_int_equal(sim_calls(&rig->device, SIM_EVERY_HOOK), calls);
   assert_int_equal(pinned_rig_stats(rig).allocation.peak, 64);
+  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = get(rig->cache, 64 * KIB);
+  assert_int_equal(pinned_rig_stats(rig).allocation.peak, COUNT_OF(blocks));
+  (void)put_all(rig, blocks, COUNT_OF(blocks), 64 * KIB);
 }
 
 static void a_thread_that_only_frees_passes_on_fewer_at_a_time_when_others_want_them(void **state) {
@@ -694,9 +707,10 @@ static void what_is_just_larger_than_all_classes_is_in_no_stock(void **state) {
   ptr = get(rig->cache, 64 * KIB);
   assert_int_equal(own->stock_bytes, 15 * 64 * KIB); /* it came with a batch */
   put(rig->cache, ptr);
-  ptr = get(rig->cache, 64 * KIB + 1);
-  put(rig->cache, ptr);
-  assert_int_equal(own->stock_bytes, 16 * 64 * KIB);
+  get_and_put(rig->cache, 2 * MIB, 64);  /* fills what lies behind the classes of the stock */
+  assert_int_equal(own->stock_bytes, 0); /* it was gathered for these */
+  get_and_put(rig->cache, 64 * KIB + 1, 1);
+  assert_int_equal(own->stock_bytes, 0);
 }
 
 /* Also where blocks come into it as they complete. */
@@ -1093,6 +1107,29 @@ static void a_peak_is_not_below_the_true_one_and_above_it_by_at_most_the_stocks(
   assert_in_range(pinned_rig_stats(rig).active_bytes.peak, 128 * KIB, 128 * KIB + STOCK);
 }
 
+static size_t records(pinned_rig *rig) {
+  const struct pinned_i_thread *thread = pinned_i_threads(rig->cache);
+  size_t count = 0;
+  for (; thread != NULL; thread = thread->next) count++;
+  return count;
+}
+
+static void the_records_of_threads_that_ended_serve_as_many(void **state) {
+  pinned_rig *rig = *state;
+  pthread_t threads[3];
+  size_t before = records(rig), i;
+  tide t;
+  int round;
+  t.rig = rig;
+  pthread_barrier_init(&t.all, NULL, COUNT_OF(threads));
+  for (round = 0; round < 2; round++) {
+    for (i = 0; i < COUNT_OF(threads); i++) threads[i] = start(hold_at_once, &t);
+    for (i = 0; i < COUNT_OF(threads); i++) join(threads[i]);
+    assert_int_equal(records(rig), before + COUNT_OF(threads));
+  }
+  pthread_barrier_destroy(&t.all);
+}
+
 /* Figures that the threads count apart, where one thread gets what another frees. */
 static void *free_a_block(void *argument) {
   misuser *u = (misuser *)argument;
@@ -1445,6 +1482,7 @@ int main(void) {
       TEST(a_thread_that_ends_gives_its_stock_back_and_calls_no_hook),
       TEST(many_short_threads_leave_memory_as_it_was),
       TEST(a_thread_that_only_frees_what_another_got_piles_up_nothing),
+      TEST(a_thread_that_was_held_takes_no_lock_afterwards),
       TEST(a_thread_that_only_frees_passes_each_batch_on),
       TEST(a_thread_that_only_frees_passes_on_fewer_at_a_time_when_others_want_them),
       TEST(a_thread_that_got_some_before_keeps_four_batches_more),
@@ -1475,6 +1513,7 @@ int main(void) {
       TEST(foreign_and_interior_pointers_are_refused_and_change_no_stock),
       TEST(figures_are_exact_over_threads_that_came_and_went),
       TEST(a_peak_is_not_below_the_true_one_and_above_it_by_at_most_the_stocks),
+      TEST(the_records_of_threads_that_ended_serve_as_many),
       TEST(peaks_do_not_grow_while_one_thread_gets_and_another_frees),
       TEST(a_peak_of_what_is_split_outlives_the_stock),
       TEST(a_peak_of_what_is_split_outlives_the_bins),
