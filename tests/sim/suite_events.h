@@ -573,8 +573,12 @@ RIG_TEST(a_stream_can_be_forgotten_again_and_again) {
   sim_complete_all(&rig->device);
   assert_ok(API(process_events)(rig->cache, NULL));
   assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
-  lanes = rig->cache->lane_count;
   (void)ON_RIG(pend)(rig, 64 * KIB, 4);
+  sim_complete_all(&rig->device);
+  assert_int_equal(ON_RIG(poll)(rig), 1);
+  lanes = rig->cache->lane_count;
+  assert_ok(API(forget_stream)(rig->cache, 4));
+  (void)ON_RIG(pend)(rig, 64 * KIB, 5);
   assert_int_equal(rig->cache->lane_count, lanes); /* one where nothing waits serves the next */
 }
 
