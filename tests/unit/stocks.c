@@ -1260,6 +1260,26 @@ static void only_the_first_mark_of_others_does_without_a_look_at_the_room(void *
   put(rig->cache, ptr);
 }
 
+/* ... and for what it becomes when all streams are forgotten. */
+static void what_was_marked_in_the_last_place_is_waited_for_when_all_streams_are_forgotten(
+    void **state) {
+  pinned_rig *rig = *state;
+  const struct pinned_i_thread *own = pinned_i_here(rig->cache);
+  void *ptr = pinned_rig_take(rig, 64 * KIB), *other = get(rig->cache, 64 * KIB);
+  pinned_block *block = pinned_find(rig->cache, ptr);
+  sim_stream stream;
+  assert_ok(pinned_record_stream(rig->cache, other, 5)); /* this thread knows it from now on */
+  mark_by_four_streams(rig, ptr);
+  assert_true(pinned_i_mark_too(block, pinned_i_lane_known(own, 5)->bit));
+  (void)sim_use(&rig->device, 5, ptr);
+  for (stream = 1; stream <= 5; stream++) assert_ok(pinned_forget_stream(rig->cache, stream));
+  pinned_rig_give(rig, ptr);
+  assert_int_equal(pinned_rig_poll(rig), 0);
+  sim_complete(&rig->device, 5, -1);
+  assert_int_equal(pinned_rig_poll(rig), 1);
+  put(rig->cache, other);
+}
+
 static void peaks_do_not_grow_while_one_thread_gets_and_another_frees(void **state) {
   pinned_rig *rig = *state;
   hostcache_config config = pinned_rig_config(rig);
@@ -1495,6 +1515,7 @@ int main(void) {
       TEST(a_large_block_that_two_threads_free_at_once_is_freed_once),
       TEST(what_is_above_max_split_size_counts_as_that_wherever_it_comes_from),
       TEST(only_the_first_mark_of_others_does_without_a_look_at_the_room),
+      TEST(what_was_marked_in_the_last_place_is_waited_for_when_all_streams_are_forgotten),
       TEST(a_lowered_cap_also_binds_what_is_freed_into_a_stock),
       TEST(thread_cache_bytes_bounds_each_stock),
       TEST(a_batch_that_is_taken_makes_room_for_itself),
