@@ -7528,18 +7528,14 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(choose)(HC_CACHE *self, const HC_WANT *want) {
 HOSTCACHE_UNUSED static hostcache_result HC_I(heap_take)(HC_CACHE *self, const HC_WANT *want,
                                                          HC_BLOCK **out) {
   HC_BLOCK *range;
-  HC_NEEDS needs;
   size_t ahead;
   int let_go;
   *out = NULL;
-  memset((void *)&needs, 0, sizeof needs);
   hostcache_lock(&self->segments_lock);
   do {
-    let_go = 0;
+    HC_NEEDS needs = {HC_DIVISIONS, 0, {0, 0}};
     range = HC_I(choose)(self, want);
     if (!range) break;
-    needs.blocks = HC_DIVISIONS;
-    needs.shelves[0] = needs.shelves[1] = 0;
     ahead = HC_I(ahead)(range, HC_I(alignment_of)(want));
     if (!range->is_indexed || ahead > 0)
       hostcache_index_missing(&self->index, (size_t)range->ptr + ahead, needs.shelves);

@@ -118,6 +118,7 @@ RIG_TEST(events_end_where_their_mode_says) {
   } else { /* made by recording: destroyed once complete; the other modes have nothing to destroy */
     assert_int_equal(sim_live_events(&rig->device), 0);
   }
+  assert_int_equal(rig->heard.count, 0);
 }
 
 RIG_TEST(a_block_in_two_queues_holds_nobody_back_in_the_one_that_moves) {
@@ -555,6 +556,7 @@ RIG_TEST(where_streams_must_be_idle_to_die_forgetting_waits_for_what_is_pending)
 
 RIG_TEST(a_stream_can_be_forgotten_again_and_again) {
   RIG_NOW *rig = *state;
+  uint32_t lanes;
   int round;
   ON_RIG(let_it_move)(rig);
   for (round = 0; round < 50; round++) {
@@ -571,6 +573,13 @@ RIG_TEST(a_stream_can_be_forgotten_again_and_again) {
   sim_complete_all(&rig->device);
   assert_ok(API(process_events)(rig->cache, NULL));
   assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+  (void)ON_RIG(pend)(rig, 64 * KIB, 4);
+  sim_complete_all(&rig->device);
+  assert_int_equal(ON_RIG(poll)(rig), 1);
+  lanes = rig->cache->lane_count;
+  assert_ok(API(forget_stream)(rig->cache, 4));
+  (void)ON_RIG(pend)(rig, 64 * KIB, 5);
+  assert_int_equal(rig->cache->lane_count, lanes); /* one where nothing waits serves the next */
 }
 
 #include "suite_forget.h"

@@ -557,12 +557,18 @@ RIG_TEST(room_that_others_take_meanwhile_is_got_again) {
   assert_false(ON_RIG(waits)(rig));
 }
 
-/* A stream is forgotten while room is got for its use of a block, and another one has its place. */
-static inline void ON_RIG(change_places)(void *user) {
+/* A stream is forgotten while room is got for its use of a block, ... */
+static inline void ON_RIG(forget_it)(void *user) {
   const ON_RIG(used) *u = user;
   assert_ok(API(forget_stream)(u->rig->cache, 104));
   sim_stream_destroy(&u->rig->device, 104);
   sim_stream_create(&u->rig->device, 104);
+}
+
+/* ... and another one has its place. */
+static inline void ON_RIG(change_places)(void *user) {
+  const ON_RIG(used) *u = user;
+  ON_RIG(forget_it)(user);
   (void)ON_RIG(pend)(u->rig, 64 * KIB, 50);
 }
 
@@ -577,12 +583,26 @@ RIG_TEST(a_mark_of_a_stream_that_is_forgotten_meanwhile_is_of_the_next_of_the_ha
   sim_complete(&rig->device, 50, -1);
   ON_RIG(give)(rig, u.block);
   (void)ON_RIG(pend)(rig, 64 * KIB, 50); /* hangs, and has nothing to do with it */
-  sim_complete(&rig->device, 104, -1);
-  (void)ON_RIG(poll)(rig);
-  assert_int_equal(ON_RIG(stats)(rig).pending.current, 2);
   for (stream = 100; stream < 104; stream++) sim_complete(&rig->device, stream, -1);
   (void)ON_RIG(poll)(rig);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 2);
+  sim_complete(&rig->device, 104, -1);
+  (void)ON_RIG(poll)(rig);
   assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
+}
+
+/* ... also when that is forgotten in its turn: the free calls no hook on it. */
+RIG_TEST(a_mark_of_a_stream_that_is_forgotten_meanwhile_is_forgotten_with_the_next_of_the_handle) {
+  RIG_NOW *rig = *state;
+  ON_RIG(used) u = ON_RIG(take_used)(rig);
+  below.once = ON_RIG(forget_it);
+  below.once_user = &u;
+  (void)ON_RIG(use)(rig, u.block, 104);
+  assert_null(below.once);
+  sim_complete(&rig->device, 104, -1);
+  assert_ok(API(forget_stream)(rig->cache, 104));
+  sim_stream_destroy(&rig->device, 104);
+  ON_RIG(give)(rig, u.block); /* the referee looks */
 }
 
 /* Another block of the same stream is freed while room is got for what waits for that. */

@@ -231,6 +231,12 @@ RIG_TEST(a_bound_that_is_set_without_a_barrier_binds_what_others_have_when_it_is
   assert_in_range(ON_RIG(stats)(rig).cached_bytes.current, 0, 64 * KIB);
 }
 
+/* Each goes inside of its record by its flag again, if the last who held it could not reach it. */
+static inline void ON_RIG(nobody_is_told_to_stop)(RIG_NOW *rig) {
+  const struct API(i_thread) *thread = API(i_threads)(rig->cache);
+  for (; thread != NULL; thread = thread->next) assert_int_equal(thread->stop, thread->fence);
+}
+
 /* What waits in the queues of another thread cannot be waited for. */
 RIG_TEST(synchronize_says_so_when_it_cannot_look_at_what_others_freed) {
   RIG_NOW *rig = *state;
@@ -242,6 +248,7 @@ RIG_TEST(synchronize_says_so_when_it_cannot_look_at_what_others_freed) {
     barrier_refuse(n, true);
     result = API(synchronize)(rig->cache, 0);
     barrier_refuse_no_more();
+    ON_RIG(nobody_is_told_to_stop)(rig);
     if (barrier.refused == 0) {
       assert_int_equal(result, HOSTCACHE_ERR_TIMEOUT);
       break;

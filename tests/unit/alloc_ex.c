@@ -124,6 +124,17 @@ static void pinned_a_request_that_says_nothing_more_is_an_allocation(void **stat
   assert_int_equal(pinned_rig_stats(rig).num_hits, 1);
 }
 
+/* Although another range that would do became ready last. */
+static void pinned_a_request_that_says_no_alignment_takes_the_best_fit(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_request request = request_of(3 * MIB);
+  void *fits = pinned_rig_take(rig, 3 * MIB), *larger = pinned_rig_take(rig, 3 * MIB + PAGE);
+  pinned_rig_give(rig, fits);
+  pinned_rig_give(rig, larger);
+  request.flags = HOSTCACHE_REQUEST_CACHED_ONLY;
+  assert_ptr_equal(take_as(rig, request), fits);
+}
+
 static void pinned_a_block_is_aligned_as_asked(void **state) {
   static const size_t sizes[] = {1, 4 * KIB, 100 * KIB, 3 * MIB};
   pinned_rig *rig = *state;
@@ -207,6 +218,22 @@ static void pinned_a_range_that_is_a_little_too_small_is_left_alone(void **state
   got = take_aligned(rig, 3 * MIB + 4 * KIB, KIB);
   assert_true(got + 3 * MIB < ptr || got >= ptr + 3 * MIB);
   assert_ptr_equal(pinned_rig_take(rig, 3 * MIB), ptr);
+}
+
+/* A range that the index knows, and a place in it 4 MiB further on, where it has no shelf; 4 MiB
+   before it there is one. No shelf is left over. */
+static void pinned_what_the_index_needs_for_an_aligned_place_is_got_first(void **state) {
+  pinned_rig *rig = *state;
+  char *whole = pinned_rig_take(rig, GIB);
+  char *place = whole + (64 * MIB - (uintptr_t)whole % (32 * MIB));
+  void *range;
+  pinned_rig_give(rig, whole);
+  (void)pinned_rig_take(rig, (size_t)(place - whole) - 8 * MIB);
+  (void)pinned_rig_take(rig, 4 * MIB);
+  range = pinned_rig_take(rig, 32 * MIB);
+  while (rig->cache->spares.shelves.count[0] > 0) (void)take_aligned(rig, 4 * KIB, 4 * MIB);
+  pinned_rig_give(rig, range);
+  assert_ptr_equal(take_aligned(rig, 2 * MIB, 32 * MIB), place);
 }
 
 static void pinned_an_alignment_counts_against_the_bounds(void **state) {
@@ -505,11 +532,13 @@ static void pinned_memory_that_is_refused_for_a_request_is_told(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON(pinned, a_request_that_says_nothing_more_is_an_allocation),
+      ON(pinned, a_request_that_says_no_alignment_takes_the_best_fit),
       ON(pinned, a_block_is_aligned_as_asked),
       ON(pinned, an_aligned_block_is_among_those_of_its_kind),
       ON(pinned, what_is_over_before_and_behind_serves_others),
       ON(pinned, an_aligned_place_is_found_again),
       ON(pinned, a_range_that_is_a_little_too_small_is_left_alone),
+      ON(pinned, what_the_index_needs_for_an_aligned_place_is_got_first),
       ON(pinned, an_alignment_counts_against_the_bounds),
       ON(pinned, what_is_not_split_is_not_divided_for_an_alignment),
       ON(pinned, what_is_not_split_serves_an_alignment_that_it_has_and_a_size_that_is_its_own),

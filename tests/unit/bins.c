@@ -404,6 +404,17 @@ static void where_the_runtime_refuses_a_shared_segment_the_requests_own_size_is_
   assert_int_equal(pinned_rig_stats(rig).num_alloc_retries, 0); /* nothing had to be given back */
 }
 
+static void a_runtime_that_fails_otherwise_is_not_asked_for_less(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  void *ptr;
+  config.segment_bytes = 2 * MIB;
+  pinned_rig_configure(rig, config);
+  sim_fail(&rig->device, 1, false, SIM_ONLY(SIM_MEM_ALLOC));
+  assert_result(pinned_alloc(rig->cache, 100 * KIB, &ptr), HOSTCACHE_ERR_OUT_OF_MEMORY);
+  assert_int_equal(rig->device.calls[SIM_MEM_ALLOC], 1);
+}
+
 static void an_allocation_waits_at_the_cap_as_long_as_the_config_says(void **state) {
   pinned_rig *rig = *state;
   hostcache_config config = pinned_rig_config(rig);
@@ -831,6 +842,7 @@ static void what_a_callback_frees_above_the_bound_goes_back_later(void **state) 
   assert_int_equal(sim_calls(&rig->device, SIM_EVERY_HOOK), calls);
   assert_ok(pinned_process_events(rig->cache, NULL));
   assert_int_equal(sim_live_bytes(&rig->device), 0);
+  assert_int_equal(rig->cache->excess, 0); /* so that the next free goes the short way */
 }
 
 /* Each of these makes something ready, and gives back what is above the bound then. */
@@ -882,6 +894,44 @@ static void trim_gives_back_what_has_been_idle_for_longest_and_no_more_than_it_m
   assert_int_equal(sim_live_bytes(&rig->device), 192 * KIB);
   assert_ok(pinned_trim(rig->cache, 0)); /* as far as it can */
   assert_int_equal(sim_live_bytes(&rig->device), 64 * KIB);
+}
+
+static void become_idle(void *user, sim_hook hook) {
+  pinned_rig *rig = user;
+  void *ptr = NULL;
+  if (hook != SIM_MEM_FREE || rig->device.calls[SIM_MEM_FREE] > 10) return;
+  assert_ok(pinned_alloc(rig->cache, 64 * KIB, &ptr));
+  assert_ok(pinned_free(rig->cache, ptr));
+}
+
+/* Each hook that gives something back leaves as much behind, as another thread might. */
+static void trim_gives_back_no_more_than_was_idle_when_it_began(void **state) {
+  pinned_rig *rig = *state;
+  void *blocks[3];
+  size_t i;
+  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = pinned_rig_take(rig, 64 * KIB);
+  for (i = 0; i < COUNT_OF(blocks); i++) pinned_rig_give(rig, blocks[i]);
+  rig->device.on_hook = become_idle;
+  rig->device.on_hook_user = rig;
+  assert_ok(pinned_trim(rig->cache, 0));
+  assert_int_equal(rig->device.calls[SIM_MEM_FREE], COUNT_OF(blocks));
+}
+
+/* Until then what is idle is not given back for a block that fits nowhere, also where what was
+   reserved has gone because it was idle for long. */
+static void what_was_reserved_counts_as_held_until_a_trim(void **state) {
+  pinned_rig *rig = *state;
+  assert_ok(pinned_reserve(rig->cache, 4 * MIB, 10));
+  assert_ok(pinned_trim_idle(rig->cache, 1));
+  assert_int_equal(sim_live_bytes(&rig->device), 0);
+  pinned_rig_give(rig, pinned_rig_take(rig, 4 * MIB));
+  pinned_rig_give(rig, pinned_rig_take(rig, 5 * MIB));
+  assert_int_equal(sim_live_bytes(&rig->device), 9 * MIB);
+  assert_ok(pinned_trim(rig->cache, 0));
+  assert_ok(pinned_trim(rig->cache, GIB)); /* that much was never reserved */
+  pinned_rig_give(rig, pinned_rig_take(rig, 4 * MIB));
+  pinned_rig_give(rig, pinned_rig_take(rig, 5 * MIB));
+  assert_int_equal(sim_live_bytes(&rig->device), 5 * MIB);
 }
 
 static void trim_polls_first(void **state) {
@@ -1152,6 +1202,7 @@ int main(void) {
       TEST(what_has_completed_is_used_before_the_cap_is_an_error),
       TEST(where_a_shared_segment_would_pass_the_cap_the_requests_own_size_is_got),
       TEST(where_the_runtime_refuses_a_shared_segment_the_requests_own_size_is_got),
+      TEST(a_runtime_that_fails_otherwise_is_not_asked_for_less),
       TEST(an_allocation_waits_at_the_cap_as_long_as_the_config_says),
       TEST(who_waits_at_the_cap_gets_what_another_thread_frees),
       TEST(who_waits_at_the_cap_gets_what_a_callback_frees),
@@ -1164,6 +1215,8 @@ int main(void) {
       TEST(a_bound_that_cannot_be_kept_says_what_leaked),
       TEST(idle_segments_go_back_before_more_is_held_than_ever),
       TEST(trim_gives_back_what_has_been_idle_for_longest_and_no_more_than_it_must),
+      TEST(trim_gives_back_no_more_than_was_idle_when_it_began),
+      TEST(what_was_reserved_counts_as_held_until_a_trim),
       TEST(trim_polls_first),
       TEST(trim_says_what_leaked),
       TEST(what_was_idle_for_so_long_goes_back),

@@ -10,6 +10,17 @@
 #define SUITE "sim/suite_events.h"
 #include "sim/each_mode.h"
 
+/* In the mode whose events end one by one. */
+static void sim_owned_an_event_that_cannot_be_destroyed_is_told(void **state) {
+  sim_owned_rig *rig = *state;
+  (void)sim_owned_rig_pend(rig, 64 * KIB, 1);
+  sim_complete(&rig->device, 1, -1);
+  sim_fail(&rig->device, 1, false, SIM_ONLY(SIM_EVENT_DESTROY));
+  assert_int_equal(sim_owned_rig_poll(rig), 1);
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_EVENT], 1);
+  assert_int_equal(rig->heard.count, 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EACH_MODE(a_poll_asks_each_busy_stream_once_and_once_more_for_each_block_made_ready),
@@ -19,6 +30,7 @@ int main(void) {
       ON_EACH_MODE(each_stream_is_recorded_once_for_a_block_however_often_it_is_marked),
       ON_EACH_MODE(marking_calls_no_hook),
       ON_EACH_MODE(events_end_where_their_mode_says),
+      ON(sim_owned, an_event_that_cannot_be_destroyed_is_told),
       ON_EACH_MODE(a_block_in_two_queues_holds_nobody_back_in_the_one_that_moves),
       ON_EACH_MODE(an_allocation_does_not_walk_a_long_queue),
       ON_EACH_MODE(free_deferred_calls_no_hook_and_no_malloc_and_the_block_waits_all_the_same),

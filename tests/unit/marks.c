@@ -47,6 +47,8 @@ int main(void) {
       ON_EACH_MODE(a_block_that_is_freed_while_room_is_got_for_its_use_is_not_found),
       ON_EACH_MODE(room_that_others_take_meanwhile_is_got_again),
       ON_EACH_MODE(a_mark_of_a_stream_that_is_forgotten_meanwhile_is_of_the_next_of_the_handle),
+      ON_EACH_MODE(
+          a_mark_of_a_stream_that_is_forgotten_meanwhile_is_forgotten_with_the_next_of_the_handle),
       ON_EACH_MODE(two_frees_that_need_the_same_queue_share_one),
       ON_EACH_MODE(a_deferred_free_of_a_use_without_room_calls_no_hook),
       ON_EACH_MODE_WITH_TIMELINE(a_value_of_a_stream_without_memory_for_its_books_is_waited_for),

@@ -67,16 +67,119 @@ static void wake_the_owner(owner *o, pthread_t thread) {
   assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
+static void configure_shared_segments(device_rig *rig) {
+  hostcache_config config = device_rig_config(rig);
+  config.segment_bytes = 0;
+  device_rig_configure(rig, config);
+}
+
+static void a_thread_that_is_alone_needs_no_barrier(void **state) {
+  device_rig *rig = *state;
+  configure_shared_segments(rig);
+  device_rig_give(rig, device_rig_take(rig, 64 * KIB));
+  barrier_refuse(1, true);
+  assert_ok(device_empty_cache(rig->cache));
+  assert_int_equal(barrier.calls, 0);
+  barrier_refuse_no_more();
+  assert_int_equal(device_rig_stats(rig).reserved_bytes.current, 0);
+}
+
+/* A thread that only frees: some blocks, and, when it is woken, the others. */
+typedef struct only_frees {
+  device *cache;
+  void *blocks[40];
+  meeting meeting;
+  size_t most; /* bytes that it ever had in stock */
+} only_frees;
+
+static void *free_in_two_parts(void *argument) {
+  only_frees *f = argument;
+  size_t i;
+  for (i = 0; i < COUNT_OF(f->blocks); i++) {
+    size_t stocked;
+    if (i == 10) {
+      reach(&f->meeting, 1);
+      await(&f->meeting, 2);
+    }
+    expect_or_abort(device_free(f->cache, f->blocks[i]) == HOSTCACHE_OK);
+    stocked = device_i_here(f->cache)->stock_bytes;
+    if (stocked > f->most) f->most = stocked;
+  }
+  reach(&f->meeting, 3);
+  await(&f->meeting, 4);
+  return NULL;
+}
+
+/* ... so it goes on to pass on whole batches; and of what it has passed on all is gathered. */
+static void who_cannot_be_reached_is_not_asked_for_less_and_the_shared_bins_are_emptied(
+    void **state) {
+  device_rig *rig = *state;
+  only_frees f = {NULL, {NULL}, MEETING_INIT, 0};
+  pthread_t thread;
+  size_t i;
+  configure_shared_segments(rig);
+  f.cache = rig->cache;
+  for (i = 0; i < COUNT_OF(f.blocks); i++) assert_ok(device_alloc(f.cache, 64 * KIB, &f.blocks[i]));
+  assert_int_equal(pthread_create(&thread, NULL, free_in_two_parts, &f), 0);
+  await(&f.meeting, 1);
+  barrier_refuse(1, true);
+  assert_ok(device_empty_cache(f.cache));
+  barrier_refuse_no_more();
+  reach(&f.meeting, 2);
+  await(&f.meeting, 3);
+  assert_int_equal(f.most, 15 * 64 * KIB); /* the 16th is the last of a batch */
+  assert_int_equal(f.cache->binned_bytes, 2 * 16 * 64 * KIB);
+  barrier_refuse(1, true);
+  assert_ok(device_empty_cache(f.cache));
+  barrier_refuse_no_more();
+  assert_int_equal(f.cache->binned_bytes, 0);
+  reach(&f.meeting, 4);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void *mark_a_block_and_sleep(void *argument) {
+  owner *o = argument;
+  void *ptr = NULL;
+  expect_or_abort(device_alloc(o->cache, 64 * KIB, &ptr) == HOSTCACHE_OK);
+  expect_or_abort(device_record_stream(o->cache, ptr, 1) == HOSTCACHE_OK);
+  reach(&o->meeting, 1);
+  await(&o->meeting, 2);
+  expect_or_abort(device_free(o->cache, ptr) == HOSTCACHE_OK);
+  return NULL;
+}
+
+/* Only to use what is left of a stream that was forgotten for one that the cache does not know. */
+static void a_mark_holds_the_other_threads_only_where_it_must(void **state) {
+  const meeting nobody_yet = MEETING_INIT;
+  device_rig *rig = *state;
+  void *ptr = device_rig_take(rig, 64 * KIB);
+  pthread_t thread;
+  owner o;
+  o.cache = rig->cache;
+  o.meeting = nobody_yet;
+  assert_int_equal(pthread_create(&thread, NULL, mark_a_block_and_sleep, &o), 0);
+  await(&o.meeting, 1);
+  barrier_refuse(1, true);
+  assert_ok(device_record_stream(rig->cache, ptr, 2)); /* no stream was forgotten so far */
+  assert_int_equal(barrier.calls, 0);
+  barrier_refuse_no_more();
+  assert_ok(device_forget_stream(rig->cache, 2));
+  barrier_refuse(1, true);
+  assert_ok(
+      device_record_stream(rig->cache, ptr, 1)); /* the cache knows it, though not from here */
+  assert_int_equal(barrier.calls, 0);
+  barrier_refuse_no_more();
+  wake_the_owner(&o, thread);
+}
+
 /* The largest may be in the stock that cannot be reached. */
 static void cache_info_says_so_when_it_cannot_look_at_what_others_have(void **state) {
   device_rig *rig = *state;
   owner o;
-  hostcache_config config = device_rig_config(rig);
   hostcache_device_stats stats;
   pthread_t thread;
   size_t size = 1;
-  config.segment_bytes = 0;
-  device_rig_configure(rig, config);
+  configure_shared_segments(rig);
   put_an_owner_to_sleep(&o, rig->cache, &thread);
   barrier_refuse(1, true);
   assert_result(device_cache_info(rig->cache, &size), HOSTCACHE_ERR_UNSUPPORTED);
@@ -388,15 +491,19 @@ static void what_another_thread_quarantined_stays_where_the_barrier_is_refused(v
 /* Each thread has a fence of its own instead. */
 static void where_there_is_no_barrier_all_is_reached_and_nothing_refused(void **state) {
   device_rig *rig = *state;
-  hostcache_config config = device_rig_config(rig);
+  struct device_i_thread *own = device_i_here(rig->cache);
   owner o;
   pthread_t thread;
   size_t size;
-  config.segment_bytes = 0;
+  assert_int_equal(own->fence, 0);
   barrier.is_missing = true;
-  device_rig_configure(rig, config);
+  configure_shared_segments(rig);
   barrier.is_missing = false;
   assert_false(barrier.is_there);
+  own = device_i_here(rig->cache);
+  assert_int_not_equal(own->fence, 0);
+  assert_true(device_i_raise(own)); /* by the flag alone, not the lock */
+  device_i_lower(own);
   put_an_owner_to_sleep(&o, rig->cache, &thread);
   barrier_refuse(1, true);
   assert_ok(device_cache_info(rig->cache, &size));
@@ -416,6 +523,13 @@ int main(void) {
       ON_EACH_MODE(what_others_have_in_stock_stays_and_a_counter_says_so),
       ON_EACH_MODE(a_bound_that_is_set_without_a_barrier_binds_what_others_have_when_it_is_reached),
       ON_EACH_MODE(synchronize_says_so_when_it_cannot_look_at_what_others_freed),
+      cmocka_unit_test_setup_teardown(a_thread_that_is_alone_needs_no_barrier,
+                                      device_rig_setup_alone, device_rig_teardown),
+      cmocka_unit_test_setup_teardown(a_mark_holds_the_other_threads_only_where_it_must,
+                                      device_rig_setup_alone, device_rig_teardown),
+      cmocka_unit_test_setup_teardown(
+          who_cannot_be_reached_is_not_asked_for_less_and_the_shared_bins_are_emptied,
+          device_rig_setup_alone, device_rig_teardown),
       cmocka_unit_test_setup_teardown(cache_info_says_so_when_it_cannot_look_at_what_others_have,
                                       device_rig_setup_alone, device_rig_teardown),
       cmocka_unit_test_setup_teardown(

@@ -152,6 +152,32 @@ static void a_hit_a_mark_and_a_free_take_no_lock_and_call_no_hook_and_no_malloc(
   put(rig->cache, marked);
 }
 
+/* That they take no lock is for streams that the thread remembers: two of a place, and of three that
+   share one the last two. */
+static void of_streams_that_share_a_place_a_thread_remembers_the_last_two(void **state) {
+  pinned_rig *rig = *state;
+  void *ptr = get(rig->cache, 64 * KIB);
+  sim_stream sharing[3], stream = -1, other;
+  const struct pinned_i_thread *own = pinned_i_here(rig->cache);
+  size_t count = 0, i;
+  while (count < COUNT_OF(sharing)) {
+    assert_in_range(++stream, 0, SIM_STREAMS - 1);
+    for (count = 0, other = stream; other < SIM_STREAMS && count < COUNT_OF(sharing); other++)
+      if (pinned_i_known_place(other) == pinned_i_known_place(stream)) sharing[count++] = other;
+  }
+  for (i = 0; i < COUNT_OF(sharing); i++)
+    assert_ok(pinned_record_stream(rig->cache, ptr, sharing[i]));
+  assert_non_null(pinned_i_lane_known(own, sharing[1]));
+  assert_non_null(pinned_i_lane_known(own, sharing[2]));
+  put(rig->cache, ptr);
+}
+
+/* Of the handles below 2^31 this is the first whose hash is as good as the highest. */
+static void the_highest_hash_has_a_place_too(void **state) {
+  const pinned_rig *rig = *state;
+  assert_in_range(pinned_i_known_place(39088169), 0, COUNT_OF(rig->cache->common.known) - 1);
+}
+
 static void what_was_freed_last_is_had_first_and_others_do_not_get_it(void **state) {
   pinned_rig *rig = *state;
   void *blocks[8];
@@ -510,15 +536,28 @@ static size_t put_all(pinned_rig *rig, void **blocks, size_t count, size_t size)
   return most / size;
 }
 
+static void a_thread_that_was_held_takes_no_lock_afterwards(void **state) {
+  pinned_rig *rig = *state;
+  struct pinned_i_thread *own = pinned_i_here(rig->cache);
+  want_elsewhere(rig);
+  assert_true(pinned_i_raise(own));
+  pinned_i_lower(own);
+}
+
 static void a_thread_that_only_frees_passes_each_batch_on(void **state) {
   pinned_rig *rig = *state;
   const only_frees f = free_elsewhere(rig, SIZE_MAX);
   uint64_t calls = sim_calls(&rig->device, SIM_EVERY_HOOK);
+  void *blocks[70];
+  size_t i;
   assert_int_equal(f.most, 15 * 64 * KIB); /* the 16th is the last of a batch */
   assert_int_equal(f.binned, 2 * MIB);     /* half of what is reserved; the rest is in a heap */
   get_and_put(rig->cache, 64 * KIB, 64);
   assert_int_equal(sim_calls(&rig->device, SIM_EVERY_HOOK), calls);
   assert_int_equal(pinned_rig_stats(rig).allocation.peak, 64);
+  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = get(rig->cache, 64 * KIB);
+  assert_int_equal(pinned_rig_stats(rig).allocation.peak, COUNT_OF(blocks));
+  (void)put_all(rig, blocks, COUNT_OF(blocks), 64 * KIB);
 }
 
 static void a_thread_that_only_frees_passes_on_fewer_at_a_time_when_others_want_them(void **state) {
@@ -650,6 +689,28 @@ static void a_cap_that_is_just_reached_leaves_the_stocks(void **state) {
   get_and_put(rig->cache, 64 * KIB, 4);
   assert_int_equal(stocked_bytes(rig), 4 * 64 * KIB);
   assert_ok(pinned_set_max_reserved_bytes(rig->cache, 0));
+}
+
+/* Classes of which there are as many as there can be. */
+static void what_is_just_larger_than_all_classes_is_in_no_stock(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  const struct pinned_i_thread *own;
+  void *ptr;
+  config.segment_bytes = 0;
+  config.class_steps = 64;
+  config.class_max_bytes = 64 * KIB;
+  pinned_rig_configure(rig, config);
+  assert_int_equal(rig->cache->class_size[COUNT_OF(rig->cache->class_size) - 1], 64 * KIB);
+  (void)free_elsewhere(rig, SIZE_MAX);
+  own = pinned_i_here(rig->cache);
+  ptr = get(rig->cache, 64 * KIB);
+  assert_int_equal(own->stock_bytes, 15 * 64 * KIB); /* it came with a batch */
+  put(rig->cache, ptr);
+  get_and_put(rig->cache, 2 * MIB, 64);  /* fills what lies behind the classes of the stock */
+  assert_int_equal(own->stock_bytes, 0); /* it was gathered for these */
+  get_and_put(rig->cache, 64 * KIB + 1, 1);
+  assert_int_equal(own->stock_bytes, 0);
 }
 
 /* Also where blocks come into it as they complete. */
@@ -1046,6 +1107,29 @@ static void a_peak_is_not_below_the_true_one_and_above_it_by_at_most_the_stocks(
   assert_in_range(pinned_rig_stats(rig).active_bytes.peak, 128 * KIB, 128 * KIB + STOCK);
 }
 
+static size_t records(pinned_rig *rig) {
+  const struct pinned_i_thread *thread = pinned_i_threads(rig->cache);
+  size_t count = 0;
+  for (; thread != NULL; thread = thread->next) count++;
+  return count;
+}
+
+static void the_records_of_threads_that_ended_serve_as_many(void **state) {
+  pinned_rig *rig = *state;
+  pthread_t threads[3];
+  size_t before = records(rig), i;
+  tide t;
+  int round;
+  t.rig = rig;
+  pthread_barrier_init(&t.all, NULL, COUNT_OF(threads));
+  for (round = 0; round < 2; round++) {
+    for (i = 0; i < COUNT_OF(threads); i++) threads[i] = start(hold_at_once, &t);
+    for (i = 0; i < COUNT_OF(threads); i++) join(threads[i]);
+    assert_int_equal(records(rig), before + COUNT_OF(threads));
+  }
+  pthread_barrier_destroy(&t.all);
+}
+
 /* Figures that the threads count apart, where one thread gets what another frees. */
 static void *free_a_block(void *argument) {
   misuser *u = (misuser *)argument;
@@ -1174,6 +1258,26 @@ static void only_the_first_mark_of_others_does_without_a_look_at_the_room(void *
   assert_true(pinned_i_mark_too(block, 1));
   assert_false(pinned_i_mark_too(block, 2));
   put(rig->cache, ptr);
+}
+
+/* ... and for what it becomes when all streams are forgotten. */
+static void what_was_marked_in_the_last_place_is_waited_for_when_all_streams_are_forgotten(
+    void **state) {
+  pinned_rig *rig = *state;
+  const struct pinned_i_thread *own = pinned_i_here(rig->cache);
+  void *ptr = pinned_rig_take(rig, 64 * KIB), *other = get(rig->cache, 64 * KIB);
+  pinned_block *block = pinned_find(rig->cache, ptr);
+  sim_stream stream;
+  assert_ok(pinned_record_stream(rig->cache, other, 5)); /* this thread knows it from now on */
+  mark_by_four_streams(rig, ptr);
+  assert_true(pinned_i_mark_too(block, pinned_i_lane_known(own, 5)->bit));
+  (void)sim_use(&rig->device, 5, ptr);
+  for (stream = 1; stream <= 5; stream++) assert_ok(pinned_forget_stream(rig->cache, stream));
+  pinned_rig_give(rig, ptr);
+  assert_int_equal(pinned_rig_poll(rig), 0);
+  sim_complete(&rig->device, 5, -1);
+  assert_int_equal(pinned_rig_poll(rig), 1);
+  put(rig->cache, other);
 }
 
 static void peaks_do_not_grow_while_one_thread_gets_and_another_frees(void **state) {
@@ -1386,6 +1490,8 @@ static void a_child_takes_nothing_from_the_stock_of_its_parent(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_hit_a_mark_and_a_free_take_no_lock_and_call_no_hook_and_no_malloc),
+      TEST(of_streams_that_share_a_place_a_thread_remembers_the_last_two),
+      TEST(the_highest_hash_has_a_place_too),
       TEST(what_was_freed_last_is_had_first_and_others_do_not_get_it),
       TEST(empty_cache_reaches_the_stocks_of_threads_that_sleep),
       TEST(trim_reaches_the_stocks_of_threads_that_sleep),
@@ -1396,6 +1502,7 @@ int main(void) {
       TEST(a_thread_that_ends_gives_its_stock_back_and_calls_no_hook),
       TEST(many_short_threads_leave_memory_as_it_was),
       TEST(a_thread_that_only_frees_what_another_got_piles_up_nothing),
+      TEST(a_thread_that_was_held_takes_no_lock_afterwards),
       TEST(a_thread_that_only_frees_passes_each_batch_on),
       TEST(a_thread_that_only_frees_passes_on_fewer_at_a_time_when_others_want_them),
       TEST(a_thread_that_got_some_before_keeps_four_batches_more),
@@ -1408,11 +1515,13 @@ int main(void) {
       TEST(a_large_block_that_two_threads_free_at_once_is_freed_once),
       TEST(what_is_above_max_split_size_counts_as_that_wherever_it_comes_from),
       TEST(only_the_first_mark_of_others_does_without_a_look_at_the_room),
+      TEST(what_was_marked_in_the_last_place_is_waited_for_when_all_streams_are_forgotten),
       TEST(a_lowered_cap_also_binds_what_is_freed_into_a_stock),
       TEST(thread_cache_bytes_bounds_each_stock),
       TEST(a_batch_that_is_taken_makes_room_for_itself),
       TEST(a_stock_may_be_the_larger_the_more_is_reserved),
       TEST(a_cap_that_is_just_reached_leaves_the_stocks),
+      TEST(what_is_just_larger_than_all_classes_is_in_no_stock),
       TEST(what_completes_keeps_the_bound_of_the_stock),
       TEST(what_completes_after_its_thread_has_ended_is_in_no_stock),
       TEST(fewer_than_a_batch_are_not_kept_for_others),
@@ -1425,6 +1534,7 @@ int main(void) {
       TEST(foreign_and_interior_pointers_are_refused_and_change_no_stock),
       TEST(figures_are_exact_over_threads_that_came_and_went),
       TEST(a_peak_is_not_below_the_true_one_and_above_it_by_at_most_the_stocks),
+      TEST(the_records_of_threads_that_ended_serve_as_many),
       TEST(peaks_do_not_grow_while_one_thread_gets_and_another_frees),
       TEST(a_peak_of_what_is_split_outlives_the_stock),
       TEST(a_peak_of_what_is_split_outlives_the_bins),

@@ -190,6 +190,7 @@ static void the_config_bounds_the_stock(void **state) {
   pinned_rig_configure(rig, config);
   take_and_give(rig, 64 * KIB, 60);
   assert_int_equal(stocked_bytes(rig), 0);
+  assert_int_equal(rig->cache->common.limit, 0);
   config = shared_config(rig);
   config.max_cached_bytes = STOCK;
   pinned_rig_configure(rig, config);
