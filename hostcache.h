@@ -8123,8 +8123,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(record)(HC_CACHE *self, HC_BLOCK *
     if (!have && room > block->more_room) {
       HC_USE *before = block->more;
       if (before) memcpy((void *)more, (const void *)before, block->more_room * sizeof *more);
-      if (HC_I(use_count)(block) > HC_INLINE_USES + block->more_room)
-        more[block->more_room] = block->in.uses[HC_INLINE_USES];
+      more[block->more_room] = block->in.uses[HC_INLINE_USES]; /* if it stands there */
       block->more = more;
       block->more_room = room;
       more = before;
@@ -8556,7 +8555,6 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
     hostcache_u32_store_relaxed(&thread->waiting, thread->waiting - over);
     for (head = queue->head; over > 0; over--, head = next) {
       next = head->next;
-      if (head == last) last = NULL; /* what comes after it is none of this poll's */
       HC_I(keep_alone)(&alone, HC_I(use_over)(self, thread, own, queue, head, tally));
     }
     queue->head = head;
@@ -8565,7 +8563,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
     else
       queue->tail = NULL;
     while (failed && queue->head) { /* a timeline that cannot be asked: all of its queue */
-      if (queue->head == last) last = NULL;
+      if (queue->head == last) last = NULL; /* what comes after it is none of this poll's */
       HC_I(keep_alone)(&untold, HC_I(use_untold)(self, thread, queue, queue->head, tally));
       if (!HC_HAS_TIMELINE) break;
     }
