@@ -171,6 +171,7 @@ static void graphs_destroy_is_busy_with_what_a_stream_left_during_a_capture(void
   rig->device.capturing = false;
   assert_ok(graphs_end_allocate_to_pool(rig->cache, pool));
   assert_ok(graphs_release_pool(rig->cache, pool));
+  assert_ok(graphs_forget_stream(rig->cache, 3)); /* no thread is at it any more */
 }
 
 static void graphs_no_stream_is_made_to_wait_during_a_capture(void **state) {
@@ -199,6 +200,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EACH(a_block_that_its_stream_alone_used_is_ready_for_it_at_once),
       ON_EACH(a_stream_that_goes_on_with_its_blocks_records_few_fences),
+      ON_EACH(what_a_stream_has_taken_again_needs_no_fence),
       ON_EACH(polls_between_frees_do_not_add_a_fence_to_each),
       ON_EACH(a_miss_has_the_next_frees_record_a_fence_each),
       ON_EACH(memory_that_goes_from_stream_to_stream_does_not_grow),

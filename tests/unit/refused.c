@@ -415,6 +415,8 @@ int main(void) {
           a_stream_that_cannot_be_forgotten_for_want_of_a_barrier_goes_on_as_before),
       ON_EACH_MODE(what_others_have_in_stock_stays_and_a_counter_says_so),
       ON_EACH_MODE(a_bound_that_is_set_without_a_barrier_binds_what_others_have_when_it_is_reached),
+      ON_EACH_MODE(what_another_thread_holds_gets_no_use_where_the_barrier_is_refused),
+      ON_EACH_MODE_WITH_EVENTS(a_poll_that_is_refused_anywhere_leaves_all_to_the_next),
       ON_EACH_MODE(synchronize_says_so_when_it_cannot_look_at_what_others_freed),
       cmocka_unit_test_setup_teardown(cache_info_says_so_when_it_cannot_look_at_what_others_have,
                                       device_rig_setup_alone, device_rig_teardown),
