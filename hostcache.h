@@ -3952,7 +3952,7 @@ HC_USE {
   HC_USE *next, *previous; /* in the queue */
   uint64_t ticket;         /* cache->epoch when it was pushed: never falls along a queue */
   HC_QUEUE *queue;         /* of the freeing thread: where it goes. NULL: the loose queue */
-  uint32_t errors;         /* failed queries in a row */
+  uint32_t errors;         /* failed queries in a row, also of a timeline: its head is asked */
   uint8_t kind, fate;
   uint8_t has_event; /* `event` is one that must be ended */
   uint8_t early;     /* what forget_stream has prepared */
@@ -4087,7 +4087,6 @@ HC_QUEUE {
   HC_USE *cursor;   /* the loose queue alone: the next entry to ask */
   uint32_t length;
   uint32_t pushes;  /* since it was last polled */
-  uint32_t errors;  /* of the claimer. Timeline: failed queries in a row */
   uint32_t left_over; /* of the claimer: entries at the head that have completed, but that could not
                          be taken off, as the thread could not be held */
   uint32_t claimed; /* one thread asks what stands in it; others skip the queue. 0 with release,
@@ -8510,13 +8509,11 @@ HOSTCACHE_UNUSED static uint32_t HC_I(ask_claim)(HC_CACHE *self, HC_QUEUE *queue
     hostcache_status status = over < left_over
                                   ? hostcache_done()
                                   : HC_I(ask)(self, use, tally, &asked, &reached);
-    uint32_t *errors = HC_HAS_TIMELINE ? &queue->errors : &use->errors;
     if (status.outcome != HOSTCACHE_DONE && status.outcome != HOSTCACHE_PENDING) {
-      *failed = HC_I(query_failed)(self, tally, status.code, ++*errors, HC_I(ptr_of)(use));
-      if (*failed) *errors = 0;
+      *failed = HC_I(query_failed)(self, tally, status.code, ++use->errors, HC_I(ptr_of)(use));
       return over;
     }
-    *errors = 0;
+    use->errors = 0;
     if (status.outcome == HOSTCACHE_PENDING) return over;
     if (use->has_event && claim->pool_left > 0) {
       claim->pool_left--;
