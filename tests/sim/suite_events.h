@@ -307,6 +307,19 @@ RIG_TEST(a_poll_asks_a_bounded_number_of_handed_over_events_in_turn) {
   assert_int_equal(ready, EVENTS / 2);
 }
 
+RIG_TEST(freeing_keeps_what_waits_for_events_handed_over_bounded_without_a_miss) {
+  RIG_NOW *rig = *state;
+  void *blocks[40];
+  size_t i;
+  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = ON_RIG(take)(rig, 64 * KIB);
+  for (i = 0; i < COUNT_OF(blocks); i++) ON_RIG(give)(rig, blocks[i]);
+  for (i = 0; i < 100; i++) {
+    (void)ON_RIG(pend_handed_over)(rig, 2);
+    sim_complete(&rig->device, 2, -1);
+  }
+  assert_in_range(ON_RIG(stats)(rig).pending.peak, 1, 32);
+}
+
 RIG_TEST(an_event_that_is_refused_stays_the_callers) {
   RIG_NOW *rig = *state;
   void *waiting = ON_RIG(pend)(rig, 64 * KIB, 1);
@@ -392,7 +405,7 @@ RIG_TEST(a_value_on_one_stream_leaves_the_mark_of_another) {
 
 typedef struct ON_RIG(callback) {
   RIG_NOW *rig;
-  void *ptrs[8];
+  void *ptrs[20]; /* so many that a free would poll */
   bool freed;
 } ON_RIG(callback);
 
@@ -419,6 +432,7 @@ RIG_TEST(values_of_what_a_callbacks_thread_frees_wait_in_the_queue_of_their_stre
   assert_int_equal(pthread_create(&thread, NULL, ON_RIG(free_in_a_callback), &c), 0);
   assert_int_equal(pthread_join(thread, NULL), 0);
   assert_true(c.freed);
+  assert_int_equal(sim_calls(device, SIM_EVERY_QUERY), 0);
   for (i = 0; i < 3; i++) {
     before = sim_calls(device, SIM_EVERY_HOOK);
     assert_int_equal(ON_RIG(poll)(c.rig), 0);

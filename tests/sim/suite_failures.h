@@ -339,6 +339,7 @@ static inline void ON_RIG(fail_at_free)(RIG_NOW *rig, uint64_t nth, unsigned hoo
   sim_fail_no_more(&rig->device);
   assert_int_equal(rig->heard.with_code, 1);
   assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_EVENT], 1);
+  assert_ptr_equal(rig->heard.ptr, ptr);
   assert_result(API(free)(rig->cache, ptr), HOSTCACHE_ERR_DOUBLE_FREE); /* the cache owns it */
   assert_result(API(record_stream)(rig->cache, ptr, 1), HOSTCACHE_ERR_NOT_FOUND);
   assert_int_equal(ON_RIG(stats)(rig).allocation.current, 0);
@@ -548,6 +549,8 @@ static inline void ON_RIG(fail_queries)(RIG_NOW *rig, int limit, int code) {
     assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
     sim_fail_with(&rig->device, 1, false, SIM_EVERY_QUERY, code);
     assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
+    assert_non_null(
+        strstr(rig->heard.what, i + 1 < limit ? "failed: the block waits" : "failed too often"));
   }
   sim_fail_no_more(&rig->device);
   sim_complete_all(&rig->device);

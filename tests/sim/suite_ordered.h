@@ -51,20 +51,23 @@ RIG_TEST(a_stream_that_goes_on_with_its_blocks_records_few_fences) {
   (void)ON_RIG(poll)(rig);
   before = ON_RIG(records)(rig);
   created = rig->device.calls[SIM_EVENT_CREATE];
-  for (i = 0; i < 160; i++) {
+  for (i = 0; i < 320; i++) {
     sim_complete_all(&rig->device);
     (void)ON_RIG(leave_on)(rig, 64 * KIB, 1);
   }
-  assert_int_equal(ON_RIG(records)(rig), before + 10);
+  assert_int_equal(ON_RIG(records)(rig), before + 20);
   assert_int_equal(rig->device.calls[SIM_EVENT_CREATE], created);
-  assert_int_equal(ON_RIG(stats)(rig).num_hits, 1159);
+  assert_int_equal(ON_RIG(stats)(rig).num_hits, 1319);
 }
 
 RIG_TEST(what_a_stream_has_taken_again_needs_no_fence) {
   RIG_NOW *rig = *state;
   uint64_t before;
   int i;
-  for (i = 0; i < 20; i++) (void)ON_RIG(leave_on)(rig, 64 * KIB, 1); /* the last without a fence */
+  for (i = 0; i < 20; i++) (void)ON_RIG(leave_on)(rig, 64 * KIB, 1); /* has no credit left */
+  sim_complete_all(&rig->device);
+  (void)ON_RIG(poll)(rig);
+  (void)ON_RIG(leave_on)(rig, 64 * KIB, 1); /* without a fence */
   (void)ON_RIG(take_on)(rig, 64 * KIB, 1);
   before = ON_RIG(records)(rig);
   (void)ON_RIG(poll)(rig);

@@ -289,6 +289,30 @@ RIG_TEST(a_poll_that_is_refused_anywhere_leaves_all_to_the_next) {
 
 #endif
 
+/* There is no memory for a pool, so that what has completed is ended before it can be taken off the
+   queue of the sleeper. */
+static inline bool ON_RIG(synchronize_refused_at)(uint64_t n) {
+  RIG_NOW *rig = ON_RIG(open)();
+  ON_RIG(sleeper) s;
+  ON_RIG(share_with)(&s, rig);
+  sim_complete_all(&rig->device);
+  below_fail(1, true);
+  barrier_refuse(n, false);
+  (void)assert_one_of(API(synchronize)(rig->cache, UINT64_MAX),
+                      ONE_OF(HOSTCACHE_OK) | ONE_OF(HOSTCACHE_ERR_UNSUPPORTED));
+  below_fail_no_more();
+  ON_RIG(part_with)(&s);
+  ON_RIG(close)(rig);
+  return barrier.refused > 0;
+}
+
+RIG_TEST(what_a_poll_could_not_take_off_its_queue_is_not_waited_for) {
+  uint64_t n;
+  (void)state;
+  for (n = 1; ON_RIG(synchronize_refused_at)(n); n++) assert_true(n < 100);
+  assert_true(n > 3);
+}
+
 /* What waits in the queues of another thread cannot be waited for. */
 RIG_TEST(synchronize_says_so_when_it_cannot_look_at_what_others_freed) {
   RIG_NOW *rig = *state;

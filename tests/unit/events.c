@@ -81,6 +81,8 @@ int main(void) {
       ON_EACH_MODE_WITH_EVENTS(a_block_waits_for_an_event_that_was_handed_over),
       ON_EACH_MODE_WITH_EVENTS(a_mark_and_an_event_on_one_block_both_count),
       ON_EACH_MODE_WITH_EVENTS(a_poll_asks_a_bounded_number_of_handed_over_events_in_turn),
+      ON_EACH_MODE_WITH_EVENTS(
+          freeing_keeps_what_waits_for_events_handed_over_bounded_without_a_miss),
       ON_EACH_MODE_WITH_EVENTS(an_event_that_is_refused_stays_the_callers),
       ON_EACH_MODE_WITH_EVENTS(events_handed_over_for_a_block_that_is_never_freed_are_not_lost),
       ON_EACH_MODE_WITH_TIMELINE(a_value_that_the_caller_knows_replaces_the_mark),

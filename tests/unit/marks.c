@@ -45,6 +45,7 @@ int main(void) {
       ON_EACH_MODE(a_block_that_came_by_a_shared_bin_waits_for_the_work_on_it_and_for_nothing_else),
       ON_EACH_MODE(what_cannot_be_recorded_of_a_block_that_came_by_a_shared_bin_is_never_asked_for),
       ON_EACH_MODE_WITH_TIMELINE(a_mark_a_value_and_a_mark_again_wait_for_all_work_up_to_the_free),
+      ON_EACH_MODE(a_block_that_is_got_again_has_no_mark_that_another_thread_made),
       ON_EACH_MODE(a_mark_that_a_block_has_already_needs_no_memory),
       ON_EACH_MODE(a_block_that_is_freed_while_room_is_got_for_its_use_is_not_found),
       ON_EACH_MODE(room_that_others_take_meanwhile_is_got_again),
