@@ -551,6 +551,7 @@ static inline void ON_RIG(fail_queries)(RIG_NOW *rig, int limit, int code) {
     assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
     assert_non_null(
         strstr(rig->heard.what, i + 1 < limit ? "failed: the block waits" : "failed too often"));
+    assert_ptr_equal(rig->heard.ptr, first);
   }
   sim_fail_no_more(&rig->device);
   sim_complete_all(&rig->device);

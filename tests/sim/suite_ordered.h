@@ -290,6 +290,16 @@ RIG_TEST(process_events_makes_ready_for_all_what_streams_are_through_with) {
   assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
 }
 
+/* It was freed in a callback, where no fence can be recorded. */
+RIG_TEST(process_events_records_a_fence_and_asks_for_it_at_once) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(API(free_deferred)(rig->cache, ptr));
+  sim_complete_all(&rig->device);
+  assert_int_equal(ON_RIG(poll)(rig), 1);
+}
+
 RIG_TEST(a_block_that_others_used_waits_for_them_too) {
   RIG_NOW *rig = *state;
   void *ptr, *again;

@@ -216,6 +216,7 @@ int main(void) {
       ON_EACH(a_fence_does_not_cover_what_a_later_neighbour_became_part_of),
       ON_EACH(a_part_of_what_is_ready_for_a_stream_is_as_new_as_the_whole),
       ON_EACH(process_events_makes_ready_for_all_what_streams_are_through_with),
+      ON_EACH(process_events_records_a_fence_and_asks_for_it_at_once),
       ON_EACH(a_block_that_others_used_waits_for_them_too),
       ON(pooled, a_block_waits_for_an_event_that_was_given_for_it),
       ON(owned, a_block_waits_for_an_event_that_was_given_for_it),

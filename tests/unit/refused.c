@@ -417,7 +417,7 @@ int main(void) {
       ON_EACH_MODE(a_bound_that_is_set_without_a_barrier_binds_what_others_have_when_it_is_reached),
       ON_EACH_MODE(what_another_thread_holds_gets_no_use_where_the_barrier_is_refused),
       ON_EACH_MODE_WITH_EVENTS(a_poll_that_is_refused_anywhere_leaves_all_to_the_next),
-      ON_NONE_IN_EACH_MODE(what_a_poll_could_not_take_off_its_queue_is_not_waited_for),
+      ON_NONE_IN_EACH_MODE(synchronize_goes_on_where_a_barrier_is_refused_once),
       ON_EACH_MODE(synchronize_says_so_when_it_cannot_look_at_what_others_freed),
       cmocka_unit_test_setup_teardown(cache_info_says_so_when_it_cannot_look_at_what_others_have,
                                       device_rig_setup_alone, device_rig_teardown),
