@@ -45,7 +45,9 @@ RIG_TEST(a_stream_that_goes_on_with_its_blocks_records_few_fences) {
   RIG_NOW *rig = *state;
   uint64_t before, created;
   int i;
-  for (i = 0; i < 1000; i++) (void)ON_RIG(leave_on)(rig, 64 * KIB, 1);
+  (void)ON_RIG(leave_on)(rig, 64 * KIB, 1);
+  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_QUERY), 0); /* one of 16 asks */
+  for (i = 1; i < 1000; i++) (void)ON_RIG(leave_on)(rig, 64 * KIB, 1);
   assert_in_range(ON_RIG(records)(rig), 1, 16);
   sim_complete_all(&rig->device);
   (void)ON_RIG(poll)(rig);
@@ -431,6 +433,15 @@ RIG_TEST(where_a_stream_cannot_be_made_to_wait_it_gets_other_memory) {
   assert_int_equal(rig->heard.count, 1);
   ON_RIG(check)(rig);
   assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
+}
+
+RIG_TEST(no_stream_is_made_to_wait_for_what_could_not_be_recorded) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
+  assert_ptr_not_equal(ON_RIG(take_on)(rig, 3 * MIB, 2), ptr);
+  assert_int_equal(rig->device.fault.fired, 1);
+  assert_int_equal(rig->device.calls[SIM_STREAM_AFTER], 0);
 }
 
 #else
@@ -910,6 +921,7 @@ RIG_TEST(what_cannot_be_told_of_a_forgotten_stream_waits_for_the_word_that_all_i
   for (i = 0; i < 3; i++) assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
   sim_fail_no_more(&rig->device);
   assert_ok(API(process_events)(rig->cache, NULL));
+  assert_ok(API(empty_cache)(rig->cache));
   other = ON_RIG(leave_on)(rig, 3 * MIB, 2); /* in its place */
   assert_ptr_not_equal(other, ptr);
   sim_complete_all(&rig->device);
@@ -1018,6 +1030,19 @@ RIG_TEST(a_fence_that_cannot_be_told_leaves_the_block_to_its_stream) {
   assert_ptr_not_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
   assert_ok(API(release_quarantine)(rig->cache));
   ON_RIG(check)(rig);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+RIG_TEST(what_a_fence_could_not_tell_another_one_tells_where_it_is_needed) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  int i;
+  rig->may_lose_events = true;
+  sim_fail(&rig->device, 1, true, SIM_EVERY_QUERY);
+  for (i = 0; i < 3; i++) assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
+  sim_fail_no_more(&rig->device);
+  sim_complete_all(&rig->device);
+  assert_ok(API(synchronize)(rig->cache, UINT64_MAX));
   assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
 }
 
