@@ -3955,7 +3955,7 @@ HC_USE {
   HC_USE *next, *previous; /* in the queue */
   uint64_t ticket;         /* cache->epoch when it was pushed: never falls along a queue */
   HC_QUEUE *queue;         /* of the freeing thread: where it goes. NULL: the loose queue */
-  uint32_t errors;         /* failed queries in a row */
+  uint32_t errors;         /* failed queries in a row, also of a timeline: its head is asked */
   uint8_t kind, fate;
   uint8_t has_event; /* `event` is one that must be ended */
   uint8_t early;     /* what forget_stream has prepared */
@@ -4090,7 +4090,6 @@ HC_QUEUE {
   HC_USE *cursor;   /* the loose queue alone: the next entry to ask */
   uint32_t length;
   uint32_t pushes;  /* since it was last polled */
-  uint32_t errors;  /* of the claimer. Timeline: failed queries in a row */
   uint32_t left_over; /* of the claimer: entries at the head that have completed, but that could not
                          be taken off, as the thread could not be held */
   uint32_t claimed; /* one thread asks what stands in it; others skip the queue. 0 with release,
@@ -8116,8 +8115,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(record)(HC_CACHE *self, HC_BLOCK *
     if (!have && room > block->more_room) {
       HC_USE *before = block->more;
       if (before) memcpy((void *)more, (const void *)before, block->more_room * sizeof *more);
-      if (HC_I(use_count)(block) > HC_INLINE_USES + block->more_room)
-        more[block->more_room] = block->in.uses[HC_INLINE_USES];
+      more[block->more_room] = block->in.uses[HC_INLINE_USES]; /* if it stands there */
       block->more = more;
       block->more_room = room;
       more = before;
@@ -8504,13 +8502,11 @@ HOSTCACHE_UNUSED static uint32_t HC_I(ask_claim)(HC_CACHE *self, HC_QUEUE *queue
     hostcache_status status = over < left_over
                                   ? hostcache_done()
                                   : HC_I(ask)(self, use, tally, &asked, &reached);
-    uint32_t *errors = HC_HAS_TIMELINE ? &queue->errors : &use->errors;
     if (status.outcome != HOSTCACHE_DONE && status.outcome != HOSTCACHE_PENDING) {
-      *failed = HC_I(query_failed)(self, tally, status.code, ++*errors, HC_I(ptr_of)(use));
-      if (*failed) *errors = 0;
+      *failed = HC_I(query_failed)(self, tally, status.code, ++use->errors, HC_I(ptr_of)(use));
       return over;
     }
-    *errors = 0;
+    use->errors = 0;
     if (status.outcome == HOSTCACHE_PENDING) return over;
     if (use->has_event && claim->pool_left > 0) {
       claim->pool_left--;
@@ -8549,7 +8545,6 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
     hostcache_u32_store_relaxed(&thread->waiting, thread->waiting - over);
     for (head = queue->head; over > 0; over--, head = next) {
       next = head->next;
-      if (head == last) last = NULL; /* what comes after it is none of this poll's */
       HC_I(keep_alone)(&alone, HC_I(use_over)(self, thread, own, queue, head, tally));
     }
     queue->head = head;
@@ -8558,7 +8553,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
     else
       queue->tail = NULL;
     while (failed && queue->head) { /* a timeline that cannot be asked: all of its queue */
-      if (queue->head == last) last = NULL;
+      if (queue->head == last) last = NULL; /* what comes after it is none of this poll's */
       HC_I(keep_alone)(&untold, HC_I(use_untold)(self, thread, queue, queue->head, tally));
       if (!HC_HAS_TIMELINE) break;
     }

@@ -196,6 +196,7 @@ RIG_TEST(a_use_without_room_leaves_the_block_the_callers_and_makes_its_free_care
 #else
   assert_result(API(free)(rig->cache, ptr), HOSTCACHE_ERR_EVENT);
   assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_EVENT], 1);
 #endif
   ON_RIG(check)(rig);
   /* The other uses, at least, are incomplete. */
@@ -251,13 +252,15 @@ RIG_TEST(process_events_quarantines_a_use_without_room_for_which_free_would_wait
 #endif
 
 #if defined CACHE_WAITS && defined CACHE_TIMELINE
-/* The fifth use of a block is one up to a value of stream 7, and finds no room. */
-static inline hostcache_result ON_RIG(free_without_room)(RIG_NOW *rig, uint64_t value) {
+/* The fifth use of a block is one up to two values of stream 7, and finds no room. */
+static inline hostcache_result ON_RIG(free_without_room)(RIG_NOW *rig, uint64_t value,
+                                                         uint64_t other) {
   void *ptr = ON_RIG(take)(rig, 64 * KIB);
   sim_stream stream;
   for (stream = 0; stream < 4; stream++) assert_ok(API(record_stream)(rig->cache, ptr, stream));
   below_fail(1, true);
   assert_result(API(record_value)(rig->cache, ptr, 7, value), HOSTCACHE_ERR_NO_METADATA);
+  assert_result(API(record_value)(rig->cache, ptr, 7, other), HOSTCACHE_ERR_NO_METADATA);
   below_fail_no_more();
   sim_handed_back(&rig->device, ptr);
   return API(free)(rig->cache, ptr);
@@ -265,7 +268,8 @@ static inline hostcache_result ON_RIG(free_without_room)(RIG_NOW *rig, uint64_t 
 
 RIG_TEST(a_value_without_room_is_over_when_its_stream_has_reached_it) {
   RIG_NOW *rig = *state;
-  assert_ok(ON_RIG(free_without_room)(rig, sim_submit(&rig->device, 7)));
+  const uint64_t value = sim_submit(&rig->device, 7);
+  assert_ok(ON_RIG(free_without_room)(rig, value, value));
   assert_int_equal(rig->device.calls[SIM_STREAM_WAIT], 1);
   assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
 }
@@ -273,17 +277,20 @@ RIG_TEST(a_value_without_room_is_over_when_its_stream_has_reached_it) {
 /* An idle stream has not reached what was not submitted to it yet. */
 RIG_TEST(a_value_without_room_that_its_idle_stream_has_not_reached_quarantines) {
   RIG_NOW *rig = *state;
-  uint64_t later = sim_submit(&rig->device, 7) + 1;
-  assert_result(ON_RIG(free_without_room)(rig, later), HOSTCACHE_ERR_EVENT);
-  assert_int_equal(rig->device.calls[SIM_STREAM_WAIT], 1);
-  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+  const uint64_t value = sim_submit(&rig->device, 7), later = value + 1;
+  assert_result(ON_RIG(free_without_room)(rig, value, later), HOSTCACHE_ERR_EVENT);
+  assert_result(ON_RIG(free_without_room)(rig, later, value), HOSTCACHE_ERR_EVENT);
+  assert_int_equal(rig->device.calls[SIM_STREAM_WAIT], 2);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 2);
 }
 
 RIG_TEST(a_value_without_room_of_a_stream_that_answers_pending_quarantines) {
   RIG_NOW *rig = *state;
+  const uint64_t value = sim_submit(&rig->device, 7);
   sim_fail_with(&rig->device, 1, false, SIM_ONLY(SIM_TIMELINE_QUERY), SIM_PENDING);
-  assert_result(ON_RIG(free_without_room)(rig, sim_submit(&rig->device, 7)), HOSTCACHE_ERR_EVENT);
+  assert_result(ON_RIG(free_without_room)(rig, value, value), HOSTCACHE_ERR_EVENT);
   assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_EVENT], 2); /* of the query, and the block */
 }
 #endif
 
@@ -332,6 +339,7 @@ static inline void ON_RIG(fail_at_free)(RIG_NOW *rig, uint64_t nth, unsigned hoo
   sim_fail_no_more(&rig->device);
   assert_int_equal(rig->heard.with_code, 1);
   assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_EVENT], 1);
+  assert_ptr_equal(rig->heard.ptr, ptr);
   assert_result(API(free)(rig->cache, ptr), HOSTCACHE_ERR_DOUBLE_FREE); /* the cache owns it */
   assert_result(API(record_stream)(rig->cache, ptr, 1), HOSTCACHE_ERR_NOT_FOUND);
   assert_int_equal(ON_RIG(stats)(rig).allocation.current, 0);
@@ -442,6 +450,7 @@ static inline void ON_RIG(fail_to_wait_too)(RIG_NOW *rig, int code) {
   sim_handed_back(&rig->device, ptr);
   assert_result(API(free)(rig->cache, ptr), HOSTCACHE_ERR_EVENT);
   sim_fail_no_more(&rig->device);
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_EVENT], 2); /* of the record, and the wait */
   assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
   sim_complete_all(&rig->device);
   assert_ptr_not_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
@@ -540,6 +549,9 @@ static inline void ON_RIG(fail_queries)(RIG_NOW *rig, int limit, int code) {
     if (i > 0) assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
     sim_fail_with(&rig->device, 1, false, SIM_EVERY_QUERY, code);
     assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
+    assert_non_null(
+        strstr(rig->heard.what, i + 1 < limit ? "failed: the block waits" : "failed too often"));
+    assert_ptr_equal(rig->heard.ptr, first);
   }
   sim_fail_no_more(&rig->device);
   sim_complete_all(&rig->device);

@@ -77,6 +77,18 @@ RIG_TEST(a_stream_that_takes_the_place_of_a_forgotten_one_inherits_no_marks) {
   }
 }
 
+/* Also where nobody looked at the figures in between. */
+RIG_TEST(the_peak_of_what_waits_is_known_when_all_has_completed) {
+  RIG_NOW *rig = *state;
+  ON_RIG(share)(rig);
+  (void)ON_RIG(pend)(rig, 4 * KIB, 1);
+  (void)ON_RIG(pend)(rig, 4 * KIB, 1);
+  sim_complete(&rig->device, 1, -1);
+  assert_int_equal(ON_RIG(poll)(rig), 2);
+  assert_int_equal(ON_RIG(stats)(rig).pending.peak, 2);
+  assert_int_equal(ON_RIG(stats)(rig).pending_bytes.peak, 2 * 4 * KIB);
+}
+
 /* ---- while the uses are recorded ---- */
 
 typedef struct ON_RIG(taker) {
@@ -522,6 +534,60 @@ static inline void ON_RIG(use_four_more)(void *user) {
   for (stream = 4; stream < 8; stream++) assert_ok(ON_RIG(use_own)(u->rig, u->block, 100 + stream));
 }
 
+/* Marks two blocks: at the second one it knows the stream. */
+static inline void *ON_RIG(mark_two)(void *argument) {
+  ON_RIG(used) *u = argument;
+  int i;
+  for (i = 0; i < 2; i++)
+    expect_or_abort(API(record_stream)(u[i].rig->cache, u[i].block, 1) == HOSTCACHE_OK);
+  return NULL;
+}
+
+/* It is freed with nothing but marks, whose stream this thread knows, and with another use. */
+RIG_TEST(a_block_that_is_got_again_has_no_mark_that_another_thread_made) {
+  RIG_NOW *rig = *state;
+  ON_RIG(used) u[2];
+  pthread_t thread;
+  int round, i;
+  ON_RIG(share)(rig);
+  (void)ON_RIG(pend)(rig, 64 * KIB, 1);
+  sim_complete_all(&rig->device);
+  assert_false(ON_RIG(waits)(rig));
+  for (round = 0; round < 2; round++) {
+    for (i = 0; i < 2; i++) {
+      u[i].rig = rig;
+      u[i].block = ON_RIG(take)(rig, 64 * KIB);
+    }
+    assert_int_equal(pthread_create(&thread, NULL, ON_RIG(mark_two), u), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    if (round == 1) assert_ok(ON_RIG(use_own)(rig, u[1].block, 2));
+    for (i = 0; i < 2; i++) ON_RIG(give)(rig, u[i].block);
+    assert_int_equal(ON_RIG(stats)(rig).pending.current, 2);
+    sim_complete_all(&rig->device);
+    assert_false(ON_RIG(waits)(rig));
+    for (i = 0; i < 2; i++) u[i].block = ON_RIG(take)(rig, 64 * KIB);
+    for (i = 0; i < 2; i++) ON_RIG(give)(rig, u[i].block);
+    assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+  }
+}
+
+/* ... where it has just the room for what it is marked with: that of each block, and more. */
+RIG_TEST(a_mark_that_a_block_has_already_needs_no_memory) {
+  RIG_NOW *rig = *state;
+  sim_stream room, stream;
+  for (room = 4; room <= 8; room += 4) {
+    void *block = ON_RIG(take)(rig, 64 * KIB);
+    assert_ok(ON_RIG(use_own)(rig, block, 100)); /* a mark looks whether it is of its stream */
+    for (stream = 1; stream < room; stream++) (void)ON_RIG(use)(rig, block, stream);
+    below_fail(1, true);
+    for (stream = 1; stream < room; stream++) (void)ON_RIG(use)(rig, block, stream);
+    below_fail_no_more();
+    ON_RIG(give)(rig, block);
+    sim_complete_all(&rig->device);
+    assert_false(ON_RIG(waits)(rig));
+  }
+}
+
 RIG_TEST(a_block_that_is_freed_while_room_is_got_for_its_use_is_not_found) {
   RIG_NOW *rig = *state;
   ON_RIG(used) u = ON_RIG(take_used)(rig);
@@ -557,7 +623,7 @@ RIG_TEST(room_that_others_take_meanwhile_is_got_again) {
   assert_false(ON_RIG(waits)(rig));
 }
 
-/* A stream is forgotten while room is got for its use of a block, ... */
+/* A stream is forgotten while room is got, ... */
 static inline void ON_RIG(forget_it)(void *user) {
   const ON_RIG(used) *u = user;
   assert_ok(API(forget_stream)(u->rig->cache, 104));
@@ -565,7 +631,39 @@ static inline void ON_RIG(forget_it)(void *user) {
   sim_stream_create(&u->rig->device, 104);
 }
 
-/* ... and another one has its place. */
+#ifndef CACHE_TIMELINE
+
+/* Another use is over meanwhile: a stream that has come to its end is forgotten. */
+RIG_TEST(a_use_for_which_there_is_room_meanwhile_is_kept_once) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  ON_RIG(used) u = {rig, NULL};
+  sim_stream stream;
+  int has_memory;
+  config.streams_die_idle = 1;
+  ON_RIG(configure)(rig, config);
+  for (has_memory = 0; has_memory < 2; has_memory++) {
+    u.block = ON_RIG(take)(rig, 64 * KIB);
+    for (stream = 100; stream < 103; stream++) assert_ok(ON_RIG(use_own)(rig, u.block, stream));
+    (void)ON_RIG(use)(rig, u.block, 104);
+    sim_complete(&rig->device, 104, -1);
+    below.once = ON_RIG(forget_it);
+    below.once_user = &u;
+    if (!has_memory) below_fail(1, false);
+    assert_ok(ON_RIG(use_own)(rig, u.block, 103)); /* an event that ends once */
+    assert_null(below.once);
+    ON_RIG(give)(rig, u.block);
+    for (stream = 100; stream < 104; stream++) {
+      assert_true(ON_RIG(waits)(rig));
+      sim_complete(&rig->device, stream, -1);
+    }
+    assert_false(ON_RIG(waits)(rig));
+  }
+}
+
+#endif
+
+/* ... for its use of a block, and another one has its place. */
 static inline void ON_RIG(change_places)(void *user) {
   const ON_RIG(used) *u = user;
   ON_RIG(forget_it)(user);

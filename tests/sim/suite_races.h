@@ -667,6 +667,20 @@ RIG_TEST(a_deferred_record_that_is_under_way_on_a_stream_keeps_it_from_being_for
 }
 
 #if defined CACHE_WAITS && !defined CACHE_TIMELINE
+/* It polls for events handed over, but not as long as a stream can be waited for. */
+RIG_TEST(synchronize_waits_for_streams_also_beside_events_that_were_handed_over) {
+  RIG_NOW *rig = *state;
+  void *block = ON_RIG(take)(rig, 64 * KIB), *other = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, block, 1);
+  (void)sim_use(&rig->device, 1, other);
+  assert_ok(API(record_event)(rig->cache, other, CACHE_OWN_EVENT(&rig->device, 1)));
+  ON_RIG(give)(rig, block);
+  ON_RIG(give)(rig, other);
+  rig->device.progress_per_queries = 2;
+  assert_ok(API(synchronize)(rig->cache, UINT64_MAX));
+  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_WAIT), 1);
+}
+
 /* While synchronize waits for an event that hangs, others can poll the rest of those handed
    over. */
 static inline void ON_RIG(poll_inside)(void *user, sim_hook hook) {

@@ -237,6 +237,92 @@ static inline void ON_RIG(nobody_is_told_to_stop)(RIG_NOW *rig) {
   for (; thread != NULL; thread = thread->next) assert_int_equal(thread->stop, thread->fence);
 }
 
+/* It knows no place for it but with the block's thread. */
+RIG_TEST(what_another_thread_holds_gets_no_use_where_the_barrier_is_refused) {
+  RIG_NOW *rig = *state;
+  ON_RIG(sleeper) s;
+  ON_RIG(share_with)(&s, rig);
+  barrier_refuse(1, true);
+  assert_result(API(record_stream)(rig->cache, s.held, OTHER_STREAM), HOSTCACHE_ERR_UNSUPPORTED);
+  barrier_refuse_no_more();
+  (void)ON_RIG(use)(rig, s.held, OTHER_STREAM);
+  ON_RIG(part_with)(&s);
+}
+
+#ifndef CACHE_TIMELINE
+
+static inline void *ON_RIG(poll_here)(void *argument) {
+  RIG_NOW *rig = argument;
+  expect_or_abort(API(process_events)(rig->cache, NULL) == HOSTCACHE_OK);
+  return NULL;
+}
+
+/* What waits for events without a stream's order, of this thread: one that nobody needs, as a
+   stream could not be forgotten after all, and one that a block waits for. */
+static inline void ON_RIG(wait_without_order)(RIG_NOW *rig) {
+  void *blocks[3];
+  size_t i;
+  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = ON_RIG(take)(rig, 64 * KIB);
+  for (i = 0; i < 2; i++) (void)ON_RIG(use)(rig, blocks[i], HELD_ON);
+  sim_fail(&rig->device, 2, true, SIM_ONLY(SIM_EVENT_RECORD) | SIM_ONLY(SIM_STREAM_WAIT));
+  assert_result(API(forget_stream)(rig->cache, HELD_ON), HOSTCACHE_ERR_EVENT);
+  sim_fail_no_more(&rig->device);
+  (void)sim_use(&rig->device, HELD_ON, blocks[2]);
+  assert_ok(API(record_event)(rig->cache, blocks[2], CACHE_OWN_EVENT(&rig->device, HELD_ON)));
+  for (i = 0; i < COUNT_OF(blocks); i++) ON_RIG(give)(rig, blocks[i]);
+}
+
+/* Another thread polls, and wherever it cannot go on the next one does. */
+RIG_TEST(a_poll_that_is_refused_anywhere_leaves_all_to_the_next) {
+  RIG_NOW *rig = *state;
+  pthread_t thread;
+  uint64_t n;
+  for (n = 1;; n++) {
+    ON_RIG(wait_without_order)(rig);
+    sim_complete_all(&rig->device);
+    barrier_refuse(n, true);
+    assert_int_equal(pthread_create(&thread, NULL, ON_RIG(poll_here), rig), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    barrier_refuse_no_more();
+    (void)ON_RIG(poll)(rig);
+    ON_RIG(check)(rig);
+    assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+    if (barrier.refused == 0) break;
+    assert_true(n < 100);
+  }
+  assert_true(n > 3);
+}
+
+#endif
+
+/* There is no memory for a pool, so that what has completed is ended before it can be taken off the
+   queue of the sleeper; or it has not, and is waited for. */
+static inline bool ON_RIG(synchronize_refused_at)(uint64_t n, bool completes) {
+  RIG_NOW *rig = ON_RIG(open)();
+  ON_RIG(sleeper) s;
+  ON_RIG(share_with)(&s, rig);
+  if (completes)
+    sim_complete_all(&rig->device);
+  else
+    rig->device.progress_per_queries = 1;
+  below_fail(1, true);
+  barrier_refuse(n, false);
+  (void)assert_one_of(API(synchronize)(rig->cache, UINT64_MAX),
+                      ONE_OF(HOSTCACHE_OK) | ONE_OF(HOSTCACHE_ERR_UNSUPPORTED));
+  below_fail_no_more();
+  ON_RIG(part_with)(&s);
+  ON_RIG(close)(rig);
+  return barrier.refused > 0;
+}
+
+RIG_TEST(synchronize_goes_on_where_a_barrier_is_refused_once) {
+  uint64_t n;
+  (void)state;
+  for (n = 1; ON_RIG(synchronize_refused_at)(n, true); n++) assert_true(n < 100);
+  assert_true(n > 3);
+  for (n = 1; ON_RIG(synchronize_refused_at)(n, false); n++) assert_true(n < 100);
+}
+
 /* What waits in the queues of another thread cannot be waited for. */
 RIG_TEST(synchronize_says_so_when_it_cannot_look_at_what_others_freed) {
   RIG_NOW *rig = *state;

@@ -21,6 +21,58 @@ static void sim_owned_an_event_that_cannot_be_destroyed_is_told(void **state) {
   assert_int_equal(rig->heard.count, 1);
 }
 
+/* ---- pools of events ------------------------------------------------------------------------- */
+
+/* A pool has room for 16 at first. */
+static void events_for_which_a_pool_has_no_room_are_ended_and_it_grows_when_it_can(void **state) {
+  sim_pooled_rig *rig = *state;
+  const uint64_t *calls = rig->device.calls;
+  void *blocks[24];
+  int round;
+  for (round = 0; round < 3; round++) {
+    sim_pooled_rig_pend_many(rig, 1, COUNT_OF(blocks), blocks);
+    assert_int_equal(calls[SIM_EVENT_CREATE], round == 0 ? 24 : 24 + 8);
+    below_fail(1, true);
+    sim_complete(&rig->device, 0, 12);
+    assert_int_equal(sim_pooled_rig_poll(rig), 12);
+    if (round > 0) below_fail_no_more();
+    sim_complete(&rig->device, 0, 12);
+    assert_int_equal(sim_pooled_rig_poll(rig), 12);
+    below_fail_no_more();
+    assert_int_equal(calls[SIM_EVENT_DESTROY], 8);
+  }
+}
+
+static void *forget_stream_0(void *argument) {
+  sim_waiting_pooled_rig *rig = argument;
+  expect_or_abort(sim_waiting_pooled_forget_stream(rig->cache, 0) == HOSTCACHE_OK);
+  return NULL;
+}
+
+static void let_another_thread_forget_it(void *user, sim_hook hook) {
+  sim_waiting_pooled_rig *rig = user;
+  pthread_t thread;
+  if (hook != SIM_EVENT_WAIT) return;
+  rig->device.on_hook = NULL;
+  assert_int_equal(pthread_create(&thread, NULL, forget_stream_0, rig), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+/* The stream has one event that is in use, and one that is not. */
+static void who_waits_for_a_stream_that_is_forgotten_meanwhile_ends_its_events(void **state) {
+  sim_waiting_pooled_rig *rig = *state;
+  void *blocks[2];
+  sim_waiting_pooled_rig_pend_many(rig, 1, 2, blocks);
+  sim_complete_all(&rig->device);
+  assert_int_equal(sim_waiting_pooled_rig_poll(rig), 2);
+  (void)sim_waiting_pooled_rig_pend(rig, 64 * KIB, 0);
+  rig->device.on_hook = let_another_thread_forget_it;
+  rig->device.on_hook_user = rig;
+  assert_ok(sim_waiting_pooled_synchronize(rig->cache, UINT64_MAX));
+  assert_null(rig->device.on_hook);
+  assert_int_equal(sim_live_events(&rig->device), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EACH_MODE(a_poll_asks_each_busy_stream_once_and_once_more_for_each_block_made_ready),
@@ -41,6 +93,8 @@ int main(void) {
       ON_EACH_MODE_WITH_EVENTS(a_block_waits_for_an_event_that_was_handed_over),
       ON_EACH_MODE_WITH_EVENTS(a_mark_and_an_event_on_one_block_both_count),
       ON_EACH_MODE_WITH_EVENTS(a_poll_asks_a_bounded_number_of_handed_over_events_in_turn),
+      ON_EACH_MODE_WITH_EVENTS(
+          freeing_keeps_what_waits_for_events_handed_over_bounded_without_a_miss),
       ON_EACH_MODE_WITH_EVENTS(an_event_that_is_refused_stays_the_callers),
       ON_EACH_MODE_WITH_EVENTS(events_handed_over_for_a_block_that_is_never_freed_are_not_lost),
       ON_EACH_MODE_WITH_TIMELINE(a_value_that_the_caller_knows_replaces_the_mark),
@@ -56,6 +110,8 @@ int main(void) {
       ON_EACH_MODE(forgetting_an_unknown_stream_calls_no_hook),
       ON_EACH_MODE(forgetting_one_stream_leaves_the_marks_of_others),
       ON_EACH_MODE(forgetting_a_stream_records_what_a_deferred_free_left_to_do),
+      ON_EACH_MODE(
+          a_stream_that_does_not_answer_is_asked_as_often_as_for_a_block_when_it_is_forgotten),
       ON_EACH_MODE(where_streams_must_be_idle_to_die_forgetting_waits_for_what_is_pending),
       ON_EACH_MODE(a_stream_can_be_forgotten_again_and_again),
       /* while something else is under way */
@@ -77,6 +133,9 @@ int main(void) {
       ON_EACH_MODE(a_query_that_is_under_way_on_a_stream_keeps_it_from_being_forgotten),
       ON_EACH_MODE(a_record_that_is_under_way_on_a_stream_keeps_it_from_being_forgotten),
       ON_EACH_MODE(a_deferred_record_that_is_under_way_on_a_stream_keeps_it_from_being_forgotten),
+      ON(sim_waiting_pooled,
+         synchronize_waits_for_streams_also_beside_events_that_were_handed_over),
+      ON(sim_waiting_plain, synchronize_waits_for_streams_also_beside_events_that_were_handed_over),
       ON(sim_waiting_pooled, synchronize_on_an_event_that_hangs_keeps_no_other_from_being_polled),
       ON(sim_waiting_plain, synchronize_on_an_event_that_hangs_keeps_no_other_from_being_polled),
       ON_EACH_MODE(threads_do_everything_while_hooks_fail),
@@ -110,6 +169,12 @@ int main(void) {
       ON_EACH_MODE(a_block_freed_by_a_callback_while_memory_is_got_is_found_before_memory_is_out),
       ON(sim_waiting_timeline,
          a_value_given_is_still_asked_for_where_the_stream_was_waited_for_instead),
+      cmocka_unit_test_setup_teardown(
+          events_for_which_a_pool_has_no_room_are_ended_and_it_grows_when_it_can,
+          sim_pooled_rig_setup, sim_pooled_rig_teardown),
+      cmocka_unit_test_setup_teardown(
+          who_waits_for_a_stream_that_is_forgotten_meanwhile_ends_its_events,
+          sim_waiting_pooled_rig_setup, sim_waiting_pooled_rig_teardown),
   };
   return cmocka_run_group_tests_name("events", tests, NULL, NULL);
 }

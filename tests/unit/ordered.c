@@ -171,6 +171,7 @@ static void graphs_destroy_is_busy_with_what_a_stream_left_during_a_capture(void
   rig->device.capturing = false;
   assert_ok(graphs_end_allocate_to_pool(rig->cache, pool));
   assert_ok(graphs_release_pool(rig->cache, pool));
+  assert_ok(graphs_forget_stream(rig->cache, 3)); /* no thread is at it any more */
 }
 
 static void graphs_no_stream_is_made_to_wait_during_a_capture(void **state) {
@@ -199,6 +200,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EACH(a_block_that_its_stream_alone_used_is_ready_for_it_at_once),
       ON_EACH(a_stream_that_goes_on_with_its_blocks_records_few_fences),
+      ON_EACH(what_a_stream_has_taken_again_needs_no_fence),
       ON_EACH(polls_between_frees_do_not_add_a_fence_to_each),
       ON_EACH(a_miss_has_the_next_frees_record_a_fence_each),
       ON_EACH(memory_that_goes_from_stream_to_stream_does_not_grow),
@@ -214,6 +216,7 @@ int main(void) {
       ON_EACH(a_fence_does_not_cover_what_a_later_neighbour_became_part_of),
       ON_EACH(a_part_of_what_is_ready_for_a_stream_is_as_new_as_the_whole),
       ON_EACH(process_events_makes_ready_for_all_what_streams_are_through_with),
+      ON_EACH(process_events_records_a_fence_and_asks_for_it_at_once),
       ON_EACH(a_block_that_others_used_waits_for_them_too),
       ON(pooled, a_block_waits_for_an_event_that_was_given_for_it),
       ON(owned, a_block_waits_for_an_event_that_was_given_for_it),
@@ -232,6 +235,7 @@ int main(void) {
       ON_EACH_AFTER(another_stream_gets_it_before_and_is_made_to_wait),
       ON_EACH_AFTER(what_a_stream_is_through_with_another_one_gets_without_waiting),
       ON_EACH_AFTER(where_a_stream_cannot_be_made_to_wait_it_gets_other_memory),
+      ON_EACH_AFTER(no_stream_is_made_to_wait_for_what_could_not_be_recorded),
       ON_EACH_THAT_LEAVES(a_stream_that_runs_keeps_its_block_from_others),
       ON_EACH(empty_cache_gives_back_what_streams_are_through_with_and_no_more),
       ON_EACH(what_is_ready_for_a_stream_is_not_bound_as_idle_memory_is),
@@ -257,6 +261,7 @@ int main(void) {
       ON_EACH(a_fence_that_cannot_be_recorded_leaves_the_block_to_its_stream),
       ON_EACH(process_events_says_that_a_fence_could_not_be_recorded),
       ON_EACH(a_fence_that_cannot_be_told_leaves_the_block_to_its_stream),
+      ON_EACH(what_a_fence_could_not_tell_another_one_tells_where_it_is_needed),
       ON_EACH(a_fence_without_memory_can_end_untold_and_be_used_again),
       ON_EACH(what_cannot_be_told_of_a_stream_is_left_to_the_runtime),
       ON_EACH(without_memory_for_the_books_it_is_a_block_like_any_other),

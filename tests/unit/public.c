@@ -316,6 +316,19 @@ static void a_handle_stays_readable_until_destroy(void **state) {
   }
 }
 
+/* Nothing of the one cache may come to stand in a block of the other. */
+static void a_block_of_another_cache_gets_no_use(void **state) {
+  pinned_rig *rig = *state;
+  pinned_block *block;
+  pinned *other;
+  assert_ok(pinned_create(&other, NULL, &rig->device));
+  assert_ok(pinned_block_alloc(other, 5000, &block));
+  assert_result(pinned_block_record_stream(rig->cache, block, 1), HOSTCACHE_ERR_NOT_FOUND);
+  assert_ok(pinned_block_free(other, block));
+  assert_ok(pinned_destroy(other));
+  assert_int_equal(rig->device.calls[SIM_EVENT_RECORD], 0);
+}
+
 /* ---- synchronize ----------------------------------------------------------------------------- */
 
 /* The clock of these tests moves by itself, one microsecond a look. */
@@ -542,6 +555,7 @@ int main(void) {
       TEST(an_interior_pointer_of_what_is_freed_is_refused_with_either_code),
       TEST(what_is_quarantined_is_refused_like_what_is_pending),
       TEST(a_handle_stays_readable_until_destroy),
+      TEST(a_block_of_another_cache_gets_no_use),
       TEST(synchronize_gives_up_when_the_time_given_has_run_out),
       TEST(synchronize_waits_by_polling_where_no_hook_can_wait),
       TEST(synchronize_waits_for_what_is_pending_at_the_call_alone),
