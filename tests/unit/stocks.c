@@ -152,8 +152,8 @@ static void a_hit_a_mark_and_a_free_take_no_lock_and_call_no_hook_and_no_malloc(
   put(rig->cache, marked);
 }
 
-/* That they take no lock is for streams that the thread remembers: two of a place, and of three that
-   share one the last two. */
+/* That they take no lock is for streams that the thread remembers: two of a place, and of three
+   that share one the last two. */
 static void of_streams_that_share_a_place_a_thread_remembers_the_last_two(void **state) {
   pinned_rig *rig = *state;
   void *ptr = get(rig->cache, 64 * KIB);
