@@ -986,11 +986,14 @@ static inline void ON_RIG(relax_no_more)(void *user, sim_hook hook) {
 RIG_TEST(a_capture_that_stays_relaxed_is_told) {
   RIG_NOW *rig = *state;
   rig->device.on_hook = ON_RIG(relax_no_more);
-  (void)ON_RIG(take)(rig, 2 * MIB);
-  rig->device.on_hook = NULL;
+  ON_RIG(give)(rig, ON_RIG(take)(rig, 2 * MIB));
   sim_relax_fails = 0;
   assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_HOOK], 1);
   assert_int_equal(rig->heard.code, 6);
+  assert_ok(API(empty_cache)(rig->cache)); /* it went back */
+  rig->device.on_hook = NULL;
+  sim_relax_fails = 0;
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_HOOK], 2);
 }
 
 #ifdef CACHE_EVENT_T

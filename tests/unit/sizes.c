@@ -88,7 +88,7 @@ static void a_larger_request_never_gets_a_smaller_block(void **state) {
   }
 }
 
-/* The table has 2048 units; what is ready are blocks of the classes that could be mistaken for it. */
+/* The table has 2048 units; what is ready are blocks of classes that could be mistaken for it. */
 static void the_first_class_that_stands_in_no_table_is_told_from_others(void **state) {
   pinned_rig *rig = *state;
   hostcache_config config = pinned_rig_config(rig);
