@@ -152,6 +152,30 @@ static void a_config_that_contradicts_itself_is_refused(void **state) {
   }
 }
 
+/* ... and is no contradiction where two bounds are the same. */
+static void a_config_at_its_bounds_is_taken(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  config.segment_bytes = 2 * MIB;
+  config.reserve_segment_bytes = 2 * MIB;
+  config.max_segment_bytes = 2 * MIB;
+  config.max_cached_bytes = 2 * MIB;
+  config.max_reserved_bytes = 2 * MIB;
+  config.class_max_bytes = (size_t)PTRDIFF_MAX / 2;
+  pinned_rig_configure(rig, config);
+  assert_int_equal(sim_live_bytes(&rig->device), 2 * MIB);
+}
+
+static void segments_are_whole_pages_whatever_the_largest_may_be(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  config.segment_bytes = 0;
+  config.max_segment_bytes = MIB + 1;
+  pinned_rig_configure(rig, config);
+  (void)pinned_rig_take(rig, 1);
+  assert_int_equal(sim_live_bytes(&rig->device), MIB);
+}
+
 static void a_config_of_another_version_is_refused(void **state) {
   pinned_rig *rig = *state;
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
@@ -282,6 +306,25 @@ static void an_interior_pointer_of_what_is_freed_is_refused_with_either_code(voi
                       ONE_OF(HOSTCACHE_ERR_DOUBLE_FREE) | ONE_OF(HOSTCACHE_ERR_NOT_FOUND));
   (void)assert_one_of(pinned_free_deferred(rig->cache, ptr + 4096),
                       ONE_OF(HOSTCACHE_ERR_DOUBLE_FREE) | ONE_OF(HOSTCACHE_ERR_NOT_FOUND));
+}
+
+/* Also where this thread and the stream are known to both. */
+static void a_handle_of_another_cache_is_refused(void **state) {
+  pinned_rig *rig = *state;
+  pinned *other;
+  pinned_block *block;
+  int again;
+  assert_ok(pinned_create(&other, NULL, &rig->device));
+  assert_ok(pinned_block_alloc(other, 64 * KIB, &block));
+  for (again = 0; again < 2; again++) {
+    assert_result(pinned_block_record_stream(rig->cache, block, 1), HOSTCACHE_ERR_NOT_FOUND);
+    assert_result(pinned_block_free(rig->cache, block), HOSTCACHE_ERR_NOT_FOUND);
+    assert_result(pinned_block_free_deferred(rig->cache, block), HOSTCACHE_ERR_NOT_FOUND);
+    (void)pinned_rig_pend(rig, 64 * KIB, 1);
+  }
+  assert_ok(pinned_block_free(other, block));
+  assert_ok(pinned_check(other));
+  assert_ok(pinned_destroy(other));
 }
 
 static void what_is_quarantined_is_refused_like_what_is_pending(void **state) {
@@ -533,6 +576,8 @@ int main(void) {
       cmocka_unit_test(a_null_cache_is_an_argument_error_in_every_function),
       TEST(a_null_out_pointer_is_an_argument_error),
       TEST(a_config_that_contradicts_itself_is_refused),
+      TEST(a_config_at_its_bounds_is_taken),
+      TEST(segments_are_whole_pages_whatever_the_largest_may_be),
       TEST(a_config_of_another_version_is_refused),
       TEST(a_config_may_be_changed_and_thrown_away_after_create),
       TEST(without_a_config_all_is_default),
@@ -540,6 +585,7 @@ int main(void) {
       TEST(thread_cache_bytes_is_what_a_thread_keeps_to_itself),
       TEST(an_error_of_the_caller_changes_no_figure_and_tells_nobody),
       TEST(an_interior_pointer_of_what_is_freed_is_refused_with_either_code),
+      TEST(a_handle_of_another_cache_is_refused),
       TEST(what_is_quarantined_is_refused_like_what_is_pending),
       TEST(a_handle_stays_readable_until_destroy),
       TEST(synchronize_gives_up_when_the_time_given_has_run_out),
