@@ -304,6 +304,32 @@ RIG_TEST(a_block_freed_by_another_thread_than_marked_it_waits_for_both_threads_s
   }
 }
 
+static inline void *ON_RIG(mark_two_in_a_thread)(void *argument) {
+  ON_RIG(marker) *markers = argument;
+  (void)ON_RIG(mark_in_a_thread)(&markers[0]);
+  return ON_RIG(mark_in_a_thread)(&markers[1]);
+}
+
+/* When the thread marks the second block it knows the stream. */
+RIG_TEST(what_another_thread_marked_is_forgotten_with_its_stream) {
+  RIG_NOW *rig = *state;
+  ON_RIG(marker) markers[2];
+  pthread_t thread;
+  int i;
+  for (i = 0; i < 2; i++) {
+    const ON_RIG(marker) marker = {rig, ON_RIG(take)(rig, 64 * KIB), 9, 1, false};
+    markers[i] = marker;
+    (void)sim_use(&rig->device, 9, marker.block);
+  }
+  assert_int_equal(pthread_create(&thread, NULL, ON_RIG(mark_two_in_a_thread), markers), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  sim_complete(&rig->device, 9, -1);
+  assert_ok(API(forget_stream)(rig->cache, 9));
+  sim_stream_destroy(&rig->device, 9); /* the referee sees what asks it from now on */
+  for (i = 0; i < 2; i++) ON_RIG(give)(rig, markers[i].block);
+  assert_false(ON_RIG(waits)(rig));
+}
+
 static inline void *ON_RIG(get_and_mark_in_a_thread)(void *argument) {
   ON_RIG(marker) *m = argument;
   void *ptr = NULL;

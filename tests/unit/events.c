@@ -77,7 +77,10 @@ int main(void) {
           a_use_without_room_of_a_stream_that_could_not_be_forgotten_counts_as_before),
       ON_EACH_MODE_THAT_WAITS(
           a_use_without_room_counts_also_where_one_of_another_stream_was_forgotten),
-      ON(sim_waiting_timeline, a_value_without_room_is_waited_for_when_its_stream_is_forgotten),
+      ON_EACH_MODE_THAT_WAITS(
+          a_use_without_room_made_while_one_of_another_stream_is_waited_for_counts),
+      ON(sim_waiting_timeline, the_highest_value_is_waited_for_when_its_stream_is_forgotten),
+      ON(sim_waiting_timeline, a_value_without_room_of_another_stream_is_not_waited_for),
       ON_EACH_MODE(a_stream_on_which_nothing_ever_ran_leaves_no_mark),
       ON_EACH_MODE(a_use_without_room_counts_also_where_all_others_are_forgotten),
       ON_EACH_MODE(a_use_without_room_counts_also_where_its_stream_is_marked_later),
@@ -89,6 +92,7 @@ int main(void) {
       ON_EACH_MODE_THAT_WAITS(synchronize_does_not_wait_for_what_is_freed_after_the_call),
       ON_EACH_MODE_WITH_EVENTS(streams_whose_events_end_at_once_are_forgotten_independently),
       ON_NONE_IN_EACH_MODE(a_stream_that_could_not_be_forgotten_is_marked_as_before),
+      ON_EACH_MODE_WITH_EVENTS(abandon_leaves_nothing_of_a_stream_that_could_not_be_forgotten),
       ON_EACH_MODE_WITH_EVENTS(an_event_recorded_in_vain_is_ended_when_it_has_completed),
       ON_EACH_MODE_WITH_EVENTS(
           synchronize_does_not_wait_for_the_events_of_a_stream_that_could_not_be_forgotten),
