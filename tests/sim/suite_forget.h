@@ -63,6 +63,41 @@ RIG_TEST(a_stream_on_which_nothing_ever_ran_leaves_no_mark) {
   assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
 }
 
+/* Streams die idle here, in whatever mode. */
+static inline void ON_RIG(let_streams_die_idle)(RIG_NOW *rig) {
+  hostcache_config config = ON_RIG(config)(rig);
+  config.streams_die_idle = 1;
+  ON_RIG(configure)(rig, config);
+}
+
+/* There was no memory for a queue, so it waits among what has no order. */
+RIG_TEST(what_waits_in_no_queue_is_waited_for_when_its_stream_is_forgotten) {
+  RIG_NOW *rig = *state;
+  void *block;
+  ON_RIG(let_streams_die_idle)(rig);
+  block = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, block, 9);
+  below_fail(1, true);
+  ON_RIG(give)(rig, block);
+  below_fail_no_more();
+  rig->device.progress_per_queries = 1;
+  assert_ok(API(forget_stream)(rig->cache, 9));
+  assert_true(sim_lane_reached(&rig->device, 9, 1));
+  sim_stream_destroy(&rig->device, 9);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+}
+
+/* ... although it has completed in the end. */
+RIG_TEST(a_query_that_fails_while_its_stream_is_forgotten_is_told) {
+  RIG_NOW *rig = *state;
+  ON_RIG(let_streams_die_idle)(rig);
+  (void)ON_RIG(pend)(rig, 64 * KIB, 9);
+  rig->device.progress_per_queries = 1;
+  sim_fail(&rig->device, 1, false, SIM_EVERY_QUERY);
+  assert_result(API(forget_stream)(rig->cache, 9), HOSTCACHE_ERR_EVENT);
+  assert_ok(API(forget_stream)(rig->cache, 9));
+}
+
 /* Whichever hook fails: if the stream could not be forgotten it lives on, and its marks cover later
    work as before. */
 RIG_TEST(a_stream_that_could_not_be_forgotten_is_marked_as_before) {
@@ -171,11 +206,9 @@ static inline void *ON_RIG(take_and_overfill)(RIG_NOW *rig) {
 /* Its free has nothing to record, but it is not ready at once. */
 RIG_TEST(a_use_without_room_counts_also_where_all_others_are_forgotten) {
   RIG_NOW *rig = *state;
-  hostcache_config config = ON_RIG(config)(rig);
   sim_stream stream;
   void *ptr;
-  config.streams_die_idle = 1;
-  ON_RIG(configure)(rig, config);
+  ON_RIG(let_streams_die_idle)(rig);
   ptr = ON_RIG(take_and_overfill)(rig);
   for (stream = 0; stream < 4; stream++) {
     assert_ok(API(forget_stream)(rig->cache, stream));
@@ -307,6 +340,34 @@ RIG_TEST(a_use_without_room_made_while_one_of_another_stream_is_waited_for_count
   sim_handed_back(&rig->device, block);
   assert_result(API(free)(rig->cache, block), HOSTCACHE_ERR_EVENT); /* two cannot be told */
   (void)ON_RIG(take)(rig, 64 * KIB);                                /* the referee looks */
+}
+
+/* Marks the block once more while the stream is waited for, and uses it later. */
+static inline void ON_RIG(rival_marks_for_later)(void *user, sim_hook hook) {
+  ON_RIG(rival) *rival = user;
+  (void)hook;
+  if (rival->block == NULL) return;
+  below_fail(1, true);
+  assert_result(API(record_stream)(rival->rig->cache, rival->block, 9), HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  rival->block = NULL;
+}
+
+RIG_TEST(a_use_without_room_counts_also_where_its_stream_is_waited_for_just_then) {
+  RIG_NOW *rig = *state;
+  ON_RIG(rival) rival = {NULL, NULL, false};
+  void *block = ON_RIG(take_and_overfill)(rig);
+  rival.rig = rig;
+  rival.block = block;
+  rig->device.on_hook = ON_RIG(rival_marks_for_later);
+  rig->device.on_hook_user = &rival;
+  assert_ok(API(forget_stream)(rig->cache, 9));
+  rig->device.on_hook = NULL;
+  assert_null(rival.block);
+  (void)sim_use(&rig->device, 9, block);
+  ON_RIG(give)(rig, block);
+  (void)ON_RIG(poll)(rig);
+  (void)ON_RIG(take)(rig, 64 * KIB); /* the referee looks */
 }
 
 /* What was as good as over is so no more, if then the stream is not forgotten after all. */

@@ -81,6 +81,10 @@ int main(void) {
           a_use_without_room_made_while_one_of_another_stream_is_waited_for_counts),
       ON(sim_waiting_timeline, the_highest_value_is_waited_for_when_its_stream_is_forgotten),
       ON(sim_waiting_timeline, a_value_without_room_of_another_stream_is_not_waited_for),
+      ON_EACH_MODE_THAT_WAITS(
+          a_use_without_room_counts_also_where_its_stream_is_waited_for_just_then),
+      ON_EACH_MODE(what_waits_in_no_queue_is_waited_for_when_its_stream_is_forgotten),
+      ON_EACH_MODE(a_query_that_fails_while_its_stream_is_forgotten_is_told),
       ON_EACH_MODE(a_stream_on_which_nothing_ever_ran_leaves_no_mark),
       ON_EACH_MODE(a_use_without_room_counts_also_where_all_others_are_forgotten),
       ON_EACH_MODE(a_use_without_room_counts_also_where_its_stream_is_marked_later),
