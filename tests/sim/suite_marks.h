@@ -330,6 +330,25 @@ RIG_TEST(what_another_thread_marked_is_forgotten_with_its_stream) {
   assert_false(ON_RIG(waits)(rig));
 }
 
+RIG_TEST(an_allocation_asks_for_what_its_thread_freed_before_what_others_did) {
+  RIG_NOW *rig = *state;
+  ON_RIG(marker) m = {rig, ON_RIG(take)(rig, 3 * MIB), 2, 1, true};
+  void *own = ON_RIG(take)(rig, 3 * MIB);
+  pthread_t thread;
+  uint64_t queries;
+  (void)ON_RIG(use)(rig, own, 1);
+  (void)sim_use(&rig->device, 2, m.block);
+  sim_handed_back(&rig->device, m.block);
+  assert_int_equal(pthread_create(&thread, NULL, ON_RIG(mark_in_a_thread), &m), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  ON_RIG(give)(rig, own);
+  sim_complete_all(&rig->device);
+  queries = sim_calls(&rig->device, SIM_EVERY_QUERY);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), own);
+  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_QUERY), queries + 1);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), m.block);
+}
+
 static inline void *ON_RIG(get_and_mark_in_a_thread)(void *argument) {
   ON_RIG(marker) *m = argument;
   void *ptr = NULL;

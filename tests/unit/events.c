@@ -23,6 +23,8 @@ int main(void) {
       ON_EACH_MODE(an_allocation_does_not_walk_a_long_queue),
       ON_EACH_MODE(free_deferred_calls_no_hook_and_no_malloc_and_the_block_waits_all_the_same),
       ON_EACH_MODE(free_deferred_of_a_block_without_uses_makes_it_ready_at_once),
+      ON_EACH_MODE(what_a_callback_frees_above_the_bound_goes_back_at_the_next_free),
+      ON_EACH_MODE(what_a_free_makes_ready_above_the_bound_goes_back),
       ON_EACH_MODE(a_free_without_uses_records_what_a_callback_left),
       ON_EACH_MODE(what_callbacks_freed_is_recorded_in_the_order_of_the_frees),
       ON_EACH_MODE(free_deferred_may_be_called_from_a_hook),
