@@ -362,6 +362,12 @@ static void a_handle_stays_readable_until_destroy(void **state) {
 /* ---- synchronize ----------------------------------------------------------------------------- */
 
 /* The clock of these tests moves by itself, one microsecond a look. */
+static uint64_t queries_of(pinned_rig *rig, uint64_t timeout_ns) {
+  const uint64_t before = rig->device.calls[SIM_EVENT_QUERY];
+  assert_result(pinned_synchronize(rig->cache, timeout_ns), HOSTCACHE_ERR_TIMEOUT);
+  return rig->device.calls[SIM_EVENT_QUERY] - before;
+}
+
 static void synchronize_gives_up_when_the_time_given_has_run_out(void **state) {
   pinned_rig *rig = *state;
   uint64_t began = atomic_load(&below.now_ns), took;
@@ -370,6 +376,8 @@ static void synchronize_gives_up_when_the_time_given_has_run_out(void **state) {
   took = atomic_load(&below.now_ns) - began;
   assert_in_range(took, 100 * 1000, 200 * 1000);
   assert_true(rig->device.calls[SIM_EVENT_QUERY] > 1);
+  assert_int_equal(queries_of(rig, 1000), queries_of(rig, 1)); /* to the nanosecond */
+  assert_int_equal(queries_of(rig, 1001), queries_of(rig, 2000));
 }
 
 static void synchronize_waits_by_polling_where_no_hook_can_wait(void **state) {
