@@ -185,8 +185,8 @@ RIG_TEST(free_deferred_of_a_block_without_uses_makes_it_ready_at_once) {
   assert_int_equal(sim_calls(&rig->device, SIM_EVERY_HOOK), before);
 }
 
-/* One segment may be kept idle, and is; blocks are parts of segments; and this thread has worked for
-   stream 1. */
+/* One segment may be kept idle, and is; blocks are parts of segments; and this thread has worked
+   for stream 1. */
 static inline void ON_RIG(keep_one_segment_idle)(RIG_NOW *rig) {
   hostcache_config config = ON_RIG(config)(rig);
   config.segment_bytes = 2 * MIB;
