@@ -418,7 +418,7 @@ static inline void ON_RIG(use_when_asked)(void *user, sim_hook hook) {
 }
 
 /* Forgetting waits for work that has not been submitted yet, and here is not before it asks: for
-   the highest value of any block, with room or without, whichever blocks come before and after it. */
+   the highest value of any block, with room or without, wherever that stands among them. */
 static inline void ON_RIG(forget_with_values)(RIG_NOW *rig, int highest, bool has_room) {
   ON_RIG(rival) rival = {rig, NULL, false};
   const uint64_t done = sim_submit(&rig->device, 9);
