@@ -216,6 +216,7 @@ RIG_TEST(what_a_callback_frees_above_the_bound_goes_back_at_the_next_free) {
 RIG_TEST(what_a_free_makes_ready_above_the_bound_goes_back) {
   RIG_NOW *rig = *state;
   void *blocks[16]; /* which fill a segment */
+  uint64_t queries;
   size_t i;
   ON_RIG(keep_one_segment_idle)(rig);
   for (i = 0; i < COUNT_OF(blocks); i++) {
@@ -225,7 +226,11 @@ RIG_TEST(what_a_free_makes_ready_above_the_bound_goes_back) {
   (void)ON_RIG(take)(rig, 128 * KIB);
   assert_int_equal(sim_live_bytes(&rig->device), 4 * MIB);
   sim_complete_all(&rig->device);
-  for (i = 0; i < COUNT_OF(blocks); i++) ON_RIG(give)(rig, blocks[i]);
+  queries = sim_calls(&rig->device, SIM_EVERY_QUERY);
+  for (i = 0; i < COUNT_OF(blocks); i++) {
+    assert_int_equal(sim_calls(&rig->device, SIM_EVERY_QUERY), queries);
+    ON_RIG(give)(rig, blocks[i]);
+  }
   assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
   assert_int_equal(sim_live_bytes(&rig->device), 2 * MIB);
 }

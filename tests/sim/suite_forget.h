@@ -523,6 +523,21 @@ RIG_TEST(an_event_recorded_in_vain_is_ended_when_it_has_completed) {
   rig->cache = NULL;
 }
 
+/* ... not even for what a callback frees meanwhile, for which it comes again. */
+RIG_TEST(forgetting_a_stream_that_need_not_be_idle_does_not_wait_for_it) {
+  RIG_NOW *rig = *state;
+  ON_RIG(rival) rival = {NULL, NULL, true};
+  rival.rig = rig;
+  rival.block = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, rival.block, 9);
+  rig->device.on_hook = ON_RIG(rival_frees);
+  rig->device.on_hook_user = &rival;
+  rig->device.progress_per_queries = 1;
+  assert_ok(API(forget_stream)(rig->cache, 9));
+  rig->device.progress_per_queries = 0;
+  assert_false(sim_lane_reached(&rig->device, 9, 1));
+}
+
 /* Nobody frees the block any earlier for these events, so nobody waits for them. */
 RIG_TEST(synchronize_does_not_wait_for_the_events_of_a_stream_that_could_not_be_forgotten) {
   RIG_NOW *rig = *state;

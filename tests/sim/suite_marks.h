@@ -357,6 +357,19 @@ static inline void *ON_RIG(get_and_mark_in_a_thread)(void *argument) {
   return ON_RIG(mark_in_a_thread)(m);
 }
 
+RIG_TEST(what_another_thread_got_is_at_home_where_it_is_freed) {
+  RIG_NOW *rig = *state;
+  ON_RIG(marker) m = {rig, NULL, 1, 0, false};
+  pthread_t thread;
+  ON_RIG(share)(rig);
+  ON_RIG(give)(rig, ON_RIG(take)(rig, 64 * KIB)); /* so that this thread has a stock */
+  assert_int_equal(pthread_create(&thread, NULL, ON_RIG(get_and_mark_in_a_thread), &m), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  sim_handed_out(&rig->device, m.block, 64 * KIB);
+  ON_RIG(give)(rig, m.block);
+  ON_RIG(check)(rig);
+}
+
 /* The second thread gets the record of the first, which is the block's home. */
 RIG_TEST(the_marks_of_a_thread_that_has_ended_and_of_its_successor_both_count) {
   RIG_NOW *rig = *state;

@@ -99,6 +99,7 @@ int main(void) {
       ON_EACH_MODE_WITH_EVENTS(streams_whose_events_end_at_once_are_forgotten_independently),
       ON_NONE_IN_EACH_MODE(a_stream_that_could_not_be_forgotten_is_marked_as_before),
       ON_EACH_MODE_WITH_EVENTS(abandon_leaves_nothing_of_a_stream_that_could_not_be_forgotten),
+      ON_EACH_MODE_WITH_EVENTS(forgetting_a_stream_that_need_not_be_idle_does_not_wait_for_it),
       ON_EACH_MODE_WITH_EVENTS(an_event_recorded_in_vain_is_ended_when_it_has_completed),
       ON_EACH_MODE_WITH_EVENTS(
           synchronize_does_not_wait_for_the_events_of_a_stream_that_could_not_be_forgotten),

@@ -42,6 +42,7 @@ int main(void) {
       ON_EACH_MODE(a_block_freed_by_another_thread_than_marked_it_waits_for_both_threads_streams),
       ON_EACH_MODE(what_another_thread_marked_is_forgotten_with_its_stream),
       ON_EACH_MODE(an_allocation_asks_for_what_its_thread_freed_before_what_others_did),
+      ON_EACH_MODE(what_another_thread_got_is_at_home_where_it_is_freed),
       ON_EACH_MODE(the_marks_of_a_thread_that_has_ended_and_of_its_successor_both_count),
       ON_EACH_MODE(a_block_that_came_by_a_shared_bin_waits_for_the_work_on_it_and_for_nothing_else),
       ON_EACH_MODE(what_cannot_be_recorded_of_a_block_that_came_by_a_shared_bin_is_never_asked_for),

@@ -164,6 +164,9 @@ static void a_config_at_its_bounds_is_taken(void **state) {
   config.class_max_bytes = (size_t)PTRDIFF_MAX / 2;
   pinned_rig_configure(rig, config);
   assert_int_equal(sim_live_bytes(&rig->device), 2 * MIB);
+  config = pinned_rig_config(rig);
+  config.reserve_segment_bytes = (size_t)PTRDIFF_MAX / 2; /* but nobody has that much */
+  refuse_config(rig, config, HOSTCACHE_ERR_OUT_OF_MEMORY);
 }
 
 static void segments_are_whole_pages_whatever_the_largest_may_be(void **state) {
@@ -230,6 +233,20 @@ static void figures_that_only_grow_wrap_around(void **state) {
   assert_true((uint64_t)stats.cached_bytes.freed == (TIMES - 1) * (uint64_t)size);
   assert_int_equal(stats.allocated_bytes.current, 0);
   assert_int_equal(stats.allocated_bytes.peak, size);
+}
+
+/* Of what a stock holds: not as if all its blocks were of the smallest size. */
+static void the_peak_of_what_is_split_is_no_higher_than_what_was_freed(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  void *blocks[10];
+  int64_t before;
+  size_t i;
+  pinned_rig_configure(rig, config);
+  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = pinned_rig_take(rig, 64 * KIB);
+  before = pinned_rig_stats(rig).inactive_split.peak;
+  pinned_rig_give(rig, blocks[0]);
+  assert_in_range(pinned_rig_stats(rig).inactive_split.peak, before, before + 1);
 }
 
 /* ---- a thread's own stock -------------------------------------------------------------------- */
@@ -447,14 +464,17 @@ static void walk_shows_what_is_quarantined_and_what_is_leaked(void **state) {
   pinned_rig *rig = *state;
   void *ptr = pinned_rig_take(rig, 64 * KIB);
   int counts[8] = {0};
+  pinned_block *leaked;
   rig->may_leak = true;
   (void)pinned_rig_use(rig, ptr, 1);
   sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
   sim_handed_back(&rig->device, ptr);
   assert_result(pinned_free(rig->cache, ptr), HOSTCACHE_ERR_EVENT);
-  pinned_rig_give(rig, pinned_rig_take(rig, 128 * KIB));
+  assert_ok(pinned_block_alloc(rig->cache, 128 * KIB, &leaked));
+  assert_ok(pinned_block_free(rig->cache, leaked));
   sim_fail(&rig->device, 1, false, SIM_ONLY(SIM_MEM_FREE));
   assert_result(pinned_empty_cache(rig->cache), HOSTCACHE_ERR_LEAKED);
+  assert_result(pinned_block_free(rig->cache, leaked), HOSTCACHE_ERR_NOT_FOUND);
   assert_ok(pinned_walk(rig->cache, count_kinds, counts));
   assert_int_equal(counts[HOSTCACHE_VISIT_SEGMENT], 2);
   assert_int_equal(counts[HOSTCACHE_VISIT_QUARANTINED], 1);
@@ -538,6 +558,25 @@ static void quarantine_is_released_when_the_caller_says_so(void **state) {
                    rig->device.calls[SIM_EVENT_CREATE] - rig->device.calls[SIM_EVENT_DESTROY]);
 }
 
+/* Two of one block, which are not used again. */
+static void events_that_cannot_be_told_end_with_their_quarantine(void **state) {
+  pinned_rig *rig = *state;
+  void *ptr = pinned_rig_take(rig, 64 * KIB);
+  int i;
+  (void)pinned_rig_use(rig, ptr, 1);
+  (void)pinned_rig_use(rig, ptr, 2);
+  pinned_rig_give(rig, ptr);
+  sim_complete_all(&rig->device);
+  sim_fail(&rig->device, 1, true, SIM_EVERY_QUERY);
+  for (i = 0; i < 3; i++)
+    assert_result(pinned_process_events(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
+  sim_fail_no_more(&rig->device);
+  assert_int_equal(pinned_rig_stats(rig).quarantined.current, 1);
+  assert_ok(pinned_release_quarantine(rig->cache));
+  assert_ptr_equal(pinned_rig_take(rig, 64 * KIB), ptr);
+  assert_int_equal(sim_live_events(&rig->device), 0);
+}
+
 /* The bugs: crashes in static destructors, hooks called after the runtime is gone (rmm #2367,
    #1375). */
 static void a_program_may_exit_with_everything_alive(void **state) {
@@ -590,6 +629,7 @@ int main(void) {
       TEST(a_config_may_be_changed_and_thrown_away_after_create),
       TEST(without_a_config_all_is_default),
       TEST(figures_that_only_grow_wrap_around),
+      TEST(the_peak_of_what_is_split_is_no_higher_than_what_was_freed),
       TEST(thread_cache_bytes_is_what_a_thread_keeps_to_itself),
       TEST(an_error_of_the_caller_changes_no_figure_and_tells_nobody),
       TEST(an_interior_pointer_of_what_is_freed_is_refused_with_either_code),
@@ -608,6 +648,7 @@ int main(void) {
       TEST(destroy_is_busy_with_what_a_callback_freed),
       TEST(a_busy_destroy_gives_nothing_back),
       TEST(quarantine_is_released_when_the_caller_says_so),
+      TEST(events_that_cannot_be_told_end_with_their_quarantine),
       TEST(a_program_may_exit_with_everything_alive),
       cmocka_unit_test_setup_teardown(a_cache_of_a_lost_runtime_is_abandoned, counted_rig_setup,
                                       counted_rig_teardown),
