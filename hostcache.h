@@ -9492,11 +9492,10 @@ HOSTCACHE_UNUSED static int HC_I(wait_use)(HC_CACHE *self, HC_USE *use, HC_TALLY
   }
 }
 
-/* Did a use of the stream find no room on an active block? All threads are
+/* Did a use of the stream find no room on a block, which is in use or being freed? All threads are
    held. */
 HOSTCACHE_UNUSED static int HC_I(is_unknown_of)(HC_BLOCK *block, HC_STREAM stream) {
-  return HC_I(keeps_marks)(block) && HC_I(unknown_uses)(block) == 1 &&
-         HC_I(same_stream)(block->unknown_stream, stream);
+  return HC_I(unknown_uses)(block) == 1 && HC_I(same_stream)(block->unknown_stream, stream);
 }
 
 /* May there be something to prepare on a block? A peek, without a lock: what was marked before the
@@ -9537,12 +9536,13 @@ HOSTCACHE_UNUSED static int HC_I(see)(HC_CACHE *self, HC_BLOCK *block,
   HC_USE *found = NULL;
   if (!HC_I(may_be_marked)(block, job)) return 0;
   if (HC_I(stop)(self)) return -1;
+  sight->unknown = 0;
   if (HC_I(keeps_marks)(block)) {
     HC_I(mark_to_use)(block, job);
     found = HC_I(mark_of)(block, job->stream);
+    sight->unknown = HC_I(is_unknown_of)(block, job->stream);
   }
   sight->marked = found && found->kind == HOSTCACHE_USE_STREAM;
-  sight->unknown = HC_I(is_unknown_of)(block, job->stream);
   if (sight->marked) found->early = HOSTCACHE_EARLY_SEEN;
   if (sight->unknown) block->unknown_over = HOSTCACHE_EARLY_SEEN;
   sight->life = block->life;
@@ -9729,8 +9729,7 @@ HOSTCACHE_UNUSED static int HC_I(is_recording)(HC_CACHE *self, struct HC_I(forge
     state = HC_I(state_of)(block);
     if (state != HOSTCACHE_FREEING && state != HOSTCACHE_DEFERRED) continue;
     if ((HC_I(all_marks)(block) & job->bit) != 0 || HC_I(mark_of)(block, job->stream)) return 1;
-    if (HC_I(unknown_uses)(block) == 1 && HC_I(same_stream)(block->unknown_stream, job->stream))
-      return 1;
+    if (HC_I(is_unknown_of)(block, job->stream)) return 1;
   }
   return 0;
 }
@@ -9794,7 +9793,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget_wait)(HC_CACHE *self,
   HOSTCACHE_LOCAL(HC_USE, last);
   if (!HC_I(dies_idle)(self)) return HOSTCACHE_OK;
   if (HC_I(wait_queued)(self, job, HC_I(next_epoch)(self))) return HC_I(forget_refused)(self, NULL);
-  if (HC_HAS_TIMELINE && job->target > 0) {
+  if (job->target > 0) { /* in timeline mode alone */
     memset((void *)last, 0, sizeof *last);
     last->stream = job->stream;
     last->value = job->target;
@@ -11464,7 +11463,6 @@ HC_PUBLIC hostcache_result HC_FN(alloc_on)(HC_CACHE *self, size_t size, HC_STREA
   if (!ptr) return HOSTCACHE_ERR_ARGUMENT;
   *ptr = NULL;
   result = HC_FN(block_alloc_on)(self, size, stream, &block);
-  HC_NOTE_PLACE(block);
   if (block) *ptr = block->ptr;
   return result;
 }
@@ -11476,12 +11474,7 @@ HC_PUBLIC hostcache_result HC_FN(block_alloc_on)(HC_CACHE *self, size_t size, HC
   *block = NULL;
   if (!self) return HOSTCACHE_ERR_ARGUMENT;
   got = HC_I(order_hit)(self, size, stream);
-  if (!got) {
-    const hostcache_result result = HC_I(get_on)(self, size, stream, block);
-    HC_NOTE_GOT(self, *block);
-    return result;
-  }
-  HC_NOTE_GOT(self, got);
+  if (!got) return HC_I(get_on)(self, size, stream, block);
   *block = got;
   return HOSTCACHE_OK;
 }
@@ -11557,11 +11550,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(block_alloc_ex)(HC_CACHE *self,
 #endif
 #ifdef HC_STREAM_ORDERED
   want.stream = (const HC_STREAM *)copy.stream;
-  if (want.stream) {
-    result = HC_I(get_wanted_on)(self, &want, block);
-    HC_NOTE_GOT(self, *block);
-    return result;
-  }
+  if (want.stream) return HC_I(get_wanted_on)(self, &want, block);
 #endif
   result = HC_I(get_wanted)(self, &want, block);
   HC_NOTE_GOT(self, *block);

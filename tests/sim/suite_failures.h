@@ -33,6 +33,7 @@ RIG_TEST(out_of_memory_after_reclaiming_is_an_error_and_nothing_else) {
   assert_int_equal(rig->device.calls[SIM_MEM_ALLOC], 3);
   assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_OUT_OF_MEMORY], 1);
   assert_in_range(rig->heard.with_code, 1, 2);
+  assert_non_null(strstr(rig->heard.what, "is out of memory, also after"));
   ON_RIG(give)(rig, held);
   (void)ON_RIG(take)(rig, 128 * KIB); /* it works again as soon as there is memory */
 }
@@ -74,6 +75,7 @@ RIG_TEST(another_failure_to_get_memory_is_told_at_once) {
   assert_int_equal(rig->device.calls[SIM_MEM_ALLOC], 2);
   assert_int_equal(rig->device.calls[SIM_MEM_FREE], 0);
   assert_int_equal(rig->heard.with_code, 1);
+  assert_non_null(strstr(rig->heard.what, "failed, not for want of memory"));
   assert_int_equal(ON_RIG(stats)(rig).num_alloc_retries, 0);
   (void)ON_RIG(take)(rig, 128 * KIB);
 }

@@ -316,12 +316,70 @@ RIG_TEST(a_block_freed_by_another_thread_than_marked_it_waits_for_both_threads_s
   }
 }
 
+static inline void *ON_RIG(mark_two_in_a_thread)(void *argument) {
+  ON_RIG(marker) *markers = argument;
+  (void)ON_RIG(mark_in_a_thread)(&markers[0]);
+  return ON_RIG(mark_in_a_thread)(&markers[1]);
+}
+
+/* When the thread marks the second block it knows the stream. */
+RIG_TEST(what_another_thread_marked_is_forgotten_with_its_stream) {
+  RIG_NOW *rig = *state;
+  ON_RIG(marker) markers[2];
+  pthread_t thread;
+  int i;
+  for (i = 0; i < 2; i++) {
+    const ON_RIG(marker) marker = {rig, ON_RIG(take)(rig, 64 * KIB), 9, 1, false};
+    markers[i] = marker;
+    (void)sim_use(&rig->device, 9, marker.block);
+  }
+  assert_int_equal(pthread_create(&thread, NULL, ON_RIG(mark_two_in_a_thread), markers), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  sim_complete(&rig->device, 9, -1);
+  assert_ok(API(forget_stream)(rig->cache, 9));
+  sim_stream_destroy(&rig->device, 9); /* the referee sees what asks it from now on */
+  for (i = 0; i < 2; i++) ON_RIG(give)(rig, markers[i].block);
+  assert_false(ON_RIG(waits)(rig));
+}
+
+RIG_TEST(an_allocation_asks_for_what_its_thread_freed_before_what_others_did) {
+  RIG_NOW *rig = *state;
+  ON_RIG(marker) m = {rig, ON_RIG(take)(rig, 3 * MIB), 2, 1, true};
+  void *own = ON_RIG(take)(rig, 3 * MIB);
+  pthread_t thread;
+  uint64_t queries;
+  (void)ON_RIG(use)(rig, own, 1);
+  (void)sim_use(&rig->device, 2, m.block);
+  sim_handed_back(&rig->device, m.block);
+  assert_int_equal(pthread_create(&thread, NULL, ON_RIG(mark_in_a_thread), &m), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  ON_RIG(give)(rig, own);
+  sim_complete_all(&rig->device);
+  queries = sim_calls(&rig->device, SIM_EVERY_QUERY);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), own);
+  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_QUERY), queries + 1);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), m.block);
+}
+
 static inline void *ON_RIG(get_and_mark_in_a_thread)(void *argument) {
   ON_RIG(marker) *m = argument;
   void *ptr = NULL;
   expect_or_abort(API(alloc)(m->rig->cache, 64 * KIB, &ptr) == HOSTCACHE_OK);
   m->block = ptr;
   return ON_RIG(mark_in_a_thread)(m);
+}
+
+RIG_TEST(what_another_thread_got_is_at_home_where_it_is_freed) {
+  RIG_NOW *rig = *state;
+  ON_RIG(marker) m = {rig, NULL, 1, 0, false};
+  pthread_t thread;
+  ON_RIG(share)(rig);
+  ON_RIG(give)(rig, ON_RIG(take)(rig, 64 * KIB)); /* so that this thread has a stock */
+  assert_int_equal(pthread_create(&thread, NULL, ON_RIG(get_and_mark_in_a_thread), &m), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  sim_handed_out(&rig->device, m.block, 64 * KIB);
+  ON_RIG(give)(rig, m.block);
+  ON_RIG(check)(rig);
 }
 
 /* The second thread gets the record of the first, which is the block's home. */

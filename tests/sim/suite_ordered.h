@@ -678,18 +678,24 @@ RIG_TEST(what_was_ready_for_a_forgotten_stream_is_waited_for_without_it) {
   ON_RIG(check)(rig);
 }
 
+/* ... nor does it leave any bookkeeping. */
 RIG_TEST(a_new_stream_gets_nothing_that_was_ready_for_the_one_before) {
   RIG_NOW *rig = *state;
+  long long books = 0;
   int round;
-  for (round = 0; round < 3; round++) {
+  for (round = 0; round < 6; round++) {
+    if (round == 3) books = atomic_load(&below.live);
     (void)ON_RIG(leave_on)(rig, 3 * MIB, 1); /* the referee sees whether that is in use */
     rig->device.progress_per_queries = 1;
     assert_ok(API(forget_stream)(rig->cache, 1));
     rig->device.progress_per_queries = 0;
     sim_stream_destroy(&rig->device, 1);
     sim_stream_create(&rig->device, 1);
+    sim_complete_all(&rig->device);
+    (void)ON_RIG(poll)(rig);
     ON_RIG(check)(rig);
   }
+  assert_int_equal(atomic_load(&below.live), books);
 }
 
 RIG_TEST(a_stream_without_blocks_of_its_own_is_forgotten_like_any_other) {
@@ -1011,6 +1017,7 @@ RIG_TEST(a_stream_in_the_place_of_one_whose_fences_wait_begins_with_nothing) {
 RIG_TEST(wrong_calls_for_a_stream_are_told) {
   RIG_NOW *rig = *state;
   API(block) *block = (API(block) *)rig;
+  unsigned long long books;
   void *ptr = rig;
   assert_result(API(alloc_on)(NULL, 1, 1, &ptr), HOSTCACHE_ERR_ARGUMENT);
   assert_null(ptr);
@@ -1026,6 +1033,12 @@ RIG_TEST(wrong_calls_for_a_stream_are_told) {
   ptr = ON_RIG(leave_on)(rig, 64 * KIB, 1);
   assert_result(API(free)(rig->cache, ptr), HOSTCACHE_ERR_DOUBLE_FREE);
   assert_result(API(record_stream)(rig->cache, ptr, 1), HOSTCACHE_ERR_NOT_FOUND);
+  books = atomic_load(&below.calls);
+  assert_ok(API(alloc_on)(rig->cache, 0, 1, &ptr)); /* also where there is something for it, */
+  assert_null(ptr);
+  assert_ok(API(alloc_on)(rig->cache, 0, 2, &ptr)); /* or not even bookkeeping */
+  assert_null(ptr);
+  assert_int_equal(atomic_load(&below.calls), books);
 }
 
 RIG_TEST(a_fence_that_cannot_be_recorded_leaves_the_block_to_its_stream) {
@@ -1126,6 +1139,7 @@ RIG_TEST(a_stream_is_not_forgotten_while_there_is_no_memory_for_its_fence) {
   ON_RIG(give)(rig, one);
   ON_RIG(give)(rig, two);
   assert_result(API(forget_stream)(rig->cache, 1), HOSTCACHE_ERR_NO_METADATA);
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_NO_METADATA], 1);
   below_fail_no_more();
   sim_complete_all(&rig->device);
   assert_ok(API(forget_stream)(rig->cache, 1));

@@ -189,6 +189,18 @@ RIG_TEST(a_filter_says_whose_allocations_belong_to_a_pool) {
   assert_ok(API(release_pool)(rig->cache, OTHER));
 }
 
+/* The thread can be cancelled again after that. */
+RIG_TEST(a_filter_is_asked_as_a_hook_is) {
+  RIG_NOW *rig = *state;
+  int cancel;
+  assert_ok(API(begin_allocate_to_pool)(rig->cache, GRAPH, is_stream, &on_1));
+  (void)ON_RIG(take)(rig, 64 * KIB);
+  assert_int_equal(pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &cancel), 0);
+  assert_int_equal(cancel, PTHREAD_CANCEL_ENABLE);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
 RIG_TEST(of_several_open_pools_the_one_opened_first_counts) {
   RIG_NOW *rig = *state;
   void *ptr;

@@ -241,7 +241,7 @@ static void pinned_an_alignment_counts_against_the_bounds(void **state) {
   hostcache_config config = pinned_rig_config(rig);
   hostcache_request request = request_of(1 * MIB);
   void *ptr;
-  config.max_segment_bytes = 4 * MIB;
+  config.max_segment_bytes = 3 * MIB; /* just enough for an alignment to 2 MiB */
   config.max_reserved_bytes = 3 * MIB;
   pinned_rig_configure(rig, config);
   request.alignment = 4 * MIB;
@@ -251,6 +251,9 @@ static void pinned_an_alignment_counts_against_the_bounds(void **state) {
   request.alignment = 2 * MIB;
   request.size = SIZE_MAX;
   is_refused(rig, request, HOSTCACHE_ERR_TOO_BIG);
+  request.pool.first = 7; /* also where nothing else is right */
+  is_refused(rig, request, HOSTCACHE_ERR_TOO_BIG);
+  request.pool.first = 0;
   request.size = 1 * MIB;
   ptr = take_as(rig, request);
   is_refused(rig, request, HOSTCACHE_ERR_LIMIT);

@@ -374,6 +374,57 @@ static void callers_begin_with_who_called_the_library(void **state) {
   second_caller = NULL;
 }
 
+/* The functions that hand out. */
+static unsigned char *take_in_a_way(rig *r, int way) {
+  hostcache_request request = HOSTCACHE_REQUEST_INIT;
+  pinned_block *block = NULL;
+  void *ptr = NULL;
+  request.size = 1000;
+  switch (way) {
+    case 0: assert_ok(pinned_alloc(r->cache, 1000, &ptr)); break;
+    case 1: assert_ok(pinned_block_alloc(r->cache, 1000, &block)); break;
+    case 2: assert_ok(pinned_alloc_ex(r->cache, &request, &ptr)); break;
+    default: assert_ok(pinned_block_alloc_ex(r->cache, &request, &block)); break;
+  }
+  return block ? pinned_block_ptr(block) : ptr;
+}
+
+/* First of new memory, then of what was freed. */
+static void whatever_hands_a_block_out_its_end_is_looked_at(void **state) {
+  rig *r = *state;
+  int way, again;
+  for (way = 0; way < 4; way++) {
+    for (again = 0; again < 3; again++) {
+      unsigned char *ptr = take_in_a_way(r, way);
+      scribble(ptr + 1000);
+      assert_result(pinned_free(r->cache, ptr), HOSTCACHE_ERR_CORRUPT);
+      expect_damage(r, 1, ptr + 1000, "got at 0xabc0");
+    }
+    assert_ok(pinned_empty_cache(r->cache));
+  }
+}
+
+UNSEEN static const void *place_of(rig *r, void *ptr) {
+  const void *place = pinned_find(r->cache, ptr)->places[0];
+  give(r, ptr);
+  return place;
+}
+
+/* ... which is not the caller of that one. */
+static void a_function_that_calls_another_notes_its_own_caller(void **state) {
+  hostcache_request request = HOSTCACHE_REQUEST_INIT;
+  rig *r = *state;
+  const void *place;
+  void *ptr;
+  request.size = 1000;
+  caller_count = 0;
+  assert_ok(pinned_alloc_ex(r->cache, &request, &ptr));
+  place = place_of(r, ptr);
+  assert_ok(pinned_alloc_ex(r->cache, &request, &ptr));
+  assert_ptr_not_equal(place_of(r, ptr), place);
+  caller_count = 3;
+}
+
 static void callers_have_names_where_the_system_knows_them(void **state) {
   rig *r = *state;
   name_length = 2;
@@ -769,7 +820,11 @@ static void of_many_live_blocks_the_first_are_told_and_how_many_more(void **stat
   rig *r = *state;
   void *blocks[20];
   size_t i;
-  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = take(r, 1000);
+  for (i = 0; i < 16; i++) blocks[i] = take(r, 1000);
+  assert_result(pinned_destroy(r->cache), HOSTCACHE_ERR_BUSY);
+  assert_int_equal(r->said.live, 16); /* that are all */
+  r->said.live = 0;
+  for (; i < COUNT_OF(blocks); i++) blocks[i] = take(r, 1000);
   assert_result(pinned_destroy(r->cache), HOSTCACHE_ERR_BUSY);
   assert_int_equal(r->said.live, 16 + 1);
   assert_string_equal(r->said.what, "4 more blocks are still handed out");
@@ -985,6 +1040,8 @@ int main(void) {
       TEST(an_overflow_is_told_where_no_callers_are_known),
       TEST(callers_beyond_those_that_find_room_are_left_out),
       TEST(callers_begin_with_who_called_the_library),
+      TEST(whatever_hands_a_block_out_its_end_is_looked_at),
+      TEST(a_function_that_calls_another_notes_its_own_caller),
       TEST(callers_have_names_where_the_system_knows_them),
       TEST(names_that_find_no_room_are_cut_off),
       TEST(frees_that_are_wrong_are_told_and_write_nothing),

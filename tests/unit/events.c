@@ -87,6 +87,8 @@ int main(void) {
       ON_EACH_MODE(an_allocation_does_not_walk_a_long_queue),
       ON_EACH_MODE(free_deferred_calls_no_hook_and_no_malloc_and_the_block_waits_all_the_same),
       ON_EACH_MODE(free_deferred_of_a_block_without_uses_makes_it_ready_at_once),
+      ON_EACH_MODE(what_a_callback_frees_above_the_bound_goes_back_at_the_next_free),
+      ON_EACH_MODE(what_a_free_makes_ready_above_the_bound_goes_back),
       ON_EACH_MODE(a_free_without_uses_records_what_a_callback_left),
       ON_EACH_MODE(what_callbacks_freed_is_recorded_in_the_order_of_the_frees),
       ON_EACH_MODE(free_deferred_may_be_called_from_a_hook),
@@ -148,7 +150,14 @@ int main(void) {
           a_use_without_room_of_a_stream_that_could_not_be_forgotten_counts_as_before),
       ON_EACH_MODE_THAT_WAITS(
           a_use_without_room_counts_also_where_one_of_another_stream_was_forgotten),
-      ON(sim_waiting_timeline, a_value_without_room_is_waited_for_when_its_stream_is_forgotten),
+      ON_EACH_MODE_THAT_WAITS(
+          a_use_without_room_made_while_one_of_another_stream_is_waited_for_counts),
+      ON(sim_waiting_timeline, the_highest_value_is_waited_for_when_its_stream_is_forgotten),
+      ON(sim_waiting_timeline, a_value_without_room_of_another_stream_is_not_waited_for),
+      ON_EACH_MODE_THAT_WAITS(
+          a_use_without_room_counts_also_where_its_stream_is_waited_for_just_then),
+      ON_EACH_MODE(what_waits_in_no_queue_is_waited_for_when_its_stream_is_forgotten),
+      ON_EACH_MODE(a_query_that_fails_while_its_stream_is_forgotten_is_told),
       ON_EACH_MODE(a_stream_on_which_nothing_ever_ran_leaves_no_mark),
       ON_EACH_MODE(a_use_without_room_counts_also_where_all_others_are_forgotten),
       ON_EACH_MODE(a_use_without_room_counts_also_where_its_stream_is_marked_later),
@@ -160,6 +169,8 @@ int main(void) {
       ON_EACH_MODE_THAT_WAITS(synchronize_does_not_wait_for_what_is_freed_after_the_call),
       ON_EACH_MODE_WITH_EVENTS(streams_whose_events_end_at_once_are_forgotten_independently),
       ON_NONE_IN_EACH_MODE(a_stream_that_could_not_be_forgotten_is_marked_as_before),
+      ON_EACH_MODE_WITH_EVENTS(abandon_leaves_nothing_of_a_stream_that_could_not_be_forgotten),
+      ON_EACH_MODE_WITH_EVENTS(forgetting_a_stream_that_need_not_be_idle_does_not_wait_for_it),
       ON_EACH_MODE_WITH_EVENTS(an_event_recorded_in_vain_is_ended_when_it_has_completed),
       ON_EACH_MODE_WITH_EVENTS(
           synchronize_does_not_wait_for_the_events_of_a_stream_that_could_not_be_forgotten),

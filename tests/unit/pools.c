@@ -384,6 +384,7 @@ int main(void) {
       IN_EACH_MODE(a_pool_lives_until_its_last_release),
       IN_EACH_MODE(a_name_can_be_used_again),
       IN_EACH_MODE(a_filter_says_whose_allocations_belong_to_a_pool),
+      IN_EACH_MODE(a_filter_is_asked_as_a_hook_is),
       IN_EACH_MODE(of_several_open_pools_the_one_opened_first_counts),
       IN_EACH_MODE(hits_call_no_hook_once_no_pool_is_open),
       IN_EACH_MODE(what_is_in_use_outlives_its_pool),

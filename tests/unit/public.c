@@ -152,6 +152,33 @@ static void a_config_that_contradicts_itself_is_refused(void **state) {
   }
 }
 
+/* ... and is no contradiction where two bounds are the same. */
+static void a_config_at_its_bounds_is_taken(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  config.segment_bytes = 2 * MIB;
+  config.reserve_segment_bytes = 2 * MIB;
+  config.max_segment_bytes = 2 * MIB;
+  config.max_cached_bytes = 2 * MIB;
+  config.max_reserved_bytes = 2 * MIB;
+  config.class_max_bytes = (size_t)PTRDIFF_MAX / 2;
+  pinned_rig_configure(rig, config);
+  assert_int_equal(sim_live_bytes(&rig->device), 2 * MIB);
+  config = pinned_rig_config(rig);
+  config.reserve_segment_bytes = (size_t)PTRDIFF_MAX / 2; /* but nobody has that much */
+  refuse_config(rig, config, HOSTCACHE_ERR_OUT_OF_MEMORY);
+}
+
+static void segments_are_whole_pages_whatever_the_largest_may_be(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  config.segment_bytes = 0;
+  config.max_segment_bytes = MIB + 1;
+  pinned_rig_configure(rig, config);
+  (void)pinned_rig_take(rig, 1);
+  assert_int_equal(sim_live_bytes(&rig->device), MIB);
+}
+
 static void a_config_of_another_version_is_refused(void **state) {
   pinned_rig *rig = *state;
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
@@ -206,6 +233,20 @@ static void figures_that_only_grow_wrap_around(void **state) {
   assert_true((uint64_t)stats.cached_bytes.freed == (TIMES - 1) * (uint64_t)size);
   assert_int_equal(stats.allocated_bytes.current, 0);
   assert_int_equal(stats.allocated_bytes.peak, size);
+}
+
+/* Of what a stock holds: not as if all its blocks were of the smallest size. */
+static void the_peak_of_what_is_split_is_no_higher_than_what_was_freed(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  void *blocks[10];
+  int64_t before;
+  size_t i;
+  pinned_rig_configure(rig, config);
+  for (i = 0; i < COUNT_OF(blocks); i++) blocks[i] = pinned_rig_take(rig, 64 * KIB);
+  before = pinned_rig_stats(rig).inactive_split.peak;
+  pinned_rig_give(rig, blocks[0]);
+  assert_in_range(pinned_rig_stats(rig).inactive_split.peak, before, before + 1);
 }
 
 /* ---- a thread's own stock -------------------------------------------------------------------- */
@@ -284,6 +325,25 @@ static void an_interior_pointer_of_what_is_freed_is_refused_with_either_code(voi
                       ONE_OF(HOSTCACHE_ERR_DOUBLE_FREE) | ONE_OF(HOSTCACHE_ERR_NOT_FOUND));
 }
 
+/* Also where this thread and the stream are known to both. */
+static void a_handle_of_another_cache_is_refused(void **state) {
+  pinned_rig *rig = *state;
+  pinned *other;
+  pinned_block *block;
+  int again;
+  assert_ok(pinned_create(&other, NULL, &rig->device));
+  assert_ok(pinned_block_alloc(other, 64 * KIB, &block));
+  for (again = 0; again < 2; again++) {
+    assert_result(pinned_block_record_stream(rig->cache, block, 1), HOSTCACHE_ERR_NOT_FOUND);
+    assert_result(pinned_block_free(rig->cache, block), HOSTCACHE_ERR_NOT_FOUND);
+    assert_result(pinned_block_free_deferred(rig->cache, block), HOSTCACHE_ERR_NOT_FOUND);
+    (void)pinned_rig_pend(rig, 64 * KIB, 1);
+  }
+  assert_ok(pinned_block_free(other, block));
+  assert_ok(pinned_check(other));
+  assert_ok(pinned_destroy(other));
+}
+
 static void what_is_quarantined_is_refused_like_what_is_pending(void **state) {
   pinned_rig *rig = *state;
   void *ptr = pinned_rig_take(rig, 64 * KIB);
@@ -332,6 +392,12 @@ static void a_block_of_another_cache_gets_no_use(void **state) {
 /* ---- synchronize ----------------------------------------------------------------------------- */
 
 /* The clock of these tests moves by itself, one microsecond a look. */
+static uint64_t queries_of(pinned_rig *rig, uint64_t timeout_ns) {
+  const uint64_t before = rig->device.calls[SIM_EVENT_QUERY];
+  assert_result(pinned_synchronize(rig->cache, timeout_ns), HOSTCACHE_ERR_TIMEOUT);
+  return rig->device.calls[SIM_EVENT_QUERY] - before;
+}
+
 static void synchronize_gives_up_when_the_time_given_has_run_out(void **state) {
   pinned_rig *rig = *state;
   uint64_t began = atomic_load(&below.now_ns), took;
@@ -340,6 +406,8 @@ static void synchronize_gives_up_when_the_time_given_has_run_out(void **state) {
   took = atomic_load(&below.now_ns) - began;
   assert_in_range(took, 100 * 1000, 200 * 1000);
   assert_true(rig->device.calls[SIM_EVENT_QUERY] > 1);
+  assert_int_equal(queries_of(rig, 1000), queries_of(rig, 1)); /* to the nanosecond */
+  assert_int_equal(queries_of(rig, 1001), queries_of(rig, 2000));
 }
 
 static void synchronize_waits_by_polling_where_no_hook_can_wait(void **state) {
@@ -409,14 +477,17 @@ static void walk_shows_what_is_quarantined_and_what_is_leaked(void **state) {
   pinned_rig *rig = *state;
   void *ptr = pinned_rig_take(rig, 64 * KIB);
   int counts[8] = {0};
+  pinned_block *leaked;
   rig->may_leak = true;
   (void)pinned_rig_use(rig, ptr, 1);
   sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
   sim_handed_back(&rig->device, ptr);
   assert_result(pinned_free(rig->cache, ptr), HOSTCACHE_ERR_EVENT);
-  pinned_rig_give(rig, pinned_rig_take(rig, 128 * KIB));
+  assert_ok(pinned_block_alloc(rig->cache, 128 * KIB, &leaked));
+  assert_ok(pinned_block_free(rig->cache, leaked));
   sim_fail(&rig->device, 1, false, SIM_ONLY(SIM_MEM_FREE));
   assert_result(pinned_empty_cache(rig->cache), HOSTCACHE_ERR_LEAKED);
+  assert_result(pinned_block_free(rig->cache, leaked), HOSTCACHE_ERR_NOT_FOUND);
   assert_ok(pinned_walk(rig->cache, count_kinds, counts));
   assert_int_equal(counts[HOSTCACHE_VISIT_SEGMENT], 2);
   assert_int_equal(counts[HOSTCACHE_VISIT_QUARANTINED], 1);
@@ -500,6 +571,25 @@ static void quarantine_is_released_when_the_caller_says_so(void **state) {
                    rig->device.calls[SIM_EVENT_CREATE] - rig->device.calls[SIM_EVENT_DESTROY]);
 }
 
+/* Two of one block, which are not used again. */
+static void events_that_cannot_be_told_end_with_their_quarantine(void **state) {
+  pinned_rig *rig = *state;
+  void *ptr = pinned_rig_take(rig, 64 * KIB);
+  int i;
+  (void)pinned_rig_use(rig, ptr, 1);
+  (void)pinned_rig_use(rig, ptr, 2);
+  pinned_rig_give(rig, ptr);
+  sim_complete_all(&rig->device);
+  sim_fail(&rig->device, 1, true, SIM_EVERY_QUERY);
+  for (i = 0; i < 3; i++)
+    assert_result(pinned_process_events(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
+  sim_fail_no_more(&rig->device);
+  assert_int_equal(pinned_rig_stats(rig).quarantined.current, 1);
+  assert_ok(pinned_release_quarantine(rig->cache));
+  assert_ptr_equal(pinned_rig_take(rig, 64 * KIB), ptr);
+  assert_int_equal(sim_live_events(&rig->device), 0);
+}
+
 /* The bugs: crashes in static destructors, hooks called after the runtime is gone (rmm #2367,
    #1375). */
 static void a_program_may_exit_with_everything_alive(void **state) {
@@ -546,13 +636,17 @@ int main(void) {
       cmocka_unit_test(a_null_cache_is_an_argument_error_in_every_function),
       TEST(a_null_out_pointer_is_an_argument_error),
       TEST(a_config_that_contradicts_itself_is_refused),
+      TEST(a_config_at_its_bounds_is_taken),
+      TEST(segments_are_whole_pages_whatever_the_largest_may_be),
       TEST(a_config_of_another_version_is_refused),
       TEST(a_config_may_be_changed_and_thrown_away_after_create),
       TEST(without_a_config_all_is_default),
       TEST(figures_that_only_grow_wrap_around),
+      TEST(the_peak_of_what_is_split_is_no_higher_than_what_was_freed),
       TEST(thread_cache_bytes_is_what_a_thread_keeps_to_itself),
       TEST(an_error_of_the_caller_changes_no_figure_and_tells_nobody),
       TEST(an_interior_pointer_of_what_is_freed_is_refused_with_either_code),
+      TEST(a_handle_of_another_cache_is_refused),
       TEST(what_is_quarantined_is_refused_like_what_is_pending),
       TEST(a_handle_stays_readable_until_destroy),
       TEST(a_block_of_another_cache_gets_no_use),
@@ -568,6 +662,7 @@ int main(void) {
       TEST(destroy_is_busy_with_what_a_callback_freed),
       TEST(a_busy_destroy_gives_nothing_back),
       TEST(quarantine_is_released_when_the_caller_says_so),
+      TEST(events_that_cannot_be_told_end_with_their_quarantine),
       TEST(a_program_may_exit_with_everything_alive),
       cmocka_unit_test_setup_teardown(a_cache_of_a_lost_runtime_is_abandoned, counted_rig_setup,
                                       counted_rig_teardown),
