@@ -12819,7 +12819,7 @@ struct HC_I(remembered) {
   uint64_t born;       /* the segment's */
   void *segment, *ptr; /* first bytes */
   size_t size, requested;
-  int active, captured;
+  int active, captured; /* `captured`: if it was active */
 };
 
 struct HC_CHECKPOINT {
@@ -12860,7 +12860,7 @@ HOSTCACHE_RARE static size_t HC_I(pool_write)(HC_CACHE *self, const HC_POOL *poo
       at->size = range->size;
       at->requested = range->requested;
       at->active = !range->is_ready;
-      at->captured = at->active && HC_I(is_captured)(range);
+      at->captured = HC_I(is_captured)(range);
     }
   return count;
 }
@@ -13743,7 +13743,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(device_stats)(HC_CACHE *self,
 struct HC_DEVICES {
   unsigned process; /* which one made it */
   size_t count;
-  HC_CACHE **caches; /* they stand behind the struct itself */
+  HC_CACHE *caches[1]; /* as many as were asked for */
 };
 
 HOSTCACHE_RARE static hostcache_result HC_I(enter_set)(const HC_DEVICES *set) {
@@ -13760,7 +13760,6 @@ HOSTCACHE_RARE static HC_DEVICES *HC_I(new_set)(size_t count) {
   if (!set) return NULL;
   set->process = hostcache_process();
   set->count = 0;
-  set->caches = (HC_CACHE **)(void *)(set + 1);
   return set;
 }
 
@@ -13928,8 +13927,12 @@ HOSTCACHE_RARE static const char *HC_I(check_range)(HC_CACHE *self, const HC_SEG
   if (range->is_ready && range->bin != HC_NO_BIN) return "a range in a heap has no bin";
   if (range->is_ready && HC_I(is_ready_too)(range->right, range))
     return "ready ranges do not stand side by side";
-  if (!range->is_indexed)
+  if (!range->is_indexed) {
+    const HC_BLOCK *found =
+        (const HC_BLOCK *)hostcache_index_floor(&self->index, (size_t)range->ptr);
+    if (found && found->ptr == range->ptr) return "what is not in the index is not found there";
     return range->is_ready || state == HOSTCACHE_LEAVING ? NULL : "a block is in the index";
+  }
   if (hostcache_index_floor(&self->index, (size_t)range->ptr) != (const void *)range ||
       hostcache_index_floor(&self->index, (size_t)range->ptr + (range->size - 1)) !=
           (const void *)range)
@@ -14445,7 +14448,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_
     }
   }
   cancel = hostcache_hook_begin();
-  for (i = 0; result == HOSTCACHE_OK && i < visits.used; i++)
+  for (i = 0; i < visits.used; i++) /* none, where the threads could not be held */
     if (visit(user, &visits.at[i])) break;
   hostcache_hook_end(cancel);
   if (visits.at) HOSTCACHE_FREE(visits.at);
@@ -14516,6 +14519,11 @@ HOSTCACHE_RARE static void HC_I(note_range)(HC_CACHE *self, void *notes, const H
   if (place < view->room) view->ranges[place] = shown;
 }
 
+HOSTCACHE_RARE static void HC_I(note_shown)(struct HC_I(view) *view, const hostcache_range *shown) {
+  if (view->used < view->room) view->ranges[view->used] = *shown;
+  view->used++;
+}
+
 /* Notes what was pinned outside of the cache: each as a segment, and an active range of it. */
 HOSTCACHE_RARE static void HC_I(note_externals)(HC_CACHE *self, struct HC_I(view) *view) {
   const struct HC_I(external) *external;
@@ -14526,14 +14534,12 @@ HOSTCACHE_RARE static void HC_I(note_externals)(HC_CACHE *self, struct HC_I(view
     shown.kind = HOSTCACHE_VISIT_SEGMENT;
     shown.ptr = external->ptr;
     shown.size = shown.active_bytes = shown.allocated_bytes = external->size;
-    if (view->used < view->room) view->ranges[view->used] = shown;
-    view->used++;
+    HC_I(note_shown)(view, &shown);
     shown.kind = HOSTCACHE_VISIT_ACTIVE;
     shown.active_bytes = shown.allocated_bytes = 0;
     shown.requested = external->size;
     shown.context = external->context;
-    if (view->used < view->room) view->ranges[view->used] = shown;
-    view->used++;
+    HC_I(note_shown)(view, &shown);
   }
   hostcache_unlock(&self->trace_lock);
 }
