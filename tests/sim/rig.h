@@ -199,10 +199,14 @@ static inline void ON_RIG(destroy)(RIG_NOW *rig) {
   rig->left_bytes = (size_t)stats.leaked_bytes.current;
 }
 
-/* Ends the cache and the device, and asserts that nothing was lost and no rule broken. */
+/* Ends the cache and the device, and asserts that nothing was lost and no rule broken; and that
+   this thread can be cancelled, as it can not in hooks. */
 static inline void ON_RIG(close)(RIG_NOW *rig) {
   size_t left_events;
+  int cancel;
   if (rig->cache != NULL) ON_RIG(destroy)(rig);
+  assert_int_equal(pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &cancel), 0);
+  assert_int_equal(cancel, PTHREAD_CANCEL_ENABLE);
   left_events = rig->may_lose_events ? sim_live_events(&rig->device) : 0;
   assert_int_equal(sim_close(&rig->device, rig->left_bytes, left_events), 0);
 #ifdef TESTS_SIM_BELOW_H

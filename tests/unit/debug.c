@@ -371,6 +371,20 @@ static void callers_begin_with_who_called_the_library(void **state) {
   second_caller = NULL;
 }
 
+static void a_block_of_an_allocator_was_got_by_who_called_that(void **state) {
+  rig *r = *state;
+  hostcache_allocator a;
+  void *ptr, *first, *second;
+  assert_ok(pinned_as_allocator(r->cache, &a));
+  caller_count = 0;
+  assert_ok(a.allocate(a.cache, 1000, &ptr, &first));
+  assert_ok(a.allocate(a.cache, 1000, &ptr, &second)); /* at another place */
+  caller_count = 3;
+  assert_ptr_not_equal(((pinned_block *)first)->places[0], ((pinned_block *)second)->places[0]);
+  a.deleter(first);
+  a.deleter(second);
+}
+
 static void callers_have_names_where_the_system_knows_them(void **state) {
   rig *r = *state;
   name_length = 2;
@@ -978,6 +992,7 @@ int main(void) {
       TEST(an_overflow_is_told_where_no_callers_are_known),
       TEST(callers_beyond_those_that_find_room_are_left_out),
       TEST(callers_begin_with_who_called_the_library),
+      TEST(a_block_of_an_allocator_was_got_by_who_called_that),
       TEST(callers_have_names_where_the_system_knows_them),
       TEST(names_that_find_no_room_are_cut_off),
       TEST(frees_that_are_wrong_are_told_and_write_nothing),

@@ -78,6 +78,8 @@ int main(void) {
       ON_EACH_MODE_THAT_WAITS(
           a_use_without_room_counts_also_where_one_of_another_stream_was_forgotten),
       ON(sim_waiting_timeline, a_value_without_room_is_waited_for_when_its_stream_is_forgotten),
+      ON_EACH_MODE(what_is_recorded_and_asked_to_forget_a_stream_is_counted),
+      ON_EACH_MODE(what_is_ready_after_a_stream_was_forgotten_is_idle_memory),
       ON_EACH_MODE(a_stream_on_which_nothing_ever_ran_leaves_no_mark),
       ON_EACH_MODE(a_use_without_room_counts_also_where_all_others_are_forgotten),
       ON_EACH_MODE(a_use_without_room_counts_also_where_its_stream_is_marked_later),
