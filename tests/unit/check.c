@@ -760,6 +760,9 @@ static void a_stream_that_was_forgotten_pools_no_events(void **state) {
   lane_of(s, 7)->leaving = 1;                  /* its pool goes last */
   BREAK(lane_of(s, 7)->live, 0, "a thread knows live lanes only");
   lane_of(s, 7)->leaving = 0;
+  queue_of(s, 7)->claimed = 1; /* its claimer ends it */
+  BREAK(lane_of(s, 7)->live, 0, "a thread knows live lanes only");
+  queue_of(s, 7)->claimed = 0;
   s->cache->stats.num_barriers_refused = 1; /* then the pool could not be reached */
   BREAK(lane_of(s, 7)->live, 0, "a thread knows live lanes only");
   s->cache->stats.num_barriers_refused = 0;

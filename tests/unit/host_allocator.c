@@ -426,6 +426,7 @@ static void the_registry_refuses_what_is_not_there(void **state) {
   assert_null(hostcache_set_host_allocator(HOSTCACHE_DEVICE_TYPES, &a));
   assert_null(hostcache_set_host_allocator(0, NULL));
   assert_null(hostcache_get_host_allocator(-1));
+  assert_null(hostcache_get_host_allocator(INT_MIN));
   assert_null(hostcache_get_host_allocator(HOSTCACHE_DEVICE_TYPES));
   assert_int_equal(hostcache_remove_host_allocator(-1, &a), 0);
   assert_int_equal(hostcache_remove_host_allocator(HOSTCACHE_DEVICE_TYPES, &a), 0);

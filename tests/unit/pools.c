@@ -137,10 +137,11 @@ static int count_ranges(void *user, const hostcache_range *range) {
 /* ... and what is put back is as it was, whoever listens. */
 static void a_restore_tells_trackers_of_what_it_begins_alone(void **state) {
   traced_rig *rig = *state;
-  traced_checkpoint *checkpoint;
+  traced_checkpoint *empty, *checkpoint;
   static int counts[8]; /* hears of the destroy as well */
   void *first, *second;
   assert_ok(traced_begin_allocate_to_pool(rig->cache, GRAPH, NULL, NULL));
+  assert_ok(traced_checkpoint_pool(rig->cache, GRAPH, &empty));
   first = traced_rig_take(rig, 64 * KIB);
   assert_ok(traced_checkpoint_pool(rig->cache, GRAPH, &checkpoint));
   traced_rig_give(rig, first);
@@ -152,7 +153,9 @@ static void a_restore_tells_trackers_of_what_it_begins_alone(void **state) {
   assert_int_equal(counts[HOSTCACHE_TRACE_ALLOC], 2);          /* second; first, by the restore */
   assert_int_equal(counts[HOSTCACHE_TRACE_FREE_REQUESTED], 2); /* of both */
   assert_int_equal(counts[HOSTCACHE_TRACE_FREE_COMPLETED], 2);
-  assert_ok(traced_free(rig->cache, first));
+  assert_ok(traced_restore_pool(rig->cache, empty, NULL, NULL)); /* begins none */
+  assert_int_equal(counts[HOSTCACHE_TRACE_FREE_COMPLETED], 3);
+  traced_checkpoint_free(empty);
   traced_checkpoint_free(checkpoint);
   assert_ok(traced_end_allocate_to_pool(rig->cache, GRAPH));
   assert_ok(traced_release_pool(rig->cache, GRAPH));

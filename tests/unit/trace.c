@@ -542,6 +542,11 @@ static void use_on_some_streams(void *user) {
     assert_ok(pinned_record_stream(rig->cache, (void *)rig->device.blocks.at[last].start, stream));
 }
 
+static void use_on_a_stream(void *user) {
+  pinned_rig *rig = user;
+  assert_ok(pinned_record_stream(rig->cache, (void *)rig->device.blocks.at[0].start, 9));
+}
+
 static int count_visits(void *user, const hostcache_visit *visit) {
   (void)visit;
   ++*(size_t *)user;
@@ -555,10 +560,15 @@ static void what_comes_meanwhile_is_shown_too(void **state) {
   size_t visits = 0;
   (void)pinned_rig_take(rig, 64 * KIB);
   below.once_user = rig;
+  below.once = use_on_a_stream; /* for which there is just room */
+  assert_ok(pinned_snapshot(rig->cache, note, &v));
+  assert_int_equal(v.at[1].stream_count, 1);
+  assert_int_equal(v.streams[1][0], 9);
   below.once = use_on_some_streams;
+  v.count = 0;
   assert_ok(pinned_snapshot(rig->cache, note, &v));
   assert_int_equal(v.count, 2);
-  assert_int_equal(v.at[1].stream_count, 6);
+  assert_int_equal(v.at[1].stream_count, 7);
   below.once = take_some;
   v.count = 0;
   assert_ok(pinned_snapshot(rig->cache, note, &v));
