@@ -12945,13 +12945,13 @@ HOSTCACHE_RARE static HC_POOL *HC_I(restore_pool_of)(const HC_CACHE *self,
   return pool && pool->born == from->born && from->cache == self->number ? pool : NULL;
 }
 
-/* How many records and shelves, and how much room for deltas, it takes at most. segments_lock is
-   held. */
+/* How many records, and how much room for deltas, it takes at most. No shelf: what was active was
+   in the index, and shelves stay. segments_lock is held. */
 HOSTCACHE_RARE static void HC_I(restore_needs)(HC_CACHE *self, struct HC_I(restoring) *job,
                                                HC_NEEDS *needs, size_t *changes) {
   HC_SEGMENT *segment = NULL;
   const HC_BLOCK *range;
-  size_t i, missing[2];
+  size_t i;
   memset((void *)needs, 0, sizeof *needs);
   *changes = 0;
   while ((segment = HC_I(pool_segment)(self, job->pool, segment)) != NULL) {
@@ -12960,11 +12960,7 @@ HOSTCACHE_RARE static void HC_I(restore_needs)(HC_CACHE *self, struct HC_I(resto
   }
   for (i = 0; i < job->from->count; i++) {
     needs->blocks++;
-    if (!job->from->ranges[i].active) continue;
-    ++*changes;
-    hostcache_index_missing(&self->index, (size_t)job->from->ranges[i].ptr, missing);
-    needs->shelves[0] += missing[0];
-    needs->shelves[1] += missing[1];
+    *changes += job->from->ranges[i].active != 0;
   }
 }
 
@@ -12984,7 +12980,6 @@ HOSTCACHE_RARE static hostcache_result HC_I(restore_prepare)(HC_CACHE *self,
   int let_go;
   hostcache_lock(&self->segments_lock);
   HC_I(spares_return)(self, &job->spares);
-  memset((void *)&job->spares, 0, sizeof job->spares);
   do {
     job->pool = HC_I(restore_pool_of)(self, job->from);
     if (!job->pool) {

@@ -1138,6 +1138,7 @@ RIG_TEST(what_was_got_for_a_capture_is_so_after_a_restore) {
   (void)ON_RIG(use)(rig, captured, 1);
   (void)ON_RIG(use)(rig, other, 1);
   ON_RIG(give)(rig, captured);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
   ON_RIG(give)(rig, other);
   assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
   assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
@@ -1283,7 +1284,10 @@ static inline void ON_RIG(take_more_of_the_pool)(void *user) {
 
 static inline void ON_RIG(leave_more_to_the_pool)(void *user) {
   RIG_NOW *rig = user;
-  ON_RIG(give)(rig, ON_RIG(take)(rig, 5 * MIB));
+  void *ptrs[4];
+  size_t i;
+  for (i = 0; i < COUNT_OF(ptrs); i++) ptrs[i] = ON_RIG(take)(rig, 5 * MIB);
+  for (i = 0; i < COUNT_OF(ptrs); i++) ON_RIG(give)(rig, ptrs[i]);
 }
 
 static inline void ON_RIG(divide_what_the_pool_has)(void *user) {

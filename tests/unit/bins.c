@@ -958,27 +958,6 @@ static void what_was_reserved_stays_while_more_is_reserved(void **state) {
   pinned_rig_give(rig, ptr);
 }
 
-/* One of two that a poll makes ready on the way makes an idle segment, which goes back, as both are
-   more than may be idle; the other one, in a stock, is there. */
-static void reserve_finds_what_a_poll_on_the_way_made_ready(void **state) {
-  pinned_rig *rig = *state;
-  hostcache_config config = pinned_rig_config(rig);
-  void *ptrs[3];
-  config.segment_bytes = 64 * KIB;
-  config.max_cached_bytes = 64 * KIB;
-  pinned_rig_configure(rig, config);
-  ptrs[0] = pinned_rig_take(rig, 40 * KIB);
-  ptrs[1] = pinned_rig_take(rig, 24 * KIB); /* is what is over of that segment */
-  ptrs[2] = pinned_rig_take(rig, 40 * KIB);
-  (void)pinned_rig_use(rig, ptrs[0], 1);
-  (void)pinned_rig_use(rig, ptrs[2], 1);
-  pinned_rig_give(rig, ptrs[0]);
-  pinned_rig_give(rig, ptrs[2]);
-  sim_complete_all(&rig->device);
-  assert_ok(pinned_reserve(rig->cache, 40 * KIB, 1));
-  assert_int_equal(pinned_rig_stats(rig).reserved_bytes.current, 64 * KIB);
-}
-
 static void reserve_says_what_it_cannot_do_and_keeps_what_it_got(void **state) {
   pinned_rig *rig = *state;
   cap(rig, MIB);
@@ -1174,7 +1153,6 @@ int main(void) {
       TEST(trim_says_what_leaked),
       TEST(what_was_idle_for_so_long_goes_back),
       TEST(what_was_reserved_can_be_had_without_a_hook),
-      TEST(reserve_finds_what_a_poll_on_the_way_made_ready),
       TEST(reserve_says_what_it_cannot_do_and_keeps_what_it_got),
       TEST(a_segment_can_be_reserved_at_creation_and_is_carved_first),
       TEST(create_fails_whole_if_its_segment_cannot_be_had),

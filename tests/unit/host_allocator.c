@@ -422,11 +422,13 @@ static void the_higher_priority_is_registered(void **state) {
 static void the_registry_refuses_what_is_not_there(void **state) {
   const hostcache_allocator a = allocator_of(*state);
   assert_ptr_equal(hostcache_set_host_allocator(0, &a), &a);
+  assert_ptr_equal(hostcache_get_host_allocator(0), &a);
   assert_null(hostcache_set_host_allocator(-1, &a));
   assert_null(hostcache_set_host_allocator(HOSTCACHE_DEVICE_TYPES, &a));
   assert_null(hostcache_set_host_allocator(0, NULL));
   assert_null(hostcache_get_host_allocator(-1));
   assert_null(hostcache_get_host_allocator(INT_MIN));
+  assert_null(hostcache_get_host_allocator(INT_MAX));
   assert_null(hostcache_get_host_allocator(HOSTCACHE_DEVICE_TYPES));
   assert_int_equal(hostcache_remove_host_allocator(-1, &a), 0);
   assert_int_equal(hostcache_remove_host_allocator(HOSTCACHE_DEVICE_TYPES, &a), 0);

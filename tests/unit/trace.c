@@ -741,6 +741,8 @@ static void memory_pinned_elsewhere_is_in_the_history_and_the_snapshot(void **st
   must_be(4, HOSTCACHE_TRACE_FREE_COMPLETED, elsewhere, 5000);
   assert_ptr_equal(seen.at[4].context, seen.at[1].context);
   must_be(5, HOSTCACHE_TRACE_SEGMENT_FREE, elsewhere, 5000);
+  assert_int_equal(seen.at[5].requested, 0);
+  assert_null(seen.at[5].context);
   assert_int_equal(v.count, 4);
   assert_int_equal(v.at[0].kind, HOSTCACHE_VISIT_SEGMENT);
   assert_ptr_equal(v.at[0].ptr, silent);
