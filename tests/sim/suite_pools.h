@@ -1347,6 +1347,7 @@ RIG_TEST(a_restore_without_memory_changes_nothing) {
   for (i = 0; i < COUNT_OF(ptr); i++) ptr[i] = ON_RIG(take)(rig, 4 * KIB);
   below_fail(1, true);
   assert_result(API(checkpoint_pool)(rig->cache, GRAPH, &none), HOSTCACHE_ERR_NO_METADATA);
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_NO_METADATA], 1);
   below_fail_no_more();
   assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
   for (i = 0; i < COUNT_OF(ptr); i++) ON_RIG(give)(rig, ptr[i]);

@@ -390,6 +390,7 @@ static void the_index_is_a_heap_by_priority(void **state) {
   may_be_alike(s, s->cache->by_address->right, s->cache->by_address);
   for (node = s->cache->by_address; node->left == NULL;) node = node->right;
   may_be_alike(s, node->left, node);
+  BREAK(node->left->priority, UINT64_MAX, "the index is a heap by priority");
 }
 
 static void a_block_with_memory_is_in_the_index(void **state) {
@@ -629,6 +630,8 @@ static void what_is_in_a_stock_or_a_bin_is_stocked_there(void **state) {
   const char *sentence = "what is in a stock or a bin is stocked there";
   insides_block *last = batch_of(s)->in.batch.blocks[15];
   BREAK(s->stocked[0]->life, life_in(s->stocked[0], HOSTCACHE_ACTIVE), sentence);
+  BREAK(last->life, life_in(last, HOSTCACHE_ACTIVE), sentence);
+  last = batch_of(s)->in.batch.blocks[1];
   BREAK(last->life, life_in(last, HOSTCACHE_ACTIVE), sentence);
   BREAK(own(s)->bins[0].top, s->stocked[1], sentence);
   BREAK(s->cache->batches[0], batch_of(s), sentence);
