@@ -12796,7 +12796,7 @@ struct HC_I(remembered) {
   uint64_t born;       /* the segment's */
   void *segment, *ptr; /* first bytes */
   size_t size, requested;
-  int active, captured;
+  int active, captured; /* `captured`: if it was active */
 };
 
 struct HC_CHECKPOINT {
@@ -12837,7 +12837,7 @@ HOSTCACHE_RARE static size_t HC_I(pool_write)(HC_CACHE *self, const HC_POOL *poo
       at->size = range->size;
       at->requested = range->requested;
       at->active = !range->is_ready;
-      at->captured = at->active && HC_I(is_captured)(range);
+      at->captured = HC_I(is_captured)(range);
     }
   return count;
 }
@@ -12922,13 +12922,13 @@ HOSTCACHE_RARE static HC_POOL *HC_I(restore_pool_of)(const HC_CACHE *self,
   return pool && pool->born == from->born && from->cache == self->number ? pool : NULL;
 }
 
-/* How many records and shelves, and how much room for deltas, it takes at most. segments_lock is
-   held. */
+/* How many records, and how much room for deltas, it takes at most. No shelf: what was active was
+   in the index, and shelves stay. segments_lock is held. */
 HOSTCACHE_RARE static void HC_I(restore_needs)(HC_CACHE *self, struct HC_I(restoring) *job,
                                                HC_NEEDS *needs, size_t *changes) {
   HC_SEGMENT *segment = NULL;
   const HC_BLOCK *range;
-  size_t i, missing[2];
+  size_t i;
   memset((void *)needs, 0, sizeof *needs);
   *changes = 0;
   while ((segment = HC_I(pool_segment)(self, job->pool, segment)) != NULL) {
@@ -12937,11 +12937,7 @@ HOSTCACHE_RARE static void HC_I(restore_needs)(HC_CACHE *self, struct HC_I(resto
   }
   for (i = 0; i < job->from->count; i++) {
     needs->blocks++;
-    if (!job->from->ranges[i].active) continue;
-    ++*changes;
-    hostcache_index_missing(&self->index, (size_t)job->from->ranges[i].ptr, missing);
-    needs->shelves[0] += missing[0];
-    needs->shelves[1] += missing[1];
+    *changes += job->from->ranges[i].active != 0;
   }
 }
 
@@ -12961,7 +12957,6 @@ HOSTCACHE_RARE static hostcache_result HC_I(restore_prepare)(HC_CACHE *self,
   int let_go;
   hostcache_lock(&self->segments_lock);
   HC_I(spares_return)(self, &job->spares);
-  memset((void *)&job->spares, 0, sizeof job->spares);
   do {
     job->pool = HC_I(restore_pool_of)(self, job->from);
     if (!job->pool) {
@@ -13720,7 +13715,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(device_stats)(HC_CACHE *self,
 struct HC_DEVICES {
   unsigned process; /* which one made it */
   size_t count;
-  HC_CACHE **caches; /* they stand behind the struct itself */
+  HC_CACHE *caches[1]; /* as many as were asked for */
 };
 
 HOSTCACHE_RARE static hostcache_result HC_I(enter_set)(const HC_DEVICES *set) {
@@ -13737,7 +13732,6 @@ HOSTCACHE_RARE static HC_DEVICES *HC_I(new_set)(size_t count) {
   if (!set) return NULL;
   set->process = hostcache_process();
   set->count = 0;
-  set->caches = (HC_CACHE **)(void *)(set + 1);
   return set;
 }
 
@@ -13905,8 +13899,12 @@ HOSTCACHE_RARE static const char *HC_I(check_range)(HC_CACHE *self, const HC_SEG
   if (range->is_ready && range->bin != HC_NO_BIN) return "a range in a heap has no bin";
   if (range->is_ready && HC_I(is_ready_too)(range->right, range))
     return "ready ranges do not stand side by side";
-  if (!range->is_indexed)
+  if (!range->is_indexed) {
+    const HC_BLOCK *found =
+        (const HC_BLOCK *)hostcache_index_floor(&self->index, (size_t)range->ptr);
+    if (found && found->ptr == range->ptr) return "what is not in the index is not found there";
     return range->is_ready || state == HOSTCACHE_LEAVING ? NULL : "a block is in the index";
+  }
   if (hostcache_index_floor(&self->index, (size_t)range->ptr) != (const void *)range ||
       hostcache_index_floor(&self->index, (size_t)range->ptr + (range->size - 1)) !=
           (const void *)range)
@@ -14422,7 +14420,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_
     }
   }
   cancel = hostcache_hook_begin();
-  for (i = 0; result == HOSTCACHE_OK && i < visits.used; i++)
+  for (i = 0; i < visits.used; i++) /* none, where the threads could not be held */
     if (visit(user, &visits.at[i])) break;
   hostcache_hook_end(cancel);
   if (visits.at) HOSTCACHE_FREE(visits.at);
@@ -14493,6 +14491,11 @@ HOSTCACHE_RARE static void HC_I(note_range)(HC_CACHE *self, void *notes, const H
   if (place < view->room) view->ranges[place] = shown;
 }
 
+HOSTCACHE_RARE static void HC_I(note_shown)(struct HC_I(view) *view, const hostcache_range *shown) {
+  if (view->used < view->room) view->ranges[view->used] = *shown;
+  view->used++;
+}
+
 /* Notes what was pinned outside of the cache: each as a segment, and an active range of it. */
 HOSTCACHE_RARE static void HC_I(note_externals)(HC_CACHE *self, struct HC_I(view) *view) {
   const struct HC_I(external) *external;
@@ -14503,14 +14506,12 @@ HOSTCACHE_RARE static void HC_I(note_externals)(HC_CACHE *self, struct HC_I(view
     shown.kind = HOSTCACHE_VISIT_SEGMENT;
     shown.ptr = external->ptr;
     shown.size = shown.active_bytes = shown.allocated_bytes = external->size;
-    if (view->used < view->room) view->ranges[view->used] = shown;
-    view->used++;
+    HC_I(note_shown)(view, &shown);
     shown.kind = HOSTCACHE_VISIT_ACTIVE;
     shown.active_bytes = shown.allocated_bytes = 0;
     shown.requested = external->size;
     shown.context = external->context;
-    if (view->used < view->room) view->ranges[view->used] = shown;
-    view->used++;
+    HC_I(note_shown)(view, &shown);
   }
   hostcache_unlock(&self->trace_lock);
 }

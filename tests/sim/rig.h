@@ -199,7 +199,8 @@ static inline void ON_RIG(destroy)(RIG_NOW *rig) {
   rig->left_bytes = (size_t)stats.leaked_bytes.current;
 }
 
-/* Ends the cache and the device, and asserts that nothing was lost and no rule broken. */
+/* Ends the cache and the device, and asserts that nothing was lost and no rule broken; and that
+   this thread can be cancelled, as it can not in hooks. */
 static inline void ON_RIG(close)(RIG_NOW *rig) {
   size_t left_events;
   if (rig->cache != NULL) ON_RIG(destroy)(rig);

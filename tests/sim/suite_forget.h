@@ -53,6 +53,34 @@ RIG_TEST(a_block_freed_deferred_while_its_stream_is_forgotten_is_waited_for) {
   ON_RIG(forget_with_a_rival)(*state, true);
 }
 
+RIG_TEST(what_is_recorded_and_asked_to_forget_a_stream_is_counted) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  void *marked;
+  config.streams_die_idle = 1;
+  ON_RIG(configure)(rig, config);
+  marked = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, marked, 9);
+  (void)ON_RIG(pend)(rig, 64 * KIB, 9);
+  ON_RIG(forget_and_destroy)(rig);
+  assert_int_equal(
+      ON_RIG(stats)(rig).num_event_record,
+      sim_calls(&rig->device, SIM_ONLY(SIM_EVENT_RECORD) | SIM_ONLY(SIM_TIMELINE_RECORD)));
+  assert_int_equal(ON_RIG(stats)(rig).num_event_query, sim_calls(&rig->device, SIM_EVERY_QUERY));
+  ON_RIG(give)(rig, marked);
+}
+
+RIG_TEST(what_is_ready_after_a_stream_was_forgotten_is_idle_memory) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  config.streams_die_idle = 1;
+  config.max_cached_bytes = HOSTCACHE_NONE;
+  ON_RIG(configure)(rig, config);
+  (void)ON_RIG(pend)(rig, 3 * MIB, 9);
+  ON_RIG(forget_and_destroy)(rig);
+  assert_int_equal(ON_RIG(stats)(rig).reserved_bytes.current, 0);
+}
+
 RIG_TEST(a_stream_on_which_nothing_ever_ran_leaves_no_mark) {
   RIG_NOW *rig = *state;
   void *block = ON_RIG(take)(rig, 64 * KIB);

@@ -133,9 +133,10 @@ RIG_TEST(a_pool_lives_until_its_last_release) {
   ON_RIG(close_pool)(rig, GRAPH);
   ON_RIG(open_pool)(rig, GRAPH);
   ON_RIG(close_pool)(rig, GRAPH);
-  assert_ok(API(retain_pool)(rig->cache, GRAPH));
+  ON_RIG(open_pool)(rig, GRAPH);
   assert_int_equal(API(pool_use_count)(rig->cache, GRAPH), 3);
-  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_ok(API(release_pool)(rig->cache, GRAPH)); /* which is open: only the last one ends it */
+  ON_RIG(close_pool)(rig, GRAPH);
   assert_ok(API(release_pool)(rig->cache, GRAPH));
   assert_ok(API(empty_cache)(rig->cache));
   assert_int_equal(ON_RIG(stats)(rig).segment.current, 1);
@@ -161,6 +162,18 @@ RIG_TEST(a_name_can_be_used_again) {
   assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), old);
   ON_RIG(is_well)(rig);
   assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+RIG_TEST(pools_that_come_and_go_need_no_more_and_more_memory) {
+  RIG_NOW *rig = *state;
+  long long live = 0;
+  int i;
+  for (i = 0; i < 10; i++) {
+    if (i == 1) live = atomic_load(&below.live);
+    assert_ok(API(retain_pool)(rig->cache, i % 2 == 0 ? GRAPH : OTHER));
+    assert_ok(API(release_pool)(rig->cache, i % 2 == 0 ? GRAPH : OTHER));
+  }
+  assert_int_equal(atomic_load(&below.live), live);
 }
 
 RIG_TEST(a_filter_says_whose_allocations_belong_to_a_pool) {
@@ -223,12 +236,16 @@ RIG_TEST(hits_call_no_hook_once_no_pool_is_open) {
   RIG_NOW *rig = *state;
   void *ptr;
   uint64_t calls;
+  uint32_t stop;
+  ON_RIG(give)(rig, ON_RIG(take)(rig, 64 * KIB));
+  stop = hostcache_u32_load_relaxed(&API(i_here_already)(rig->cache)->stop);
   ON_RIG(open_pool)(rig, GRAPH);
   ON_RIG(close_pool)(rig, GRAPH);
   calls = sim_capture_calls;
   ptr = ON_RIG(take)(rig, 64 * KIB);
   ON_RIG(give)(rig, ptr);
   assert_int_equal(sim_capture_calls, calls);
+  assert_int_equal(hostcache_u32_load_relaxed(&API(i_here_already)(rig->cache)->stop), stop);
   ON_RIG(open_pool)(rig, GRAPH);
   ptr = ON_RIG(take)(rig, 64 * KIB);
   assert_true(sim_capture_calls > calls);
@@ -283,7 +300,10 @@ RIG_TEST(a_pool_can_be_told_to_give_its_idle_memory_back) {
   assert_ok(API(empty_cache_pool)(rig->cache, NO_POOL));
   assert_int_equal(ON_RIG(stats)(rig).segment.current, 1);
   assert_result(API(empty_cache_pool)(rig->cache, OTHER), HOSTCACHE_ERR_NOT_FOUND);
-  ON_RIG(give)(rig, kept);
+  (void)ON_RIG(use)(rig, kept, 3);
+  sim_complete_all(&rig->device);
+  sim_handed_back(&rig->device, kept);
+  assert_ok(API(free_deferred)(rig->cache, kept)); /* which is seen to */
   sim_fail(&rig->device, 1, false, SIM_ONLY(SIM_MEM_FREE));
   assert_result(API(empty_cache_pool)(rig->cache, GRAPH), HOSTCACHE_ERR_LEAKED);
   rig->may_leak = true;
@@ -831,6 +851,7 @@ static inline void ON_RIG(end_the_pool)(void *user, sim_hook hook) {
   (void)hook;
   expect_or_abort(API(end_allocate_to_pool)(rig->cache, GRAPH) == HOSTCACHE_OK);
   expect_or_abort(API(release_pool)(rig->cache, GRAPH) == HOSTCACHE_OK);
+  expect_or_abort(API(retain_pool)(rig->cache, OTHER) == HOSTCACHE_OK);
 }
 
 RIG_TEST(what_is_got_while_its_pool_ends_is_of_no_pool) {
@@ -842,6 +863,8 @@ RIG_TEST(what_is_got_while_its_pool_ends_is_of_no_pool) {
   rig->device.on_hook_user = rig;
   ptr = ON_RIG(take)(rig, 3 * MIB);
   end_capture(&rig->device);
+  assert_int_equal(API(pool_reserved_bytes)(rig->cache, OTHER), 0); /* which came meanwhile */
+  assert_ok(API(release_pool)(rig->cache, OTHER));
   (void)ON_RIG(use)(rig, ptr, 1);
   ON_RIG(give)(rig, ptr);
   assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
@@ -1134,6 +1157,7 @@ RIG_TEST(what_was_got_for_a_capture_is_so_after_a_restore) {
   (void)ON_RIG(use)(rig, captured, 1);
   (void)ON_RIG(use)(rig, other, 1);
   ON_RIG(give)(rig, captured);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
   ON_RIG(give)(rig, other);
   assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
   assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
@@ -1253,12 +1277,12 @@ RIG_TEST(a_restore_finds_segments_that_came_between_those_that_were) {
   size_t i;
   rig->device.reuses_addresses = true;
   ON_RIG(open_pool)(rig, GRAPH);
-  for (i = 0; i < 3; i++) ptr[i] = ON_RIG(take)(rig, (3 + i) * MIB);
+  for (i = 0; i < 3; i++) ptr[i] = ON_RIG(take)(rig, (5 - i) * MIB);
   ON_RIG(give)(rig, ptr[0]);
   ON_RIG(give)(rig, ptr[1]);
   assert_ok(API(empty_cache_pool)(rig->cache, GRAPH));
   assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
-  for (i = 0; i < 3; i++) came[i] = ON_RIG(take)(rig, (3 + i) * MIB);
+  for (i = 0; i < 3; i++) came[i] = ON_RIG(take)(rig, (5 - i) * MIB);
   assert_ok(API(restore_pool)(rig->cache, checkpoint, NULL, NULL));
   for (i = 0; i < 3; i++) {
     sim_handed_back(&rig->device, came[i]);
@@ -1279,21 +1303,40 @@ static inline void ON_RIG(take_more_of_the_pool)(void *user) {
 
 static inline void ON_RIG(leave_more_to_the_pool)(void *user) {
   RIG_NOW *rig = user;
-  ON_RIG(give)(rig, ON_RIG(take)(rig, 5 * MIB));
+  void *ptrs[4];
+  size_t i;
+  for (i = 0; i < COUNT_OF(ptrs); i++) ptrs[i] = ON_RIG(take)(rig, 5 * MIB);
+  for (i = 0; i < COUNT_OF(ptrs); i++) ON_RIG(give)(rig, ptrs[i]);
 }
 
-/* ... while the restore gets memory for what it changes. */
+static inline void ON_RIG(divide_what_the_pool_has)(void *user) {
+  RIG_NOW *rig = user;
+  size_t i;
+  for (i = 0; i < 2; i++) (void)ON_RIG(take)(rig, 1200 * KIB);
+}
+
+/* ... while the restore gets memory for what it changes. What it has got by then is not lost:
+   there are no more records at the end than after the first rounds. */
 RIG_TEST(a_restore_of_a_pool_that_grows_meanwhile_gets_more_memory) {
   static void (*const ways[])(void *user) = {ON_RIG(take_more_of_the_pool),
-                                             ON_RIG(leave_more_to_the_pool)};
+                                             ON_RIG(leave_more_to_the_pool),
+                                             ON_RIG(divide_what_the_pool_has)};
+  static const size_t changes[] = {10, 2, 4};
+  enum { ROUNDS = 200 };
   RIG_NOW *rig = *state;
   API(checkpoint) * checkpoint;
-  size_t way;
-  for (way = 0; way < COUNT_OF(ways); way++) {
+  long long live = 0;
+  size_t round;
+  rig->device.reuses_addresses = true;
+  for (round = 0; round < ROUNDS; round++) {
+    const size_t way = round % COUNT_OF(ways);
     deltas d = {.count = 0};
     size_t i;
+    void *kept;
+    if (round == 10) live = atomic_load(&below.live);
     ON_RIG(open_pool)(rig, GRAPH);
-    (void)ON_RIG(take)(rig, 3 * MIB);
+    kept = ON_RIG(take)(rig, 3 * MIB);
+    if (way == 2) ON_RIG(give)(rig, ON_RIG(take)(rig, 5 * MIB));
     assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
     assert_ok(API(restore_pool)(rig->cache, checkpoint, NULL, NULL)); /* has got its records */
     below.once = ways[way];
@@ -1302,12 +1345,15 @@ RIG_TEST(a_restore_of_a_pool_that_grows_meanwhile_gets_more_memory) {
     assert_null(below.once);
     for (i = 0; i < d.count; i++)
       if (!d.at[i].created && d.at[i].size < 3 * MIB) sim_handed_back(&rig->device, d.at[i].ptr);
-    assert_int_equal(d.count, way == 0 ? 10 : 2);
+    assert_int_equal(d.count, changes[way]);
     ON_RIG(is_well)(rig);
     API(checkpoint_free)(checkpoint);
+    ON_RIG(give)(rig, kept);
     ON_RIG(close_pool)(rig, GRAPH);
     assert_ok(API(release_pool)(rig->cache, GRAPH));
+    assert_ok(API(empty_cache)(rig->cache));
   }
+  assert_int_equal(atomic_load(&below.live), live);
 }
 
 RIG_TEST(a_restore_without_memory_changes_nothing) {
@@ -1320,6 +1366,7 @@ RIG_TEST(a_restore_without_memory_changes_nothing) {
   for (i = 0; i < COUNT_OF(ptr); i++) ptr[i] = ON_RIG(take)(rig, 4 * KIB);
   below_fail(1, true);
   assert_result(API(checkpoint_pool)(rig->cache, GRAPH, &none), HOSTCACHE_ERR_NO_METADATA);
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_NO_METADATA], 1);
   below_fail_no_more();
   assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
   for (i = 0; i < COUNT_OF(ptr); i++) ON_RIG(give)(rig, ptr[i]);

@@ -1038,6 +1038,7 @@ static void reserve_says_what_it_cannot_do_and_keeps_what_it_got(void **state) {
   cap(rig, MIB);
   assert_ok(pinned_reserve(rig->cache, 0, 10));
   assert_ok(pinned_reserve(rig->cache, 10, 0));
+  assert_ok(pinned_reserve(rig->cache, SIZE_MAX, 0));
   assert_int_equal(rig->device.calls[SIM_MEM_ALLOC], 0);
   assert_result(pinned_reserve(rig->cache, SIZE_MAX, 1), HOSTCACHE_ERR_TOO_BIG);
   assert_result(pinned_reserve(rig->cache, MIB, SIZE_MAX), HOSTCACHE_ERR_TOO_BIG);
@@ -1046,6 +1047,7 @@ static void reserve_says_what_it_cannot_do_and_keeps_what_it_got(void **state) {
   pinned_rig_check(rig);
   assert_ok(pinned_set_max_cached_bytes(rig->cache, 100 * KIB));
   assert_result(pinned_reserve(rig->cache, 64 * KIB, 2), HOSTCACHE_ERR_LIMIT);
+  assert_result(pinned_reserve(rig->cache, MIB, PTRDIFF_MAX / MIB), HOSTCACHE_ERR_LIMIT);
   assert_ok(pinned_set_max_cached_bytes(rig->cache, 0));
   assert_ok(pinned_empty_cache(rig->cache));
   sim_fail(&rig->device, 3, false, SIM_ONLY(SIM_MEM_ALLOC));

@@ -225,6 +225,7 @@ static void segments_do_not_overlap(void **state) {
   scene *s = *state;
   BREAK(s->active[0]->segment->size, s->active[0]->segment->size + 2 * MIB,
         "segments do not overlap");
+  BREAK(s->large[1]->segment->size, 4 * MIB, "segments do not overlap");
 }
 
 static void a_segment_is_a_multiple_of_the_page(void **state) {
@@ -288,6 +289,12 @@ static void a_block_in_the_index_has_memory(void **state) {
 static void the_ranges_of_a_segment_follow_each_other_without_a_gap(void **state) {
   scene *s = *state;
   const char *sentence = "the ranges of a segment follow each other without a gap";
+  insides_block *next = get(s, 5 * MIB), *before = get(s, 40 * KIB), *last = get(s, 4 * KIB);
+  const size_t up_to_next = (uintptr_t)next->ptr - (uintptr_t)last->ptr;
+  BREAK(last->size, up_to_next + 1, sentence); /* so far that it is another segment's as well */
+  assert_ok(insides_block_free(s->cache, next));
+  assert_ok(insides_block_free(s->cache, before));
+  assert_ok(insides_block_free(s->cache, last));
   BREAK(s->active[1]->size, 64 * KIB + 512, sentence);
   BREAK(s->active[1]->size, 64 * KIB - 512, sentence);
   BREAK(s->active[1]->size, 0, sentence);
@@ -346,8 +353,20 @@ static void a_block_is_found_by_its_first_address_and_its_last(void **state) {
 
 static void a_block_is_in_the_index(void **state) {
   scene *s = *state;
-  BREAK(s->active[1]->is_indexed, 0, "a block is in the index");
-  BREAK(s->stocked[0]->is_indexed, 0, "a block is in the index");
+  hostcache_shelves spare = {{NULL, NULL}, {0, 0}};
+  uint64_t first = (uintptr_t)s->active[1]->ptr;
+  hostcache_index_remove(&s->cache->index, first);
+  BREAK_TOO(s->active[1]->is_indexed, 0, "a block is in the index");
+  hostcache_index_add(&s->cache->index, first, s->active[1], &spare);
+  assert_ok(insides_check(s->cache));
+}
+
+static void what_is_not_in_the_index_is_not_found_there(void **state) {
+  scene *s = *state;
+  const char *sentence = "what is not in the index is not found there";
+  BREAK(s->active[1]->is_indexed, 0, sentence);
+  BREAK(s->stocked[0]->is_indexed, 0, sentence);
+  BREAK(s->cached[0]->is_indexed, 0, sentence);
 }
 
 static void what_is_held_was_claimed(void **state) {
@@ -355,11 +374,23 @@ static void what_is_held_was_claimed(void **state) {
   BREAK(s->cache->claimed, s->cache->claimed - 1, "what is held was claimed");
 }
 
+static void may_be_alike(scene *s, hostcache_node *node, const hostcache_node *above) {
+  const uint64_t before = node->priority;
+  node->priority = above->priority;
+  assert_ok(insides_check(s->cache));
+  node->priority = before;
+}
+
 static void the_index_is_a_heap_by_priority(void **state) {
   scene *s = *state;
+  hostcache_node *node;
   BREAK(s->cache->by_address->priority, 0, "the index is a heap by priority");
   assert_non_null(s->cache->by_address->right);
   BREAK(s->cache->by_address->right->priority, UINT64_MAX, "the index is a heap by priority");
+  may_be_alike(s, s->cache->by_address->right, s->cache->by_address);
+  for (node = s->cache->by_address; node->left == NULL;) node = node->right;
+  may_be_alike(s, node->left, node);
+  BREAK(node->left->priority, UINT64_MAX, "the index is a heap by priority");
 }
 
 static void a_block_with_memory_is_in_the_index(void **state) {
@@ -417,7 +448,12 @@ static void a_block_is_at_least_as_large_as_the_request(void **state) {
 
 static void a_block_has_room_for_its_uses(void **state) {
   scene *s = *state;
+  int i;
+  for (i = 0; i < 5; i++) s->active[1]->in.uses[i].kind = HOSTCACHE_USE_EVENT;
   BREAK(s->active[1]->extra_uses, 6, "a block has room for its uses");
+  s->active[1]->extra_uses = 5; /* one more than there is room for, as without memory for it */
+  assert_ok(insides_check(s->cache));
+  s->active[1]->extra_uses = 0;
   BREAK(s->active[1]->more_room, 4, "a block has room for its uses");
   BREAK(s->active[0]->more, NULL, "a block has room for its uses");
 }
@@ -475,7 +511,11 @@ static void what_is_in_a_heap_is_ready_of_its_kind_and_of_its_pool(void **state)
   insides_i_heap_add(s->cache, &s->cache->heaps[HOSTCACHE_KIND_LARGE], s->active[1]);
   s->active[1]->is_ready = 0;
   assert_broken(s, sentence);
+  insides_i_heap_remove(s->cache, &s->cache->heaps[HOSTCACHE_KIND_LARGE], s->cached[0]);
+  s->cached[0]->is_ready = 1;
+  assert_broken(s, sentence); /* in its place */
   insides_i_heap_remove(s->cache, &s->cache->heaps[HOSTCACHE_KIND_LARGE], s->active[1]);
+  insides_i_heap_add(s->cache, &s->cache->heaps[HOSTCACHE_KIND_LARGE], s->cached[0]);
 }
 
 static void the_pools_know_how_much_of_them_is_ready(void **state) {
@@ -551,6 +591,17 @@ static void a_range_in_a_heap_has_no_bin(void **state) {
   BREAK(s->part[1]->bin, s->part[0]->bin, "a range in a heap has no bin");
 }
 
+/* Another one stands in place of the last. */
+static void another_one_is_no_idle_segment(scene *s, struct insides_i_segment *other) {
+  struct insides_i_segment *last = s->cache->idle_last;
+  other->idle_previous = last->idle_previous;
+  other->idle_next = NULL;
+  s->cache->idle_last = other;
+  BREAK_TOO(last->idle_previous->idle_next, other,
+            "the idle segments are those that are one ready range");
+  s->cache->idle_last = last;
+}
+
 static void the_idle_segments_are_those_that_are_one_ready_range(void **state) {
   scene *s = *state;
   const char *sentence = "the idle segments are those that are one ready range";
@@ -559,13 +610,16 @@ static void the_idle_segments_are_those_that_are_one_ready_range(void **state) {
   BREAK(s->cached[1]->segment->idle_next, NULL, sentence);
   BREAK(s->cached[1]->segment->idle_next, s->active[1]->segment, sentence);
   BREAK(s->cache->idle.in, s->cache->idle.in + 1, sentence);
+  BREAK(s->cache->idle_last->idle_previous, NULL, sentence);
   BREAK(s->cache->idle_last->idle_next, s->cache->idle_first, sentence); /* a ring ends */
   s->active[1]->segment->idle_previous = s->cached[1]->segment;
   BREAK(s->cached[1]->segment->idle_next, s->active[1]->segment, sentence);
+  another_one_is_no_idle_segment(s, s->active[1]->segment);
   assert_ok(insides_block_free(s->cache, s->part[0]));
   assert_ok(insides_trim(s->cache, SIZE_MAX)); /* now the first range of its segment is ready */
   s->part[2]->segment->idle_previous = s->cached[1]->segment;
   BREAK(s->cached[1]->segment->idle_next, s->part[2]->segment, sentence);
+  another_one_is_no_idle_segment(s, s->part[2]->segment);
   s->part[0] = get(s, 1 * KIB);
 }
 
@@ -577,14 +631,21 @@ static void what_is_in_a_stock_or_a_bin_is_stocked_there(void **state) {
   insides_block *last = batch_of(s)->in.batch.blocks[15];
   BREAK(s->stocked[0]->life, life_in(s->stocked[0], HOSTCACHE_ACTIVE), sentence);
   BREAK(last->life, life_in(last, HOSTCACHE_ACTIVE), sentence);
+  last = batch_of(s)->in.batch.blocks[1];
+  BREAK(last->life, life_in(last, HOSTCACHE_ACTIVE), sentence);
   BREAK(own(s)->bins[0].top, s->stocked[1], sentence);
   BREAK(s->cache->batches[0], batch_of(s), sentence);
+  assert_ok(insides_trim(s->cache, SIZE_MAX)); /* the same of one that is alone there */
+  last = get(s, 2 * KIB);
+  assert_ok(insides_block_free(s->cache, last));
+  BREAK(last->life, life_in(last, HOSTCACHE_ACTIVE), sentence);
 }
 
 static void what_is_in_a_stock_has_its_thread_for_a_home(void **state) {
   scene *s = *state;
   needs("threads", HOSTCACHE_THREADS != HOSTCACHE_THREADS_NONE);
   BREAK(s->stocked[0]->home, &s->cache->common, "what is in a stock has its thread for a home");
+  BREAK(s->stocked[1]->home, &s->cache->common, "what is in a stock has its thread for a home");
 }
 
 static void a_stocked_block_has_no_uses(void **state) {
@@ -699,7 +760,13 @@ static void a_stream_that_was_forgotten_pools_no_events(void **state) {
   const char *sentence = "a stream that was forgotten pools no events";
   BREAK(lane_of(s, 7)->live, 0, sentence);
   BREAK(own(s)->loose.pool_room, 1, sentence); /* which is of no stream */
-  s->cache->stats.num_barriers_refused = 1;    /* then the pool could not be reached */
+  lane_of(s, 7)->leaving = 1;                  /* its pool goes last */
+  BREAK(lane_of(s, 7)->live, 0, "a thread knows live lanes only");
+  lane_of(s, 7)->leaving = 0;
+  queue_of(s, 7)->claimed = 1; /* its claimer ends it */
+  BREAK(lane_of(s, 7)->live, 0, "a thread knows live lanes only");
+  queue_of(s, 7)->claimed = 0;
+  s->cache->stats.num_barriers_refused = 1; /* then the pool could not be reached */
   BREAK(lane_of(s, 7)->live, 0, "a thread knows live lanes only");
   s->cache->stats.num_barriers_refused = 0;
 }
@@ -944,6 +1011,7 @@ int main(void) {
       ON_SCENE(ready_ranges_do_not_stand_side_by_side),
       ON_SCENE(a_block_is_found_by_its_first_address_and_its_last),
       ON_SCENE(a_block_is_in_the_index),
+      ON_SCENE(what_is_not_in_the_index_is_not_found_there),
       ON_SCENE(what_is_held_was_claimed),
       ON_SCENE(the_index_is_a_heap_by_priority),
       ON_SCENE(a_block_with_memory_is_in_the_index),

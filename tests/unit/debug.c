@@ -425,6 +425,20 @@ static void a_function_that_calls_another_notes_its_own_caller(void **state) {
   caller_count = 3;
 }
 
+static void a_block_of_an_allocator_was_got_by_who_called_that(void **state) {
+  rig *r = *state;
+  hostcache_allocator a;
+  void *ptr, *first, *second;
+  assert_ok(pinned_as_allocator(r->cache, &a));
+  caller_count = 0;
+  assert_ok(a.allocate(a.cache, 1000, &ptr, &first));
+  assert_ok(a.allocate(a.cache, 1000, &ptr, &second)); /* at another place */
+  caller_count = 3;
+  assert_ptr_not_equal(((pinned_block *)first)->places[0], ((pinned_block *)second)->places[0]);
+  a.deleter(first);
+  a.deleter(second);
+}
+
 static void callers_have_names_where_the_system_knows_them(void **state) {
   rig *r = *state;
   name_length = 2;
@@ -1042,6 +1056,7 @@ int main(void) {
       TEST(callers_begin_with_who_called_the_library),
       TEST(whatever_hands_a_block_out_its_end_is_looked_at),
       TEST(a_function_that_calls_another_notes_its_own_caller),
+      TEST(a_block_of_an_allocator_was_got_by_who_called_that),
       TEST(callers_have_names_where_the_system_knows_them),
       TEST(names_that_find_no_room_are_cut_off),
       TEST(frees_that_are_wrong_are_told_and_write_nothing),

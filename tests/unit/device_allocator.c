@@ -979,7 +979,7 @@ static void the_columns_add_up_while_threads_are_at_work(void **state) {
 
 /* ---- sets ------------------------------------------------------------------------------------ */
 
-enum { DEVICES = 3 };
+enum { DEVICES = 4 };
 
 typedef struct machine {
   sim_device devices[DEVICES];

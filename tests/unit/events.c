@@ -158,6 +158,8 @@ int main(void) {
           a_use_without_room_counts_also_where_its_stream_is_waited_for_just_then),
       ON_EACH_MODE(what_waits_in_no_queue_is_waited_for_when_its_stream_is_forgotten),
       ON_EACH_MODE(a_query_that_fails_while_its_stream_is_forgotten_is_told),
+      ON_EACH_MODE(what_is_recorded_and_asked_to_forget_a_stream_is_counted),
+      ON_EACH_MODE(what_is_ready_after_a_stream_was_forgotten_is_idle_memory),
       ON_EACH_MODE(a_stream_on_which_nothing_ever_ran_leaves_no_mark),
       ON_EACH_MODE(a_use_without_room_counts_also_where_all_others_are_forgotten),
       ON_EACH_MODE(a_use_without_room_counts_also_where_its_stream_is_marked_later),

@@ -65,6 +65,7 @@ static int copy_by_hand(void *dest, const void *src, size_t count) {
 #include "sim/rig.h"
 #undef CACHE
 
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 
@@ -203,6 +204,22 @@ static void a_context_that_is_not_ours_is_not_looked_at(void **state) {
   assert_int_equal(a.record_event(NULL, ptr, context, &stream), 0);
   assert_int_equal(a.record_event(a.cache, ptr, (void *)8, &stream), 1);
   must_wait(rig, &a, context, stream);
+}
+
+/* ... and so is none that would be right behind the last record. */
+static void there_are_as_many_contexts_as_records(void **state) {
+  pinned_rig *rig = *state;
+  struct pinned_i_slab *slab;
+  const char *first;
+  size_t records, stride, i;
+  pinned_rig_give(rig, pinned_rig_take(rig, 100));
+  slab = (struct pinned_i_slab *)rig->cache->slabs;
+  assert_null(slab->next);
+  records = COUNT_OF(slab->segments);
+  first = (const char *)pinned_i_slab_block(slab, 0);
+  stride = (size_t)((const char *)pinned_i_slab_block(slab, 1) - first);
+  for (i = 0; i <= records; i++)
+    assert_int_equal(pinned_i_has_record(rig->cache, first + i * stride), i < records);
 }
 
 static void a_context_of_another_cache_is_not_ours(void **state) {
@@ -404,14 +421,21 @@ static void the_higher_priority_is_registered(void **state) {
 
 static void the_registry_refuses_what_is_not_there(void **state) {
   const hostcache_allocator a = allocator_of(*state);
+  assert_ptr_equal(hostcache_set_host_allocator(0, &a), &a);
+  assert_ptr_equal(hostcache_get_host_allocator(0), &a);
   assert_null(hostcache_set_host_allocator(-1, &a));
   assert_null(hostcache_set_host_allocator(HOSTCACHE_DEVICE_TYPES, &a));
   assert_null(hostcache_set_host_allocator(0, NULL));
   assert_null(hostcache_get_host_allocator(-1));
+  assert_null(hostcache_get_host_allocator(INT_MIN));
+  assert_null(hostcache_get_host_allocator(INT_MAX));
   assert_null(hostcache_get_host_allocator(HOSTCACHE_DEVICE_TYPES));
   assert_int_equal(hostcache_remove_host_allocator(-1, &a), 0);
   assert_int_equal(hostcache_remove_host_allocator(HOSTCACHE_DEVICE_TYPES, &a), 0);
+  assert_int_equal(hostcache_remove_host_allocator(INT_MAX, &a), 0);
+  assert_int_equal(hostcache_remove_host_allocator(INT_MIN, &a), 0);
   assert_int_equal(hostcache_remove_host_allocator(0, NULL), 0);
+  assert_int_equal(hostcache_remove_host_allocator(0, &a), 1);
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */
@@ -525,6 +549,7 @@ int main(void) {
       TEST(a_use_is_recorded_by_the_context),
       TEST(a_use_is_recorded_by_the_pointer_where_there_is_no_context),
       TEST(a_context_that_is_not_ours_is_not_looked_at),
+      TEST(there_are_as_many_contexts_as_records),
       TEST(a_context_of_another_cache_is_not_ours),
       TEST(the_context_counts_where_the_pointer_is_of_another_block),
       TEST(a_block_that_was_deleted_takes_no_use),

@@ -137,10 +137,11 @@ static int count_ranges(void *user, const hostcache_range *range) {
 /* ... and what is put back is as it was, whoever listens. */
 static void a_restore_tells_trackers_of_what_it_begins_alone(void **state) {
   traced_rig *rig = *state;
-  traced_checkpoint *checkpoint;
+  traced_checkpoint *empty, *checkpoint;
   static int counts[8]; /* hears of the destroy as well */
   void *first, *second;
   assert_ok(traced_begin_allocate_to_pool(rig->cache, GRAPH, NULL, NULL));
+  assert_ok(traced_checkpoint_pool(rig->cache, GRAPH, &empty));
   first = traced_rig_take(rig, 64 * KIB);
   assert_ok(traced_checkpoint_pool(rig->cache, GRAPH, &checkpoint));
   traced_rig_give(rig, first);
@@ -151,7 +152,33 @@ static void a_restore_tells_trackers_of_what_it_begins_alone(void **state) {
   sim_handed_back(&rig->device, second);
   assert_int_equal(counts[HOSTCACHE_TRACE_ALLOC], 2);          /* second; first, by the restore */
   assert_int_equal(counts[HOSTCACHE_TRACE_FREE_REQUESTED], 2); /* of both */
-  assert_ok(traced_free(rig->cache, first));
+  assert_int_equal(counts[HOSTCACHE_TRACE_FREE_COMPLETED], 2);
+  assert_ok(traced_restore_pool(rig->cache, empty, NULL, NULL)); /* begins none */
+  assert_int_equal(counts[HOSTCACHE_TRACE_FREE_COMPLETED], 3);
+  traced_checkpoint_free(empty);
+  traced_checkpoint_free(checkpoint);
+  assert_ok(traced_end_allocate_to_pool(rig->cache, GRAPH));
+  assert_ok(traced_release_pool(rig->cache, GRAPH));
+}
+
+static void note_sequence(void *user, const hostcache_trace *entry) {
+  *(uint64_t *)user = entry->sequence;
+}
+
+static void a_restore_that_nobody_hears_of_is_no_entry(void **state) {
+  traced_rig *rig = *state;
+  traced_checkpoint *checkpoint;
+  uint64_t last = 10;
+  void *ptr;
+  assert_ok(traced_begin_allocate_to_pool(rig->cache, GRAPH, NULL, NULL));
+  ptr = traced_rig_take(rig, 64 * KIB);
+  assert_ok(traced_checkpoint_pool(rig->cache, GRAPH, &checkpoint));
+  assert_ok(traced_restore_pool(rig->cache, checkpoint, NULL, NULL));
+  assert_ok(traced_record_history(rig->cache, 10, NULL, NULL));
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(traced_free(rig->cache, ptr));
+  assert_ok(traced_history(rig->cache, note_sequence, &last));
+  assert_int_equal(last, 1); /* of the two of the free */
   traced_checkpoint_free(checkpoint);
   assert_ok(traced_end_allocate_to_pool(rig->cache, GRAPH));
   assert_ok(traced_release_pool(rig->cache, GRAPH));
@@ -383,6 +410,7 @@ int main(void) {
       IN_EACH_MODE(a_pool_keeps_its_memory_until_it_is_released),
       IN_EACH_MODE(a_pool_lives_until_its_last_release),
       IN_EACH_MODE(a_name_can_be_used_again),
+      IN_EACH_MODE(pools_that_come_and_go_need_no_more_and_more_memory),
       IN_EACH_MODE(a_filter_says_whose_allocations_belong_to_a_pool),
       IN_EACH_MODE(a_filter_is_asked_as_a_hook_is),
       IN_EACH_MODE(of_several_open_pools_the_one_opened_first_counts),
@@ -438,6 +466,7 @@ int main(void) {
       ON(owned, an_event_handed_over_for_a_captured_block_is_ended_with_the_pool),
       TRACED(a_history_names_the_pool),
       TRACED(a_restore_tells_trackers_of_what_it_begins_alone),
+      TRACED(a_restore_that_nobody_hears_of_is_no_entry),
       TRACED(a_snapshot_names_the_pool),
       TRACED(a_child_after_fork_gets_forked_from_what_pools_and_histories_have),
       TRACED(hits_stay_the_long_way_while_either_needs_it),

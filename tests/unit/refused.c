@@ -226,6 +226,11 @@ static void a_pool_goes_on_as_before_where_a_barrier_is_refused(void **state) {
   device_rig_give(rig, ptr);
   assert_ptr_equal(device_rig_take(rig, 3 * MIB), ptr); /* it is open still */
   assert_ok(device_end_allocate_to_pool(rig->cache, pool));
+  barrier_refuse(1, true);
+  assert_result(device_begin_allocate_to_pool(rig->cache, pool, NULL, NULL),
+                HOSTCACHE_ERR_UNSUPPORTED);
+  barrier_refuse_no_more();
+  assert_int_equal(device_pool_use_count(rig->cache, pool), 2);
   assert_ok(device_release_pool(rig->cache, pool));
   assert_ok(device_release_pool(rig->cache, pool));
   wake_the_owner(&o, thread);

@@ -586,9 +586,15 @@ static void take_some(void *user) {
 
 static void use_on_some_streams(void *user) {
   pinned_rig *rig = user;
+  const size_t last = rig->device.blocks.count - 1;
   sim_stream stream;
   for (stream = 3; stream < 9; stream++)
-    assert_ok(pinned_record_stream(rig->cache, (void *)rig->device.blocks.at[0].start, stream));
+    assert_ok(pinned_record_stream(rig->cache, (void *)rig->device.blocks.at[last].start, stream));
+}
+
+static void use_on_a_stream(void *user) {
+  pinned_rig *rig = user;
+  assert_ok(pinned_record_stream(rig->cache, (void *)rig->device.blocks.at[0].start, 9));
 }
 
 static int count_visits(void *user, const hostcache_visit *visit) {
@@ -604,14 +610,22 @@ static void what_comes_meanwhile_is_shown_too(void **state) {
   size_t visits = 0;
   (void)pinned_rig_take(rig, 64 * KIB);
   below.once_user = rig;
+  below.once = use_on_a_stream; /* for which there is just room */
+  assert_ok(pinned_snapshot(rig->cache, note, &v));
+  assert_int_equal(v.at[1].stream_count, 1);
+  assert_int_equal(v.streams[1][0], 9);
   below.once = use_on_some_streams;
+  v.count = 0;
   assert_ok(pinned_snapshot(rig->cache, note, &v));
   assert_int_equal(v.count, 2);
-  assert_int_equal(v.at[1].stream_count, 6);
+  assert_int_equal(v.at[1].stream_count, 7);
   below.once = take_some;
   v.count = 0;
   assert_ok(pinned_snapshot(rig->cache, note, &v));
   assert_int_equal(v.count, 9 * 2);
+  use_on_some_streams(rig); /* two have been used on as many */
+  v.count = 0;
+  assert_ok(pinned_snapshot(rig->cache, note, &v));
   below.once = take_some;
   assert_ok(pinned_walk(rig->cache, count_visits, &visits));
   assert_int_equal(visits, 17 * 2);
@@ -631,6 +645,7 @@ static void an_event_that_was_handed_over_is_of_no_stream(void **state) {
   assert_ok(pinned_forget_stream(rig->cache, 5)); /* its use is an event from now on */
   assert_ok(pinned_snapshot(rig->cache, note, &v));
   assert_int_equal(v.at[1].stream_count, 0);
+  assert_null(v.at[1].streams);
 }
 
 static void a_snapshot_without_memory_says_so(void **state) {
@@ -638,13 +653,25 @@ static void a_snapshot_without_memory_says_so(void **state) {
   view v = {.count = 0};
   uint64_t fails;
   (void)pinned_rig_take(rig, 5000);
-  for (fails = 1; fails <= 2; fails++) {
-    below_fail(fails, true);
+  for (fails = 1; fails <= 2; fails++) { /* either of both */
+    below_fail(fails, false);
     assert_result(pinned_snapshot(rig->cache, note, &v), HOSTCACHE_ERR_NO_METADATA);
     below_fail_no_more();
     assert_int_equal(rig->heard.count, fails);
   }
   assert_int_equal(v.count, 0);
+}
+
+static void a_context_stays_when_another_one_listens(void **state) {
+  pinned_rig *rig = *state;
+  view v = {.count = 0};
+  static size_t counts[16]; /* hears of the destroy as well */
+  int next = 100;
+  assert_ok(pinned_record_history(rig->cache, 100, count_up, &next));
+  (void)pinned_rig_take(rig, 5000);
+  assert_ok(pinned_attach_trace_tracker(rig->cache, count_actions, counts));
+  assert_ok(pinned_snapshot(rig->cache, note, &v));
+  assert_int_equal((uintptr_t)v.at[1].context, 101);
 }
 
 /* A context that is of an earlier hand-out is not shown. */
@@ -756,11 +783,16 @@ static void memory_pinned_elsewhere_is_in_the_history_and_the_snapshot(void **st
   assert_int_equal(seen.count, 6);
   must_be(0, HOSTCACHE_TRACE_SEGMENT_ALLOC, elsewhere, 5000);
   must_be(1, HOSTCACHE_TRACE_ALLOC, elsewhere, 5000);
+  assert_int_equal(seen.at[0].requested, 0);
+  assert_int_equal(seen.at[1].requested, 5000);
+  assert_null(seen.at[0].context);
   assert_non_null(seen.at[1].context);
   must_be(3, HOSTCACHE_TRACE_FREE_REQUESTED, elsewhere, 5000);
   must_be(4, HOSTCACHE_TRACE_FREE_COMPLETED, elsewhere, 5000);
   assert_ptr_equal(seen.at[4].context, seen.at[1].context);
   must_be(5, HOSTCACHE_TRACE_SEGMENT_FREE, elsewhere, 5000);
+  assert_int_equal(seen.at[5].requested, 0);
+  assert_null(seen.at[5].context);
   assert_int_equal(v.count, 4);
   assert_int_equal(v.at[0].kind, HOSTCACHE_VISIT_SEGMENT);
   assert_ptr_equal(v.at[0].ptr, silent);
@@ -826,6 +858,7 @@ int main(void) {
       TEST(what_comes_meanwhile_is_shown_too),
       TEST(an_event_that_was_handed_over_is_of_no_stream),
       TEST(a_snapshot_without_memory_says_so),
+      TEST(a_context_stays_when_another_one_listens),
       TEST(a_context_ends_with_the_history),
       TEST(what_is_null_is_an_argument_error),
       TEST(threads_go_on_while_they_are_watched),
