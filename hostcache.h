@@ -10125,6 +10125,19 @@ HOSTCACHE_RARE static void HC_I(dispose_listeners)(struct HC_I(listener) *listen
 }
 #endif
 
+/* Frees what a block has besides its record: room for uses; and events that forget_stream prepared
+   and could not take back, as the system refused the barrier. */
+HOSTCACHE_RARE static void HC_I(dispose_block)(HC_BLOCK *block) {
+#if HC_HAS_STREAMS
+  uint32_t i;
+  for (i = 0; HC_I(keeps_marks)(block) && i < HC_I(use_count)(block); i++) {
+    HC_USE *alone = HC_I(use_at)(block, i)->early_event;
+    if (alone) HOSTCACHE_FREE(alone);
+  }
+#endif
+  if (block->more) HOSTCACHE_FREE(block->more);
+}
+
 /* Frees the bookkeeping. Nobody uses the cache any more; threads that have records in it may live
    on, and end at this moment. */
 HOSTCACHE_RARE static void HC_I(dispose)(HC_CACHE *self) {
@@ -10146,8 +10159,7 @@ HOSTCACHE_RARE static void HC_I(dispose)(HC_CACHE *self) {
   HC_I(dispose_lanes)(self->leaving);
   for (; slab; slab = next_slab) {
     next_slab = slab->next;
-    for (i = 0; i < HC_RECORDS; i++)
-      if (HC_I(slab_block)(slab, i)->more) HOSTCACHE_FREE(HC_I(slab_block)(slab, i)->more);
+    for (i = 0; i < HC_RECORDS; i++) HC_I(dispose_block)(HC_I(slab_block)(slab, i));
     HOSTCACHE_FREE(slab);
   }
   hostcache_index_dispose(&self->index, &self->spares.shelves);

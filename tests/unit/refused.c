@@ -525,6 +525,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       ON_NONE_IN_EACH_MODE(
           a_stream_that_cannot_be_forgotten_for_want_of_a_barrier_goes_on_as_before),
+      ON_NONE_IN_EACH_MODE(
+          abandon_leaves_nothing_of_a_stream_that_could_not_be_forgotten_for_want_of_a_barrier),
       ON_EACH_MODE(what_others_have_in_stock_stays_and_a_counter_says_so),
       ON_EACH_MODE(a_bound_that_is_set_without_a_barrier_binds_what_others_have_when_it_is_reached),
       ON_EACH_MODE(what_another_thread_holds_gets_no_use_where_the_barrier_is_refused),
