@@ -18,6 +18,7 @@ starts, and 0 for all others: with none chosen the copy behaves as the header do
 
 Nothing can tell some of these from the header, and they are not made: the bound of a figure that
 becomes another's if it is larger, a prefetch that is left out, an early return of what does nothing.
+Nor of what is for other systems, compilers and sanitizers than those that run the tests of mutants.
 """
 
 import bisect
@@ -46,6 +47,28 @@ QUALIFIERS = r"(?:(?:HOSTCACHE_(?:UNUSED|INLINE|RARE|APART)|HC_PUBLIC|static|inl
 VOID = re.compile(QUALIFIERS + r"void $")
 RESULT = re.compile(QUALIFIERS + r"hostcache_result $")
 NUMBER = re.compile(QUALIFIERS + r"(?:(?:unsigned|int|long|size_t|u?int\d+_t) |.*\*(?:const )?$)")
+
+
+# Conditions of parts that are compiled elsewhere; and those that hold here, so that what else there is does not.
+ELSEWHERE = re.compile(r"(?<!!defined )(?:\b_?WIN32|_THREADS_WIN32|_MSC_VER|__SANITIZE_|HOSTCACHE_ASAN)")
+HERE = re.compile(r"(?:ifdef|(?:el)?if defined) (?:__GNUC__|__linux__|HOSTCACHE_CLOCK_MONOTONIC)$")
+
+
+def parts_elsewhere(source):
+    """The spans of the source that are compiled elsewhere."""
+    spans, stack = [], []  # of each #if: does a condition hold here, and where does a part for elsewhere begin?
+    for match in re.finditer(r"^[ \t]*#[ \t]*((if|ifdef|ifndef|elif|else|endif)\b(?:[^\n\\/]|\\.|\\\n|/(?!\*))*)", source, re.M):
+        line, word = " ".join(match.group(1).split()), match.group(2)
+        if word in ("elif", "else", "endif"):
+            holds, since = stack.pop()
+            if since is not None:
+                spans.append((since, match.start()))
+        else:
+            holds = False
+        if word != "endif":
+            is_elsewhere = holds or word != "ifndef" and ELSEWHERE.search(line)
+            stack.append((holds or bool(HERE.match(line)), match.end() if is_elsewhere else None))
+    return spans
 
 
 class Token:
@@ -152,6 +175,10 @@ class Maker:
         self.source = source
         self.edits, self.mutants = [], []
         self.lines = [match.start() for match in re.finditer(r"^", source, flags=re.M)]
+        self.elsewhere = parts_elsewhere(source)
+
+    def is_elsewhere(self, token):
+        return any(first <= token.at < last for first, last in self.elsewhere)
 
     def mutant(self, operator, function, at, end):
         line = bisect.bisect_right(self.lines, at)
@@ -203,6 +230,17 @@ class Maker:
             lambda a, b: f"(HOSTCACHE_MUTANT({n}) ? {a} {other} {b} : {a} {operator.text} {b})",
             (at, operator.at), (operator.end, end)))
 
+    def sign(self, function, i):
+        """The token i adds or subtracts what follows it; or all that does, if it assigns."""
+        tokens, last = function.tokens, i + 1
+        n = self.mutant("sign", function, tokens[i - 1].at, tokens[i + 1].end)
+        if tokens[i].text in ("+", "-"):
+            self.edits.append(Edit(n, tokens[i + 1].at, tokens[i + 1].at, lambda _: f"HOSTCACHE_SIGN({n}) * "))
+            return
+        while tokens[last].text not in (";", ",", ")"):
+            last = function.other.get(last, last) + 1
+        self.edits.append(Edit(n, tokens[i + 1].at, tokens[last - 1].end, lambda text: f"HOSTCACHE_SIGN({n}) * ({text})"))
+
     def operators(self, function, i):
         token, following = function.tokens[i], function.tokens[i + 1]
         if token.text in ("&&", "||"):
@@ -214,7 +252,7 @@ class Maker:
         elif token.text in ("<", "<=", ">", ">=") and not function.is_most(i):
             self.bound(function, i)
         elif token.text in ("+", "-", "+=", "-=") and function.tokens[i - 1].ends_operand():
-            self.put("sign", function, following.at, i - 1, i + 1, "HOSTCACHE_SIGN(%d) * ")
+            self.sign(function, i)
             if following.kind == "number":
                 self.wrap("by_one", function, i + 1, i + 1, "(HOSTCACHE_MUTANT(%d) + ", ")")
 
@@ -239,7 +277,7 @@ class Maker:
             self.wrap(operator, function, first, last + 1, "{ if (!HOSTCACHE_MUTANT(%d)) ", " }")
 
     def early(self, function):
-        if function.does_nothing():
+        if function.does_nothing() or self.is_elsewhere(function.tokens[0]):
             return
         if VOID.match(function.returns):
             what = " if (HOSTCACHE_MUTANT(%d)) return;"
@@ -258,8 +296,11 @@ class Maker:
         while i < len(tokens) - 1:
             token = tokens[i]
             if token.text in ("HOSTCACHE_ASSERT", "HOSTCACHE_LOCAL") or token.text == "static":
-                while tokens[i].text != ";": # a constant, or what is not the program's work
+                while tokens[i].text != ";":  # a constant, or what is not the program's work
                     i += 1
+                continue
+            if self.is_elsewhere(token):
+                i += 1
                 continue
             if token.kind == "sign":
                 self.operators(function, i)
