@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Asks the tests for every small fault of hostcache.h (mutants.py): does one of them fail?
 
-    mutate.py SCRATCH [--sample N [--seed TEXT]] [--only PATTERN] [--tests PATTERN] [--again] [--jobs N]
-              [--write]
+    mutate.py SCRATCH [--sample N [--seed TEXT]] [--only PATTERN] [--tests PATTERN] [--again] [--anew]
+              [--jobs N] [--write]
 
 SCRATCH is a folder for a copy of the tree with the mutants in its header, for its programs, and for
 results.jsonl, from which a run that was stopped goes on. A test runs with no mutant alive first,
@@ -12,7 +12,8 @@ survived: it must stand in survivors.txt with the reason why nothing can see it.
 and was killed, or is no mutant any more, is an error as well.
 
 The whole takes hours; at least 95 in 100 must be killed. --tests asks others than those that take a
-few seconds, --again those again that have survived before. --write notes which tests killed those of
+few seconds, --again those again that have survived before, --anew all: for another header, but first
+those tests that saw them in this one. --write notes which tests killed those of
 each function in killers.txt: they are asked first from then on. --sample takes N mutants that are in
 no list, chosen by --seed or else by the commit, and builds no more tests than it takes to kill them.
 """
@@ -202,11 +203,12 @@ class Test:
 class Hunt:
     """Takes mutants from a list, by some threads at once."""
 
-    def __init__(self, tree, tests, results):
+    def __init__(self, tree, tests, results, before):
         self.tree, self.tests, self.results = tree, tests, results
         self.building = threading.Lock()
         self.lock = threading.Lock()
         self.killers = read_killers(tests)  # of a function, the likeliest first. LOCK: lock
+        self.before = before  # by its key, what came of a mutant the last time
         self.kills = collections.Counter()  # LOCK: lock
 
     def prepare(self, tests, jobs=1):
@@ -218,8 +220,10 @@ class Hunt:
                 list(pool.map(lambda test: test.trace(self.tree.scratch), fresh))
 
     def in_turn(self, mutant, asked):
+        before = self.before.get(mutant.key, {}).get("by")
         with self.lock:
             known = [test for test in self.killers[mutant.function] if test in asked][:4]
+            known = [test for test in asked if test.name == before] + [test for test in known if test.name != before]
             rest = [test for test in asked if test not in known]
             rest.sort(key=lambda t: ((t.cpu or 5) + 0.05) / (1 + self.kills[t.name]) + 1000 * (t.cpu > 5))
         return [test for test in known + rest if mutant.operator != "order" or EXPLORER.match(test.name)]
@@ -342,6 +346,7 @@ def main():
     parser.add_argument("--only", default="", help="mutants whose key has this pattern")
     parser.add_argument("--tests", default=TESTS, help="tests whose name has this pattern")
     parser.add_argument("--again", action="store_true", help="ask those that have survived again")
+    parser.add_argument("--anew", action="store_true", help="ask all again")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--write", action="store_true", help="write killers.txt")
     given = parser.parse_args()
@@ -357,13 +362,11 @@ def main():
         draw = random.Random(hashlib.sha256(seed.encode()).digest())
         chosen = draw.sample([(n, m) for n, m in chosen if m.key not in listed], given.sample)
         say(f"{len(chosen)} of {len(tree.mutants)} mutants, chosen by {seed}")
-        if os.path.exists(path):
-            os.remove(path)
     else:
         say(f"{len(tree.mutants)} mutants; building {len(tests)} tests")
-
-    with open(path, "a", encoding="utf-8") as results:
-        hunt = Hunt(tree, tests, results)
+    before = read_results(path)
+    with open(path, "w" if given.sample or given.anew else "a", encoding="utf-8") as results:
+        hunt = Hunt(tree, tests, results, before)
         if given.sample:  # others are built when they are asked
             likely = [hunt.killers[m.function][0] for _, m in chosen if hunt.killers[m.function]]
             hunt.prepare(sorted(set(likely), key=tests.index), given.jobs)

@@ -317,6 +317,20 @@ RIG_TEST(a_stream_that_cannot_be_waited_for_is_not_forgotten) {
 }
 #endif
 
+/* Makes a block with a use without room, and one with a mark of stream 9, during whose forgetting the
+   rival has the first. Returns that. */
+static inline void *ON_RIG(let_rival)(RIG_NOW *rig, ON_RIG(rival) * rival,
+                                      void (*hook)(void *, sim_hook)) {
+  void *block = ON_RIG(take_and_overfill)(rig), *marked = ON_RIG(take)(rig, 64 * KIB);
+  const ON_RIG(rival) of_block = {rig, block, false};
+  (void)ON_RIG(use)(rig, marked, 9);
+  *rival = of_block;
+  rig->device.all_calls = 0;
+  rig->device.on_hook = hook;
+  rig->device.on_hook_user = rival;
+  return block;
+}
+
 /* Uses the block again when its use without room is as good as over: inside the second hook. */
 static inline void ON_RIG(rival_marks_again)(void *user, sim_hook hook) {
   ON_RIG(rival) *rival = user;
@@ -328,14 +342,8 @@ static inline void ON_RIG(rival_marks_again)(void *user, sim_hook hook) {
 
 RIG_TEST(a_use_without_room_counts_also_where_its_stream_is_just_forgotten) {
   RIG_NOW *rig = *state;
-  ON_RIG(rival) rival = {NULL, NULL, false};
-  void *block = ON_RIG(take_and_overfill)(rig), *marked = ON_RIG(take)(rig, 64 * KIB);
-  (void)ON_RIG(use)(rig, marked, 9);
-  rival.rig = rig;
-  rival.block = block;
-  rig->device.all_calls = 0;
-  rig->device.on_hook = ON_RIG(rival_marks_again);
-  rig->device.on_hook_user = &rival;
+  ON_RIG(rival) rival;
+  void *block = ON_RIG(let_rival)(rig, &rival, ON_RIG(rival_marks_again));
   assert_ok(API(forget_stream)(rig->cache, 9));
   rig->device.on_hook = NULL;
   assert_null(rival.block);
@@ -354,14 +362,8 @@ static inline void ON_RIG(rival_marks_late)(void *user, sim_hook hook) {
 
 RIG_TEST(a_use_without_room_made_while_one_of_another_stream_is_waited_for_counts) {
   RIG_NOW *rig = *state;
-  ON_RIG(rival) rival = {NULL, NULL, false};
-  void *block = ON_RIG(take_and_overfill)(rig), *marked = ON_RIG(take)(rig, 64 * KIB);
-  (void)ON_RIG(use)(rig, marked, 9);
-  rival.rig = rig;
-  rival.block = block;
-  rig->device.all_calls = 0;
-  rig->device.on_hook = ON_RIG(rival_marks_late);
-  rig->device.on_hook_user = &rival;
+  ON_RIG(rival) rival;
+  void *block = ON_RIG(let_rival)(rig, &rival, ON_RIG(rival_marks_late));
   ON_RIG(forget_and_destroy)(rig);
   assert_null(rival.block);
   sim_handed_back(&rig->device, block);
