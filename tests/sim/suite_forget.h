@@ -317,8 +317,8 @@ RIG_TEST(a_stream_that_cannot_be_waited_for_is_not_forgotten) {
 }
 #endif
 
-/* Makes a block with a use without room, and one with a mark of stream 9, during whose forgetting the
-   rival has the first. Returns that. */
+/* Makes a block with a use without room, and one with a mark of stream 9, during whose forgetting
+   the rival has the first. Returns that. */
 static inline void *ON_RIG(let_rival)(RIG_NOW *rig, ON_RIG(rival) * rival,
                                       void (*hook)(void *, sim_hook)) {
   void *block = ON_RIG(take_and_overfill)(rig), *marked = ON_RIG(take)(rig, 64 * KIB);

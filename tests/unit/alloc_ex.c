@@ -488,18 +488,22 @@ static void *take_coloured(coloured_rig *rig, size_t size, int node, int colour)
 
 static void coloured_a_segment_of_its_own_serves_its_size_on_its_node_where_it_fits(void **state) {
   coloured_rig *rig = *state;
-  void *red = take_coloured(rig, 3000, 1, 1), *others[5];
-  size_t i;
+  size_t size = 2048, i;
+  void *red, *others[5];
+  do size += 64;
+  while (coloured_i_heap_class(size) != coloured_i_heap_class(2048));
+  red = take_coloured(rig, size, 1, 1);
   coloured_rig_give(rig, red);
-  others[0] = take_coloured(rig, 3000, 1, 2); /* of another colour, */
-  others[1] = take_coloured(rig, 3000, 2, 1); /* on another node, */
-  others[2] = take_coloured(rig, 2000, 1, 1); /* or of another size */
-  others[3] = take_coloured(rig, 4000, 1, 1);
-  for (i = 0; i < 4; i++) {
+  others[0] = take_coloured(rig, size, 1, 2); /* of another colour, */
+  others[1] = take_coloured(rig, size, 2, 1); /* on another node, */
+  others[2] = take_coloured(rig, 2048, 1, 1); /* or of another size, that of the same list, */
+  others[3] = take_coloured(rig, 2112, 1, 1); /* or not */
+  others[4] = take_coloured(rig, size + 64, 1, 1);
+  for (i = 0; i < COUNT_OF(others); i++) {
     assert_ptr_not_equal(others[i], red);
     coloured_rig_give(rig, others[i]);
   }
-  assert_ptr_equal(take_coloured(rig, 3000, 1, 1), red);
+  assert_ptr_equal(take_coloured(rig, size, 1, 1), red);
   coloured_rig_check(rig);
 }
 

@@ -1266,11 +1266,12 @@ static void what_was_marked_in_the_last_place_is_waited_for_when_all_streams_are
   pinned_rig *rig = *state;
   const struct pinned_i_thread *own = pinned_i_here(rig->cache);
   void *ptr = pinned_rig_take(rig, 64 * KIB), *other = get(rig->cache, 64 * KIB);
-  pinned_block *block = pinned_find(rig->cache, ptr);
   sim_stream stream;
-  assert_ok(pinned_record_stream(rig->cache, other, 5)); /* this thread knows it from now on */
+  size_t bit;
+  assert_ok(pinned_record_stream(rig->cache, other, 5));
+  bit = pinned_i_lane_known(own, 5)->bit;
   mark_by_four_streams(rig, ptr);
-  assert_true(pinned_i_mark_too(block, pinned_i_lane_known(own, 5)->bit));
+  assert_true(pinned_i_mark_too(pinned_find(rig->cache, ptr), bit));
   (void)sim_use(&rig->device, 5, ptr);
   for (stream = 1; stream <= 5; stream++) assert_ok(pinned_forget_stream(rig->cache, stream));
   pinned_rig_give(rig, ptr);
