@@ -4546,12 +4546,8 @@ HOSTCACHE_UNUSED static void HC_I(flow_note)(HC_FLOW *flow) {
 
 /* More of something is there (is = 1), or less. segments_lock is held. */
 HOSTCACHE_INLINE void HC_I(level_step)(HC_LEVEL *level, int is, size_t amount) {
-  if (!is) {
-    level->now -= (int64_t)amount;
-    return;
-  }
-  level->now += (int64_t)amount;
-  if (level->now > level->peak) level->peak = level->now;
+  level->now += is ? (int64_t)amount : -(int64_t)amount;
+  if (is && level->now > level->peak) level->peak = level->now;
 }
 
 /* The columns: what is counted once more, of the small pool or of the large one. Of the blocks in
@@ -4813,8 +4809,8 @@ HOSTCACHE_UNUSED static hostcache_pool_id HC_I(was_of)(const HC_SEGMENT *segment
 
 /* Of what is ready. segments_lock is held. */
 HOSTCACHE_INLINE void HC_I(count_pooled)(HC_CACHE *self, const HC_BLOCK *range, int is) {
-  const size_t bytes = is ? range->size : 0 - range->size;
-  if (HOSTCACHE_RARELY(range->segment->pool != NULL)) self->pooled_bytes += bytes;
+  if (!HOSTCACHE_RARELY(range->segment->pool != NULL)) return;
+  self->pooled_bytes += is ? range->size : 0 - range->size;
 }
 
 /* How much that is. Likewise. */
@@ -5228,7 +5224,7 @@ HOSTCACHE_INLINE void HC_I(trace_flush)(HC_CACHE *self) {
 /* A block is freed, or its free is complete: noted, and told later. Its thread is held. */
 HOSTCACHE_RARE static void HC_I(trace_later)(HC_CACHE *self, HC_BLOCK *block,
                                              hostcache_action action) {
-  hostcache_trace entry; /* trace_note sets the rest */
+  hostcache_trace entry; /* all of it is set here and by trace_note */
   entry.action = action;
   entry.ptr = block->ptr;
   entry.size = block->size;
@@ -5290,7 +5286,7 @@ HOSTCACHE_RARE static int HC_I(trace_room)(HC_CACHE *self) {
 HOSTCACHE_RARE static void HC_I(trace_now)(HC_CACHE *self, hostcache_action action, HC_BLOCK *block,
                                            const void *ptr, size_t size, size_t requested,
                                            hostcache_pool_id pool, void *context) {
-  hostcache_trace entry; /* trace_note sets the rest */
+  hostcache_trace entry; /* all of it is set here and by trace_note */
   entry.action = action;
   entry.ptr = ptr;
   entry.size = size;
