@@ -11359,9 +11359,9 @@ HC_PUBLIC hostcache_result HC_FN(block_alloc)(HC_CACHE *self, size_t size, HC_BL
 HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_to_use)(HC_CACHE *self, const HC_LANE *lane,
                                                      HC_ORDER *fresh) {
   HC_ORDER *order = HC_I(orders)(self);
-  while (order &&
-         (order->lane != lane || !order->closed || order->bytes > 0 || order->fences > 0))
+  while (order && (order->lane != lane || order->bytes > 0 || order->fences > 0))
     order = order->next;
+  HOSTCACHE_ASSERT(!order || order->closed); /* else the lane had it */
   if (!order) {
     order = fresh;
     order->next = HC_I(orders)(self);
