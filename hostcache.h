@@ -6478,11 +6478,13 @@ HOSTCACHE_UNUSED static int HC_I(suits)(const HC_CACHE *self, const HC_BLOCK *ra
 HOSTCACHE_UNUSED static HC_BLOCK *HC_I(heap_search)(const HC_CACHE *self, const HC_HEAP *heaps,
                                                     const HC_WANT *want) {
   const int small = HC_I(is_small)(self, want->size);
+  const unsigned own = HC_I(heap_class)(want->size);
+  const unsigned end = HC_ALONE ? own + 1 : HOSTCACHE_HEAP_SIZES;
   unsigned at;
   int i;
   for (i = 0; i < HOSTCACHE_KIND_COUNT; i++) {
     const HC_HEAP *heap = &heaps[HC_I(kind_by_turn)(small, i)];
-    for (at = HC_I(heap_class)(want->size); heap->words && at < HOSTCACHE_HEAP_SIZES; at++) {
+    for (at = own; heap->words && at < end; at++) {
       HC_BLOCK *range = heap->first[at];
       while (range && !HC_I(suits)(self, range, want)) range = range->ready_next;
       if (range) return range;
@@ -9789,7 +9791,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget_wait)(HC_CACHE *self,
   HOSTCACHE_LOCAL(HC_USE, last);
   if (!HC_I(dies_idle)(self)) return HOSTCACHE_OK;
   if (HC_I(wait_queued)(self, job, HC_I(next_epoch)(self))) return HC_I(forget_refused)(self, NULL);
-  if (job->target > 0) { /* in timeline mode alone */
+  if (HC_HAS_TIMELINE && job->target > 0) { /* else it is 0, and this is no code */
     memset((void *)last, 0, sizeof *last);
     last->stream = job->stream;
     last->value = job->target;

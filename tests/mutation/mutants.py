@@ -18,7 +18,7 @@ starts, and 0 for all others: with none chosen the copy behaves as the header do
 
 Nothing can tell some of these from the header, and they are not made: the bound of a figure that
 becomes another's if it is larger, a prefetch that is left out, an early return of what does nothing.
-Nor of what is for other systems, compilers and sanitizers than those that run the tests of mutants.
+Nor what is for other systems, compilers and sanitizers than those that run the tests of mutants.
 """
 
 import bisect
@@ -49,15 +49,16 @@ RESULT = re.compile(QUALIFIERS + r"hostcache_result $")
 NUMBER = re.compile(QUALIFIERS + r"(?:(?:unsigned|int|long|size_t|u?int\d+_t) |.*\*(?:const )?$)")
 
 
-# Conditions of parts that are compiled elsewhere; and those that hold here, so that what else there is does not.
-ELSEWHERE = re.compile(r"(?<!!defined )(?:\b_?WIN32|_THREADS_WIN32|_MSC_VER|__SANITIZE_|HOSTCACHE_ASAN)")
+# Conditions of parts that are compiled elsewhere; and those that hold here, so that the rest is elsewhere.
+CONDITIONAL = re.compile(r"^[ \t]*#[ \t]*((if|ifdef|ifndef|elif|else|endif)\b(?:[^\n\\/]|\\.|\\\n|/(?!\*))*)", re.M)
+ELSEWHERE = re.compile(r"(?<!!defined )(?:\b_?WIN32|_THREADS_WIN32|_MSC_VER|__SANITIZE_)")
 HERE = re.compile(r"(?:ifdef|(?:el)?if defined) (?:__GNUC__|__linux__|HOSTCACHE_CLOCK_MONOTONIC)$")
 
 
 def parts_elsewhere(source):
     """The spans of the source that are compiled elsewhere."""
     spans, stack = [], []  # of each #if: does a condition hold here, and where does a part for elsewhere begin?
-    for match in re.finditer(r"^[ \t]*#[ \t]*((if|ifdef|ifndef|elif|else|endif)\b(?:[^\n\\/]|\\.|\\\n|/(?!\*))*)", source, re.M):
+    for match in CONDITIONAL.finditer(source):
         line, word = " ".join(match.group(1).split()), match.group(2)
         if word in ("elif", "else", "endif"):
             holds, since = stack.pop()
@@ -122,7 +123,8 @@ class Function:
 
     def does_nothing(self):
         """Its body is (void)x; any times, and return 0; or nothing."""
-        return re.fullmatch(r"{ (\( void \) \w+ ; )*(return (0|NULL) ; )?}", " ".join(self.texts(0, len(self.tokens) - 1)))
+        body = " ".join(token.text for token in self.tokens)
+        return re.fullmatch(r"{ (\( void \) \w+ ; )*(return (0|NULL) ; )?}", body)
 
     def is_most(self, i):
         """The token i compares in `if (a > b) b = a;`, or with <."""
@@ -190,7 +192,8 @@ class Maker:
         number for %d."""
         at, end = function.tokens[first].at, function.tokens[last].end
         n = self.mutant(operator, function, at, end)
-        self.edits.append(Edit(n, at, end, lambda text: before.replace("%d", str(n)) + text + after.replace("%d", str(n))))
+        before, after = before.replace("%d", str(n)), after.replace("%d", str(n))
+        self.edits.append(Edit(n, at, end, lambda text: before + text + after))
 
     def put(self, operator, function, at, first, last, text):
         """A mutant that stands for the tokens from first to last, by what is put at `at`."""
@@ -239,7 +242,8 @@ class Maker:
             return
         while tokens[last].text not in (";", ",", ")"):
             last = function.other.get(last, last) + 1
-        self.edits.append(Edit(n, tokens[i + 1].at, tokens[last - 1].end, lambda text: f"HOSTCACHE_SIGN({n}) * ({text})"))
+        self.edits.append(Edit(n, tokens[i + 1].at, tokens[last - 1].end,
+                               lambda text: f"HOSTCACHE_SIGN({n}) * ({text})"))
 
     def operators(self, function, i):
         token, following = function.tokens[i], function.tokens[i + 1]

@@ -109,6 +109,15 @@ static inline void ON_RIG(configure)(RIG_NOW *rig, hostcache_config config) {
   assert_ok(API(create)(&rig->cache, &config, &rig->device));
 }
 
+#ifndef CACHE_WITHOUT_STREAMS
+/* Streams die idle here, in whatever mode. */
+static inline void ON_RIG(let_streams_die_idle)(RIG_NOW *rig) {
+  hostcache_config config = ON_RIG(config)(rig);
+  config.streams_die_idle = 1;
+  ON_RIG(configure)(rig, config);
+}
+#endif
+
 /* A block of the cache, also in the referee's book. */
 static inline void *ON_RIG(take)(RIG_NOW *rig, size_t size) {
   void *ptr = NULL;

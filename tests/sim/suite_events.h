@@ -605,10 +605,8 @@ RIG_TEST(forgetting_a_stream_records_what_a_deferred_free_left_to_do) {
 
 RIG_TEST(a_stream_that_does_not_answer_is_asked_as_often_as_for_a_block_when_it_is_forgotten) {
   RIG_NOW *rig = *state;
-  hostcache_config config = ON_RIG(config)(rig);
   void *marked;
-  config.streams_die_idle = 1;
-  ON_RIG(configure)(rig, config);
+  ON_RIG(let_streams_die_idle)(rig);
   marked = ON_RIG(take)(rig, 64 * KIB);
   (void)ON_RIG(use)(rig, marked, 1);
   sim_fail(&rig->device, 1, true, SIM_EVERY_QUERY | SIM_EVERY_WAIT);
@@ -620,10 +618,8 @@ RIG_TEST(a_stream_that_does_not_answer_is_asked_as_often_as_for_a_block_when_it_
 
 RIG_TEST(where_streams_must_be_idle_to_die_forgetting_waits_for_what_is_pending) {
   RIG_NOW *rig = *state;
-  hostcache_config config = ON_RIG(config)(rig);
   void *blocks[6], *marked;
-  config.streams_die_idle = 1;
-  ON_RIG(configure)(rig, config);
+  ON_RIG(let_streams_die_idle)(rig);
   marked = ON_RIG(take)(rig, 64 * KIB);
   (void)ON_RIG(use)(rig, marked, 1);
   ON_RIG(pend_many)(rig, 2, COUNT_OF(blocks) / 2, blocks);

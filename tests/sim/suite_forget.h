@@ -19,6 +19,23 @@ typedef struct ON_RIG(rival) {
   bool deferred;
 } ON_RIG(rival);
 
+/* From now on, until it is told to stop (rig->device.on_hook). */
+static inline void ON_RIG(rival_has)(RIG_NOW *rig, ON_RIG(rival) * rival, void *block,
+                                     void (*hook)(void *, sim_hook)) {
+  rival->rig = rig;
+  rival->block = block;
+  rig->device.on_hook = hook;
+  rig->device.on_hook_user = rival;
+}
+
+/* ... a block that stream 9 uses. */
+static inline void ON_RIG(rival_has_marked)(RIG_NOW *rig, ON_RIG(rival) * rival,
+                                            void (*hook)(void *, sim_hook)) {
+  void *block = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, block, 9);
+  ON_RIG(rival_has)(rig, rival, block, hook);
+}
+
 static inline void ON_RIG(rival_frees)(void *user, sim_hook hook) {
   ON_RIG(rival) *rival = user;
   (void)hook;
@@ -55,10 +72,8 @@ RIG_TEST(a_block_freed_deferred_while_its_stream_is_forgotten_is_waited_for) {
 
 RIG_TEST(what_is_recorded_and_asked_to_forget_a_stream_is_counted) {
   RIG_NOW *rig = *state;
-  hostcache_config config = ON_RIG(config)(rig);
   void *marked;
-  config.streams_die_idle = 1;
-  ON_RIG(configure)(rig, config);
+  ON_RIG(let_streams_die_idle)(rig);
   marked = ON_RIG(take)(rig, 64 * KIB);
   (void)ON_RIG(use)(rig, marked, 9);
   (void)ON_RIG(pend)(rig, 64 * KIB, 9);
@@ -89,13 +104,6 @@ RIG_TEST(a_stream_on_which_nothing_ever_ran_leaves_no_mark) {
   ON_RIG(give)(rig, block);
   assert_ok(API(process_events)(rig->cache, NULL));
   assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
-}
-
-/* Streams die idle here, in whatever mode. */
-static inline void ON_RIG(let_streams_die_idle)(RIG_NOW *rig) {
-  hostcache_config config = ON_RIG(config)(rig);
-  config.streams_die_idle = 1;
-  ON_RIG(configure)(rig, config);
 }
 
 /* There was no memory for a queue, so it waits among what has no order. */
@@ -210,10 +218,7 @@ RIG_TEST(a_use_without_room_made_while_another_stream_is_forgotten_counts) {
   for (stream = 0; stream < 4; stream++) assert_ok(API(record_stream)(rig->cache, ptr, stream));
   (void)ON_RIG(use)(rig, marked, 9);
   ON_RIG(mark_without_room)(rig, ptr, 9);
-  rival.rig = rig;
-  rival.block = ptr;
-  rig->device.on_hook = ON_RIG(rival_marks);
-  rig->device.on_hook_user = &rival;
+  ON_RIG(rival_has)(rig, &rival, ptr, ON_RIG(rival_marks));
   ON_RIG(forget_and_destroy)(rig);
   assert_null(rival.block);
   sim_handed_back(&rig->device, ptr);
@@ -322,12 +327,9 @@ RIG_TEST(a_stream_that_cannot_be_waited_for_is_not_forgotten) {
 static inline void *ON_RIG(let_rival)(RIG_NOW *rig, ON_RIG(rival) * rival,
                                       void (*hook)(void *, sim_hook)) {
   void *block = ON_RIG(take_and_overfill)(rig), *marked = ON_RIG(take)(rig, 64 * KIB);
-  const ON_RIG(rival) of_block = {rig, block, false};
   (void)ON_RIG(use)(rig, marked, 9);
-  *rival = of_block;
   rig->device.all_calls = 0;
-  rig->device.on_hook = hook;
-  rig->device.on_hook_user = rival;
+  ON_RIG(rival_has)(rig, rival, block, hook);
   return block;
 }
 
@@ -342,7 +344,7 @@ static inline void ON_RIG(rival_marks_again)(void *user, sim_hook hook) {
 
 RIG_TEST(a_use_without_room_counts_also_where_its_stream_is_just_forgotten) {
   RIG_NOW *rig = *state;
-  ON_RIG(rival) rival;
+  ON_RIG(rival) rival = {NULL, NULL, false};
   void *block = ON_RIG(let_rival)(rig, &rival, ON_RIG(rival_marks_again));
   assert_ok(API(forget_stream)(rig->cache, 9));
   rig->device.on_hook = NULL;
@@ -362,7 +364,7 @@ static inline void ON_RIG(rival_marks_late)(void *user, sim_hook hook) {
 
 RIG_TEST(a_use_without_room_made_while_one_of_another_stream_is_waited_for_counts) {
   RIG_NOW *rig = *state;
-  ON_RIG(rival) rival;
+  ON_RIG(rival) rival = {NULL, NULL, false};
   void *block = ON_RIG(let_rival)(rig, &rival, ON_RIG(rival_marks_late));
   ON_RIG(forget_and_destroy)(rig);
   assert_null(rival.block);
@@ -386,10 +388,7 @@ RIG_TEST(a_use_without_room_counts_also_where_its_stream_is_waited_for_just_then
   RIG_NOW *rig = *state;
   ON_RIG(rival) rival = {NULL, NULL, false};
   void *block = ON_RIG(take_and_overfill)(rig);
-  rival.rig = rig;
-  rival.block = block;
-  rig->device.on_hook = ON_RIG(rival_marks_for_later);
-  rig->device.on_hook_user = &rival;
+  ON_RIG(rival_has)(rig, &rival, block, ON_RIG(rival_marks_for_later));
   assert_ok(API(forget_stream)(rig->cache, 9));
   rig->device.on_hook = NULL;
   assert_null(rival.block);
@@ -513,11 +512,8 @@ RIG_TEST(a_use_without_room_counts_also_where_the_one_before_was_over) {
   void *first = ON_RIG(take_and_overfill)(rig), *marked = ON_RIG(take)(rig, 64 * KIB);
   (void)ON_RIG(use)(rig, marked, 9);
   rig->may_lose_events = true;
-  rival.rig = rig;
-  rival.block = first;
   rig->device.all_calls = 0;
-  rig->device.on_hook = ON_RIG(rival_frees_late);
-  rig->device.on_hook_user = &rival;
+  ON_RIG(rival_has)(rig, &rival, first, ON_RIG(rival_frees_late));
   assert_ok(API(forget_stream)(rig->cache, 9));
   rig->device.on_hook = NULL;
   assert_null(rival.block);
@@ -537,11 +533,7 @@ RIG_TEST(a_use_without_room_counts_also_where_the_one_before_was_over) {
 RIG_TEST(an_event_recorded_in_vain_is_ended_when_it_has_completed) {
   RIG_NOW *rig = *state;
   ON_RIG(rival) rival = {NULL, NULL, false};
-  rival.rig = rig;
-  rival.block = ON_RIG(take)(rig, 64 * KIB);
-  (void)ON_RIG(use)(rig, rival.block, 9);
-  rig->device.on_hook = ON_RIG(rival_frees);
-  rig->device.on_hook_user = &rival;
+  ON_RIG(rival_has_marked)(rig, &rival, ON_RIG(rival_frees));
   /* The event that it recorded is not needed: the free has its own. */
   assert_ok(API(forget_stream)(rig->cache, 9));
   rig->device.on_hook = NULL;
@@ -557,11 +549,7 @@ RIG_TEST(an_event_recorded_in_vain_is_ended_when_it_has_completed) {
 RIG_TEST(forgetting_a_stream_that_need_not_be_idle_does_not_wait_for_it) {
   RIG_NOW *rig = *state;
   ON_RIG(rival) rival = {NULL, NULL, true};
-  rival.rig = rig;
-  rival.block = ON_RIG(take)(rig, 64 * KIB);
-  (void)ON_RIG(use)(rig, rival.block, 9);
-  rig->device.on_hook = ON_RIG(rival_frees);
-  rig->device.on_hook_user = &rival;
+  ON_RIG(rival_has_marked)(rig, &rival, ON_RIG(rival_frees));
   rig->device.progress_per_queries = 1;
   assert_ok(API(forget_stream)(rig->cache, 9));
   rig->device.progress_per_queries = 0;
@@ -596,11 +584,7 @@ static inline void ON_RIG(rival_frees_and_submits)(void *user, sim_hook hook) {
    waits for unit 1. (Where events are plain values nothing is left.) */
 static inline void ON_RIG(record_in_vain)(RIG_NOW *rig) {
   ON_RIG(rival) rival = {NULL, NULL, false};
-  rival.rig = rig;
-  rival.block = ON_RIG(take)(rig, 64 * KIB);
-  (void)ON_RIG(use)(rig, rival.block, 9);
-  rig->device.on_hook = ON_RIG(rival_frees_and_submits);
-  rig->device.on_hook_user = &rival;
+  ON_RIG(rival_has_marked)(rig, &rival, ON_RIG(rival_frees_and_submits));
   assert_ok(API(forget_stream)(rig->cache, 9));
   rig->device.on_hook = NULL;
   rig->may_lose_events = true;

@@ -694,12 +694,10 @@ static inline void ON_RIG(forget_it)(void *user) {
 /* Another use is over meanwhile: a stream that has come to its end is forgotten. */
 RIG_TEST(a_use_for_which_there_is_room_meanwhile_is_kept_once) {
   RIG_NOW *rig = *state;
-  hostcache_config config = ON_RIG(config)(rig);
   ON_RIG(used) u = {rig, NULL};
   sim_stream stream;
   int has_memory;
-  config.streams_die_idle = 1;
-  ON_RIG(configure)(rig, config);
+  ON_RIG(let_streams_die_idle)(rig);
   for (has_memory = 0; has_memory < 2; has_memory++) {
     u.block = ON_RIG(take)(rig, 64 * KIB);
     for (stream = 100; stream < 103; stream++) assert_ok(ON_RIG(use_own)(rig, u.block, stream));

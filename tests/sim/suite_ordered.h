@@ -857,10 +857,8 @@ RIG_TEST(a_block_that_is_freed_while_its_stream_is_forgotten_waits_for_it) {
 RIG_TEST(a_block_of_a_forgotten_stream_is_not_of_the_one_in_its_place) {
   enum { FRESH = 100 };
   RIG_NOW *rig = *state;
-  hostcache_config config = ON_RIG(config)(rig);
   void *ptr;
-  config.streams_die_idle = 1;
-  ON_RIG(configure)(rig, config);
+  ON_RIG(let_streams_die_idle)(rig);
   ON_RIG(meet)(rig);
   ptr = ON_RIG(take_on)(rig, 3 * MIB, ON_RIG(late) - 1);
   sim_complete_all(&rig->device);

@@ -581,10 +581,8 @@ RIG_TEST(what_was_used_beside_the_capture_is_waited_for_at_the_release) {
 
 RIG_TEST(a_stream_may_be_forgotten_that_was_captured) {
   RIG_NOW *rig = *state;
-  hostcache_config config = ON_RIG(config)(rig);
   void *active, *freed;
-  config.streams_die_idle = 1;
-  ON_RIG(configure)(rig, config);
+  ON_RIG(let_streams_die_idle)(rig);
   active = ON_RIG(capture)(rig, 3 * MIB);
   assert_ok(API(forget_stream)(rig->cache, 1));
   sim_stream_destroy(&rig->device, 1);
@@ -608,10 +606,8 @@ RIG_TEST(a_stream_may_be_forgotten_that_was_captured) {
 /* What was not got for a capture is ready then, as nothing may use it again. */
 RIG_TEST(a_stream_may_be_forgotten_beside_the_captures_of_others) {
   RIG_NOW *rig = *state;
-  hostcache_config config = ON_RIG(config)(rig);
   void *ptr;
-  config.streams_die_idle = 1;
-  ON_RIG(configure)(rig, config);
+  ON_RIG(let_streams_die_idle)(rig);
   ptr = ON_RIG(take)(rig, 3 * MIB);
   (void)ON_RIG(use)(rig, ptr, 3);
   sim_complete_all(&rig->device);
@@ -651,9 +647,7 @@ static inline void ON_RIG(let_a_capture_begin)(void *user, sim_hook hook) {
 RIG_TEST(a_stream_is_not_forgotten_when_a_capture_begins_while_it_is_waited_for) {
   RIG_NOW *rig = *state;
   ON_RIG(opener) opener = {.rig = rig};
-  hostcache_config config = ON_RIG(config)(rig);
-  config.streams_die_idle = 1;
-  ON_RIG(configure)(rig, config);
+  ON_RIG(let_streams_die_idle)(rig);
   (void)ON_RIG(pend)(rig, 3 * MIB, 3);
   rig->device.on_hook = ON_RIG(let_a_capture_begin);
   rig->device.on_hook_user = &opener;

@@ -467,10 +467,8 @@ static inline void ON_RIG(come_late)(void *user, sim_hook hook) {
 /* However late it begins. */
 RIG_TEST(a_free_that_begins_while_its_stream_is_forgotten_keeps_it_until_it_is_recorded) {
   RIG_NOW *rig = *state;
-  hostcache_config config = ON_RIG(config)(rig);
   ON_RIG(latecomer) late;
-  config.streams_die_idle = 1;
-  ON_RIG(configure)(rig, config);
+  ON_RIG(let_streams_die_idle)(rig);
   memset(&late, 0, sizeof late);
   late.rig = rig;
   gate_init(&late.forgotten, 0);
