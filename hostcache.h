@@ -4546,8 +4546,12 @@ HOSTCACHE_UNUSED static void HC_I(flow_note)(HC_FLOW *flow) {
 
 /* More of something is there (is = 1), or less. segments_lock is held. */
 HOSTCACHE_INLINE void HC_I(level_step)(HC_LEVEL *level, int is, size_t amount) {
-  level->now += is ? (int64_t)amount : -(int64_t)amount;
-  if (is && level->now > level->peak) level->peak = level->now;
+  if (!is) {
+    level->now -= (int64_t)amount;
+    return;
+  }
+  level->now += (int64_t)amount;
+  if (level->now > level->peak) level->peak = level->now;
 }
 
 /* The columns: what is counted once more, of the small pool or of the large one. Of the blocks in
@@ -6265,11 +6269,11 @@ HOSTCACHE_UNUSED static int HC_I(may_split)(const HC_CACHE *self, const HC_BLOCK
   return range->kind == HOSTCACHE_KIND_RESERVE || !HC_I(is_oversize)(self, range->size);
 }
 
-/* Bytes that are ready for all: those of pools stay with them, and those of a stream until it is
-   through. segments_lock is held. */
+/* Bytes in the heaps that are ready for all: those of pools stay with them, and those of a stream
+   until it is through. Where they are bounded, nothing is in stocks and bins. segments_lock is
+   held. */
 HOSTCACHE_UNUSED static size_t HC_I(cached)(const HC_CACHE *self) {
-  return (size_t)HC_I(ready_bytes)(self) + self->binned_bytes - HC_I(pooled_bytes)(self) -
-         HC_I(ordered_bytes)(self);
+  return (size_t)HC_I(ready_bytes)(self) - HC_I(pooled_bytes)(self) - HC_I(ordered_bytes)(self);
 }
 
 /* Is more held, or ready, than the bounds allow? segments_lock is held. */
@@ -7312,14 +7316,15 @@ HOSTCACHE_UNUSED static void HC_I(gather)(HC_CACHE *self) {
   HC_THREAD *thread;
   const int refused = HC_I(stop)(self);
   hostcache_lock(&self->segments_lock);
-  for (thread = HC_I(threads)(self); thread && !refused; thread = thread->next)
-    if (thread != own) HC_I(stock_stint)(thread);
-  if (refused)
+  if (refused) {
     HC_I(bins_empty)(self);
-  else
+  } else {
+    for (thread = HC_I(threads)(self); thread; thread = thread->next)
+      if (thread != own) HC_I(stock_stint)(thread);
     HC_I(all_empty)(self);
-  for (thread = HC_I(threads)(self); thread && !refused; thread = thread->next)
-    HC_I(stock_bound)(self, thread);
+    for (thread = HC_I(threads)(self); thread; thread = thread->next)
+      HC_I(stock_bound)(self, thread);
+  }
   if (!self->common.shared) /* no threads, so that nobody can refuse them */
     HC_I(stock_bound)(self, &self->common);
   hostcache_unlock(&self->segments_lock);
