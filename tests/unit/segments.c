@@ -354,6 +354,20 @@ static void small_blocks_go_to_their_own_segments_while_these_have_room(void **s
   assert_int_equal(rig->device.calls[SIM_MEM_ALLOC], 2);
 }
 
+/* However large these are. */
+static void what_is_above_a_mebibyte_goes_where_large_blocks_are(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  char *large, *small;
+  config.segment_bytes = 8 * MIB;
+  pinned_rig_configure(rig, config);
+  large = pinned_rig_take(rig, 16 * MIB);
+  small = pinned_rig_take(rig, 64 * KIB);
+  pinned_rig_give(rig, large);
+  assert_ptr_equal(pinned_rig_take(rig, MIB), small + 64 * KIB);
+  assert_ptr_equal(pinned_rig_take(rig, MIB + 1), large);
+}
+
 static void a_segment_goes_back_once_all_of_it_is_free(void **state) {
   pinned_rig *rig = *state;
   char *blocks[64];
@@ -728,6 +742,7 @@ int main(void) {
       TEST(a_range_that_waits_is_not_made_part_of_its_neighbours),
       TEST(a_larger_range_is_split_and_its_rest_stays_available),
       TEST(small_blocks_go_to_their_own_segments_while_these_have_room),
+      TEST(what_is_above_a_mebibyte_goes_where_large_blocks_are),
       TEST(a_segment_goes_back_once_all_of_it_is_free),
       TEST(a_double_free_by_handle_is_told_also_when_the_range_is_part_of_another),
       TEST(a_record_begins_with_a_line_of_the_processors_cache),

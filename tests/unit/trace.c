@@ -728,6 +728,22 @@ static void ignore(void *user, const hostcache_trace *entry) {
   (void)entry;
 }
 
+/* Whose records are those of threads that ended before there was a history. */
+static void a_history_tells_of_threads_that_come_after_others(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  pthread_t thread;
+  int part;
+  pinned_rig_configure(rig, config);
+  for (part = 0; part < 2; part++) {
+    if (part == 1) assert_ok(pinned_record_history(rig->cache, MOST, NULL, NULL));
+    assert_int_equal(pthread_create(&thread, NULL, work, rig->cache), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+  }
+  look(rig);
+  assert_int_equal(seen.count, 3 * ROUNDS);
+}
+
 /* Switched on and off while they work; at last it stays on, and must be a true story. */
 static void threads_go_on_while_they_are_watched(void **state) {
   pinned_rig *rig = *state;
@@ -861,6 +877,7 @@ int main(void) {
       TEST(a_context_stays_when_another_one_listens),
       TEST(a_context_ends_with_the_history),
       TEST(what_is_null_is_an_argument_error),
+      TEST(a_history_tells_of_threads_that_come_after_others),
       TEST(threads_go_on_while_they_are_watched),
   };
   return cmocka_run_group_tests_name("trace", tests, NULL, NULL);

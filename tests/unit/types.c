@@ -103,6 +103,19 @@ static void no_size_is_of_a_higher_class_than_a_larger_one(void **unused) {
   assert_int_equal(hostcache_heap_class(SIZE_MAX), HOSTCACHE_HEAP_SIZES - 1);
 }
 
+/* What was added last is looked at first, and is the highest here. */
+static void of_many_of_a_class_only_so_many_are_looked_at(void **unused) {
+  enum { COUNT = 2 * HOSTCACHE_HEAP_LOOKS };
+  static struct pinned_block ranges[COUNT];
+  const size_t size = (size_t)64 << 20;
+  size_t i;
+  (void)unused;
+  for (i = 0; i < COUNT; i++) add(&ranges[i], size, (i + 1) * 4096);
+  assert_ptr_equal(first(size - 4096), &ranges[COUNT - HOSTCACHE_HEAP_LOOKS]);
+  assert_ptr_equal(first(size), &ranges[COUNT - HOSTCACHE_HEAP_EXACT]);
+  for (i = 0; i < COUNT; i++) take(&ranges[i]);
+}
+
 /* As when every second one of many small blocks is free. */
 static void of_thousands_of_one_size_each_is_had(void **unused) {
   enum { COUNT = 100000 };
@@ -235,6 +248,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_heap_gives_the_best_fit_and_of_those_the_lowest_address),
       cmocka_unit_test(no_size_is_of_a_higher_class_than_a_larger_one),
+      cmocka_unit_test(of_many_of_a_class_only_so_many_are_looked_at),
       cmocka_unit_test(of_thousands_of_one_size_each_is_had),
       cmocka_unit_test(what_fits_is_found_behind_many_that_do_not),
       cmocka_unit_test(the_index_finds_what_stands_under_an_address_or_before_it),
