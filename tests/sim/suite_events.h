@@ -493,6 +493,20 @@ RIG_TEST(values_of_what_a_callbacks_thread_frees_wait_in_the_queue_of_their_stre
   assert_int_equal(ON_RIG(poll)(c.rig), 5);
 }
 
+/* Which a callback may not make; and it is made once. */
+RIG_TEST(a_value_has_its_queue_before_the_block_is_freed) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take)(rig, 64 * KIB);
+  uint64_t mallocs, value = sim_use(&rig->device, 1, ptr);
+  assert_ok(API(record_value)(rig->cache, ptr, 1, value));
+  mallocs = atomic_load(&below.calls);
+  assert_ok(API(record_value)(rig->cache, ptr, 1, value));
+  assert_int_equal(atomic_load(&below.calls), mallocs);
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(API(free_deferred)(rig->cache, ptr));
+  assert_null(rig->cache->deferred); /* nothing is left to later */
+}
+
 RIG_TEST(a_value_on_what_is_not_active_is_refused) {
   RIG_NOW *rig = *state;
   void *ptr = ON_RIG(pend)(rig, 64 * KIB, 1);

@@ -887,6 +887,8 @@ RIG_TEST(what_is_captured_outside_of_all_pools_is_quarantined) {
 RIG_TEST(what_is_captured_outside_of_all_pools_is_quarantined_also_after_a_release_of_others) {
   RIG_NOW *rig = *state;
   void *ptr;
+  ON_RIG(warm)(rig, 4 * MIB);
+  ON_RIG(give)(rig, ON_RIG(take)(rig, 64 * KIB)); /* to be taken from a stock */
   assert_ok(API(begin_allocate_to_pool)(rig->cache, OTHER, is_stream, &on_2));
   begin_capture(&rig->device);
   ptr = ON_RIG(take)(rig, 64 * KIB);

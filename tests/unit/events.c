@@ -106,6 +106,7 @@ int main(void) {
       ON_EACH_MODE_WITH_TIMELINE(a_value_on_one_stream_leaves_the_mark_of_another),
       ON_EACH_MODE_WITH_TIMELINE(
           values_of_what_a_callbacks_thread_frees_wait_in_the_queue_of_their_stream),
+      ON_EACH_MODE_WITH_TIMELINE(a_value_has_its_queue_before_the_block_is_freed),
       ON_EACH_MODE_WITH_TIMELINE(a_value_on_what_is_not_active_is_refused),
       ON_EACH_MODE(a_forgotten_stream_is_seen_by_no_hook_and_its_work_is_still_waited_for),
       ON_EACH_MODE(a_new_stream_with_the_handle_of_a_forgotten_one_is_a_new_stream),

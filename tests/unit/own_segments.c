@@ -705,6 +705,7 @@ static void in_the_child(void *user) {
   MUST(tensors_free_deferred(rig->cache, &ptr) == HOSTCACHE_ERR_FORKED);
   MUST(tensors_record_free(rig->cache, f->held) == HOSTCACHE_ERR_FORKED);
   MUST(tensors_record_free(NULL, f->held) == HOSTCACHE_ERR_FORKED);
+  MUST(coloured_record_free(NULL, f->held) == HOSTCACHE_ERR_NOT_FOUND); /* none were alive */
   MUST(tensors_free_cached(rig->cache) == HOSTCACHE_ERR_FORKED);
   MUST(tensors_guard_push(rig->cache, &guard) == HOSTCACHE_ERR_FORKED);
   MUST(tensors_guard_pop(f->guard) == HOSTCACHE_OK);

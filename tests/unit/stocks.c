@@ -544,6 +544,23 @@ static void a_thread_that_was_held_takes_no_lock_afterwards(void **state) {
   pinned_i_lower(own);
 }
 
+/* So a look without a lock tells what it began with from what is there now. Out of a heap, and
+   twice out of a stock. */
+static void a_blocks_life_says_how_often_it_was_handed_out(void **state) {
+  pinned_rig *rig = *state;
+  void *neighbour = get(rig->cache, 64 * KIB), *ptr = get(rig->cache, 64 * KIB);
+  const pinned_block *block = pinned_find(rig->cache, ptr);
+  size_t times;
+  for (times = 1; times < 6; times++) {
+    assert_int_equal(block->life, times * (HOSTCACHE_STATE_MASK + 1) + HOSTCACHE_ACTIVE);
+    put(rig->cache, ptr);
+    if (times % 3 == 0) want_elsewhere(rig);
+    assert_ptr_equal(get(rig->cache, 64 * KIB), ptr);
+  }
+  put(rig->cache, ptr);
+  put(rig->cache, neighbour);
+}
+
 static void a_thread_that_only_frees_passes_each_batch_on(void **state) {
   pinned_rig *rig = *state;
   const only_frees f = free_elsewhere(rig, SIZE_MAX);
@@ -1504,6 +1521,7 @@ int main(void) {
       TEST(many_short_threads_leave_memory_as_it_was),
       TEST(a_thread_that_only_frees_what_another_got_piles_up_nothing),
       TEST(a_thread_that_was_held_takes_no_lock_afterwards),
+      TEST(a_blocks_life_says_how_often_it_was_handed_out),
       TEST(a_thread_that_only_frees_passes_each_batch_on),
       TEST(a_thread_that_only_frees_passes_on_fewer_at_a_time_when_others_want_them),
       TEST(a_thread_that_got_some_before_keeps_four_batches_more),
