@@ -2,8 +2,8 @@
 
    Promises: the one thread of such a program has a stock like any other (a hit calls no hook and no
    malloc); what is in it goes back with all else that is idle, is bounded by whatever bounds what
-   is kept idle, also by what is set later, and is used before more is got; figures are exact.
-   Of the registry only what is there is removed. */
+   is kept idle, also by what is set later, and is used before more is got; figures are exact, and a
+   history misses nothing. Of the registry only what is there is removed. */
 
 #define HOSTCACHE_THREADS_NONE
 
@@ -13,6 +13,7 @@
 #define HC_NAME pinned
 #define HC_HOST_ALLOCATOR
 #define HC_DEVICE_ALLOCATOR
+#define HC_TRACE
 #include "sim/hooks_pooled.h"
 #define HC_IMPLEMENT
 #include "hostcache.h"
@@ -272,6 +273,22 @@ static void the_largest_may_be_in_the_stock(void **state) {
   assert_int_equal(size, 64 * KIB);
 }
 
+/* ---- the history ----------------------------------------------------------------------------- */
+
+static void count(void *user, const hostcache_trace *entry) { ((int *)user)[entry->action]++; }
+
+static void a_history_tells_of_what_the_stock_serves(void **state) {
+  pinned_rig *rig = *state;
+  int counts[8] = {0};
+  take_and_give(rig, 64 * KIB, 4);
+  assert_ok(pinned_record_history(rig->cache, 100, NULL, NULL));
+  take_and_give(rig, 64 * KIB, 4);
+  take_and_give(rig, 64 * KIB, 4);
+  assert_ok(pinned_history(rig->cache, count, counts));
+  assert_int_equal(counts[HOSTCACHE_TRACE_ALLOC], 8);
+  assert_int_equal(counts[HOSTCACHE_TRACE_FREE_COMPLETED], 8);
+}
+
 /* ---- the registry ---------------------------------------------------------------------------- */
 
 static void an_allocator_that_is_not_registered_is_not_removed(void **state) {
@@ -301,6 +318,7 @@ int main(void) {
       TEST(the_config_bounds_the_stock),
       TEST(figures_are_exact_whatever_is_in_the_stock),
       TEST(the_largest_may_be_in_the_stock),
+      TEST(a_history_tells_of_what_the_stock_serves),
       TEST(an_allocator_that_is_not_registered_is_not_removed),
   };
   return cmocka_run_group_tests_name("threads_none", tests, NULL, NULL);
