@@ -1991,6 +1991,7 @@ HOSTCACHE_APART void hostcache_unlock(hostcache_mutex *mutex) {
 
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_NONE
 
+HOSTCACHE_UNUSED static void *hostcache_ptr_load_relaxed(void *const *from) { return *from; }
 HOSTCACHE_UNUSED static void *hostcache_ptr_load_acquire(void *const *from) { return *from; }
 HOSTCACHE_UNUSED static void hostcache_ptr_store_release(void **to, void *value) { *to = value; }
 HOSTCACHE_UNUSED static size_t hostcache_size_load_acquire(const size_t *from) { return *from; }
@@ -2026,6 +2027,9 @@ HOSTCACHE_UNUSED static void hostcache_size_or_relaxed(size_t *at, size_t bits) 
 
 #elif defined __GNUC__
 
+HOSTCACHE_UNUSED static void *hostcache_ptr_load_relaxed(void *const *from) {
+  return __atomic_load_n(from, __ATOMIC_RELAXED);
+}
 HOSTCACHE_UNUSED static void *hostcache_ptr_load_acquire(void *const *from) {
   return __atomic_load_n(from, __ATOMIC_ACQUIRE);
 }
@@ -2070,6 +2074,9 @@ HOSTCACHE_UNUSED static void hostcache_size_or_relaxed(size_t *at, size_t bits) 
 
 #elif defined _MSC_VER /* unverified: written for MSVC, not built with it so far */
 
+HOSTCACHE_UNUSED static void *hostcache_ptr_load_relaxed(void *const *from) {
+  return *(void *const volatile *)from;
+}
 HOSTCACHE_UNUSED static void *hostcache_ptr_load_acquire(void *const *from) {
   void *value = *(void *const volatile *)from;
   MemoryBarrier();
@@ -3460,8 +3467,9 @@ typedef struct hostcache_shelf {
   unsigned width; /* log2 of the addresses that it is for; `prefix` are their bits above that */
   uint64_t prefix;
   size_t count;   /* LOCK: segments_lock. How many places are filled */
-  size_t *filled; /* a bit for each place below which something begins. Stored with release under
-                     segments_lock; read with acquire */
+  size_t *filled; /* a bit for each place below which something begins. Written under segments_lock,
+                     peeked at, relaxed: whoever looks for what does not leave sees its bits, and a
+                     place that is not filled is passed over */
 } hostcache_shelf;
 
 /* Spare shelves: [0] for all levels but [1] the lowest, within a page. */
@@ -3571,7 +3579,7 @@ HOSTCACHE_UNUSED static void hostcache_index_mark(const hostcache_index *index,
     const unsigned place = hostcache_place(shelf, address), bit = place % HOSTCACHE_WORD_BITS;
     size_t *word = &shelf->filled[place / HOSTCACHE_WORD_BITS];
     const size_t before = *word >> bit & 1, count = shelf->count;
-    hostcache_size_store_release(word, *word ^ (before ^ filled) << bit);
+    hostcache_size_store_relaxed(word, *word ^ (before ^ filled) << bit);
     shelf->count = count - before + filled;
     filled = shelf->count > 0;
     more = shelf->shift <= index->page || filled != (count > 0);
@@ -3724,7 +3732,7 @@ HOSTCACHE_UNUSED static int hostcache_shelf_floor(const hostcache_shelf *shelf, 
   size_t mask = SIZE_MAX >> (HOSTCACHE_WORD_BITS - 1 - place % HOSTCACHE_WORD_BITS), word;
   int i;
   for (i = (int)(place / HOSTCACHE_WORD_BITS); i >= 0; i--, mask = SIZE_MAX) {
-    word = hostcache_size_load_acquire(&shelf->filled[i]) & mask;
+    word = hostcache_size_load_relaxed(&shelf->filled[i]) & mask;
     if (word) return i * (int)HOSTCACHE_WORD_BITS + (int)hostcache_log2(word);
   }
   return -1;
@@ -4288,7 +4296,8 @@ HC_CACHE {
   uint8_t class_by_units[HC_CLASS_UNITS]; /* class_of_units */
   unsigned locks_made; /* how many of the locks below exist, for the way out of a failed create */
 
-  void *deferred; /* HC_BLOCK *, a stack: pushed to with release, taken whole with acquire */
+  void *deferred; /* HC_BLOCK *, a stack: pushed to with release, taken whole with acquire; peeked
+                     at, relaxed */
   uint32_t excess; /* LOCK: segments_lock to write; peeked at, relaxed: one of the bounds is passed
                       */
 
@@ -4307,8 +4316,7 @@ HC_CACHE {
 #endif
 
 #ifdef HC_HOST_ALLOCATOR
-  uint32_t loops_stop; /* whoever is in background_run is to leave; stored with release, read with
-                          acquire */
+  uint32_t loops_stop; /* whoever is in background_run is to leave; relaxed */
   size_t loops;        /* LOCK: threads_lock. How many there are */
   int64_t segments_got[64]; /* LOCK: segments_lock. By log2 of their size, rounded up */
 #endif
@@ -8977,7 +8985,7 @@ HOSTCACHE_INLINE void HC_I(drain_end)(HC_CACHE *self) { (void)self; }
 HOSTCACHE_UNUSED static void HC_I(drain_deferred)(HC_CACHE *self, HC_TALLY *tally) {
   HC_THREAD *thread = HC_I(here_already)(self);
   HC_BLOCK *stack, *oldest = NULL, *next;
-  if (!hostcache_ptr_load_acquire(&self->deferred) || !HC_I(drain_begin)(self)) return;
+  if (!hostcache_ptr_load_relaxed(&self->deferred) || !HC_I(drain_begin)(self)) return;
   stack = (HC_BLOCK *)hostcache_ptr_exchange_acquire(&self->deferred, NULL);
   for (; stack; stack = next) {
     next = stack->next;
@@ -8996,7 +9004,7 @@ HOSTCACHE_UNUSED static void HC_I(drain_deferred)(HC_CACHE *self, HC_TALLY *tall
 }
 
 HOSTCACHE_UNUSED static void HC_I(push_deferred)(HC_CACHE *self, HC_BLOCK *block) {
-  void *top = hostcache_ptr_load_acquire(&self->deferred);
+  void *top = hostcache_ptr_load_relaxed(&self->deferred);
   do {
     block->next = (HC_BLOCK *)top;
   } while (!hostcache_ptr_replace_release(&self->deferred, &top, block));
@@ -10763,7 +10771,7 @@ HOSTCACHE_RARE static void HC_I(reset_column_peaks)(struct HC_I(column) *column)
 /* Waits until nobody is in background_run, having said so. */
 HOSTCACHE_RARE static void HC_I(end_loops)(HC_CACHE *self) {
   unsigned attempt;
-  hostcache_u32_store_release(&self->loops_stop, 1);
+  hostcache_u32_store_relaxed(&self->loops_stop, 1);
   for (attempt = 0;; attempt++) {
     size_t left;
     hostcache_lock(&self->threads_lock);
@@ -10935,7 +10943,7 @@ HOSTCACHE_UNUSED static HC_HOPES HC_I(look_ahead)(HC_CACHE *self) {
   hostcache_unlock(&self->segments_lock);
   if (HC_I(is_capturing)(self)) return hopes; /* nothing is asked until it ends, by this thread
                                                  perhaps */
-  if (hostcache_ptr_load_acquire(&self->deferred)) hopes.more = 1;
+  if (hostcache_ptr_load_relaxed(&self->deferred)) hopes.more = 1;
   if (hostcache_u32_load_relaxed(&self->common.waiting)) hopes.more = 1;
   for (; thread; thread = thread->next)
     if (hostcache_u32_load_relaxed(&thread->waiting)) hopes.more = 1;
@@ -11689,7 +11697,7 @@ HOSTCACHE_APART hostcache_result HC_I(free_any)(HC_CACHE *self, HC_BLOCK *handle
   HC_THREAD *thread;
   HC_BLOCK *block;
   if (result != HOSTCACHE_OK || (!handle && !ptr)) return result;
-  if (!deferred && hostcache_ptr_load_acquire(&self->deferred)) {
+  if (!deferred && hostcache_ptr_load_relaxed(&self->deferred)) {
     HC_TALLY tally = {0, 0, 0, 0, 0, 0};
     HC_I(drain_deferred)(self, &tally); /* on_error hears what fails: not this block's result */
   }
@@ -11737,7 +11745,7 @@ HOSTCACHE_INLINE int HC_I(drop)(HC_CACHE *self, HC_BLOCK **given, const void *pt
   HC_THREAD *thread;
   size_t life, marks;
   if (HOSTCACHE_RARELY(!self)) return HC_I(not_dropped);
-  if (HOSTCACHE_RARELY(hostcache_ptr_load_acquire(&self->deferred) ||
+  if (HOSTCACHE_RARELY(hostcache_ptr_load_relaxed(&self->deferred) ||
                        hostcache_u32_load_relaxed(&self->excess)))
     return HC_I(not_dropped);
   if (HOSTCACHE_RARELY(!HC_I(raise_own)(self, &thread))) return HC_I(not_dropped);
@@ -13355,10 +13363,10 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(background_run)(HC_CACHE *self,
   hostcache_lock(&self->threads_lock);
   self->loops++;
   hostcache_unlock(&self->threads_lock);
-  while (!hostcache_u32_load_acquire(&self->loops_stop)) {
+  while (!hostcache_u32_load_relaxed(&self->loops_stop)) {
     (void)HC_FN(process_events)(self, NULL); /* on_error heard what failed */
     if (interval_ns == 0) hostcache_pause(0);
-    for (left = interval_ns; left > 0 && !hostcache_u32_load_acquire(&self->loops_stop);) {
+    for (left = interval_ns; left > 0 && !hostcache_u32_load_relaxed(&self->loops_stop);) {
       const uint64_t piece = left < piece_ns ? left : piece_ns;
       hostcache_sleep(piece);
       left -= piece;

@@ -71,6 +71,8 @@ GLUE_UNWATCHED static void glue_unlock(hostcache_mutex *mutex, int line) {
 
 /* Atomics. */
 
+#define hostcache_ptr_load_relaxed(from) \
+  ((void *)(uintptr_t)explore_load(from, sizeof(void *), EXPLORE_RELAXED, __LINE__))
 #define hostcache_ptr_load_acquire(from) \
   ((void *)(uintptr_t)explore_load(from, sizeof(void *), EXPLORE_ACQUIRE, __LINE__))
 #define hostcache_ptr_store_release(to, value) \

@@ -8,8 +8,6 @@
 
 #ifdef HOSTCACHE_GLUE_HEADER
 
-#define hostcache_ptr_load_relaxed(from) \
-  ((void *)(uintptr_t)explore_load(from, sizeof(void *), EXPLORE_RELAXED, __LINE__))
 #define hostcache_ptr_store_relaxed(to, value) \
   explore_store(to, sizeof(void *), (uintptr_t)(value), EXPLORE_RELAXED, __LINE__)
 #define hostcache_ptr_exchange_relaxed(at, value)                                               \
@@ -26,7 +24,6 @@
 
 #else
 
-#define hostcache_ptr_load_relaxed(from) __atomic_load_n(from, __ATOMIC_RELAXED)
 #define hostcache_ptr_store_relaxed(to, value) __atomic_store_n(to, value, __ATOMIC_RELAXED)
 #define hostcache_ptr_exchange_relaxed(at, value) __atomic_exchange_n(at, value, __ATOMIC_RELAXED)
 #define hostcache_ptr_replace_relaxed(at, expected, value) \
