@@ -1,7 +1,7 @@
 /* schedules.c - a target for libFuzzer: its bytes are a schedule of one of the tests in
-   tests/interleave, whichever program it is of. The first byte says which test; the others which
-   thread goes on, which store a load sees, whether an event is complete and whether a hook fails,
-   as explore_bytes reads them. Here nothing bounds the preemptions, and of the rest there may be
+   tests/interleave, whichever program it is of. The first two bytes say which test; the others
+   which thread goes on, which store a load sees, whether an event is complete and whether a hook
+   fails, as explore_bytes reads them. Here nothing bounds the preemptions, and of the rest there may be
    more than where each schedule within some bounds is explored.
 
    What libFuzzer keeps is what reaches new code, and what has a step follow another thread's in a
@@ -50,10 +50,6 @@ static void follow(unsigned thread, int line) {
 static void begin(void) {
   size_t i;
   for (i = 0; i < COUNT; i++) tests += tests_of[i] = suites[i]->begin();
-  if (tests > UINT8_MAX + 1) {
-    fprintf(stderr, "a byte does not tell %zu tests apart\n", tests);
-    abort();
-  }
   explore_follow = follow;
 }
 
@@ -65,11 +61,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   explore_test test;
   size_t i;
   if (tests == 0) begin();
-  if (size == 0) return 0;
-  i = bytes[0] % tests;
+  if (size < 2) return 0;
+  i = (bytes[0] + ((size_t)bytes[1] << 8)) % tests;
   while (i >= tests_of[suite - suites]) i -= tests_of[suite++ - suites];
   test = (*suite)->choose(i);
-  result = explore_bytes(&test, bytes + 1, size - 1);
+  result = explore_bytes(&test, bytes + 2, size - 2);
   if (!result.failed) return 0;
   explore_follow = NULL;
   (void)explore_replay(&test, result.decisions);

@@ -16,6 +16,7 @@
 #include "exhaust.h"
 
 #define BLOCK ((size_t)4096)
+#define PART ((size_t)512)
 
 typedef struct fixture {
   device device;
@@ -23,6 +24,9 @@ typedef struct fixture {
   char *first; /* of a segment with room for four blocks; the last one stays active */
   char *stays;
   pinned_block *block;     /* the one that stays */
+  char *parts[2];          /* of which the cache knows nothing before */
+  char *all[DEVICE_UNITS]; /* what else is active */
+  unsigned count;
   hostcache_leaves leaves; /* of the thread that seeks */
 } fixture;
 
@@ -38,18 +42,40 @@ static void give(fixture *f, void *ptr) {
   explore_assert(pinned_free(f->cache, ptr) == HOSTCACHE_OK);
 }
 
+static void create(fixture *f, size_t class_max) {
+  hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  config.segment_bytes = 4 * BLOCK;
+  config.class_max_bytes = class_max;
+  explore_assert(pinned_create(&f->cache, &config, &f->device) == HOSTCACHE_OK);
+}
+
 /* Three blocks' worth of one ready range, and behind it the block that stays. */
 static void before(void *user) {
   fixture *f = user;
-  hostcache_config config = HOSTCACHE_CONFIG_INIT;
   glue_begin();
-  config.segment_bytes = 4 * BLOCK;
-  config.class_max_bytes = 1; /* what is freed becomes one with its neighbours at once */
-  explore_assert(pinned_create(&f->cache, &config, &f->device) == HOSTCACHE_OK);
+  create(f, 1); /* what is freed becomes one with its neighbours at once */
   f->first = take(f, 3 * BLOCK);
   f->stays = take(f, BLOCK);
   f->block = pinned_find(f->cache, f->stays);
   give(f, f->first);
+}
+
+/* A cache that has nothing yet; and the address of what it will get first. */
+static void before_all(void *user) {
+  fixture *f = user;
+  before(f);
+  give(f, f->stays);
+  explore_assert(pinned_destroy(f->cache) == HOSTCACHE_OK);
+  create(f, 0);
+}
+
+/* All the records for blocks that the cache has are taken: it gets more for the next. */
+static void before_more(void *user) {
+  fixture *f = user;
+  before_all(f);
+  do f->all[f->count++] = take(f, PART);
+  while (f->cache->spares.block_count > 0);
+  f->first = f->all[f->count - 1] + PART;
 }
 
 static void after(void *user) {
@@ -61,13 +87,14 @@ static void after(void *user) {
   explore_assert(explore_live() == 0);
 }
 
-/* Splits the range, makes it whole, and splits it again. Nothing of it but the first block's worth
-   is ever in an active block. */
+/* Splits the range, makes it whole, and splits it again. Nothing of it but the worth of two blocks
+   is ever in an active block, of which the second comes into the index and leaves it. */
 static void split_and_make_whole(fixture *f) {
   int i;
   for (i = 0; i < 2; i++) {
     char *ptr = take(f, BLOCK);
     explore_assert(ptr == f->first);
+    give(f, take(f, BLOCK));
     give(f, ptr);
   }
 }
@@ -85,7 +112,7 @@ static void seek_what_is_in_no_block(void *user, unsigned id) {
   if (id == 1)
     split_and_make_whole(f);
   else
-    explore_assert(pinned_find(f->cache, f->first + BLOCK) == NULL);
+    explore_assert(pinned_find(f->cache, f->first + 2 * BLOCK) == NULL);
 }
 
 /* It is found or not, and never as what it was before, or what stands beside it. */
@@ -125,6 +152,46 @@ static void seek_while_segments_come_and_go(void *user, unsigned id) {
   }
 }
 
+static void take_the_first(fixture *f) {
+  f->parts[0] = take(f, PART);
+  f->parts[1] = take(f, PART);
+  explore_assert(f->parts[0] == f->first && f->parts[1] == f->first + PART);
+}
+
+static void give_the_first(void *user) {
+  fixture *f = user;
+  while (f->count > 0) give(f, f->all[--f->count]);
+  give(f, f->parts[0]);
+  f->stays = f->parts[1];
+  after(f);
+}
+
+/* What another thread knows of is in the index, or not yet: but then all of it. */
+static void seek_the_first(void *user, unsigned id) {
+  fixture *f = user;
+  unsigned part;
+  if (id == 1) {
+    take_the_first(f);
+    return;
+  }
+  for (part = 0; part < 2; part++) {
+    pinned_block *found = pinned_find(f->cache, f->first + part * PART + PART - 1);
+    explore_assert(!found || pinned_block_ptr(found) == f->first + part * PART);
+  }
+}
+
+static void seek_the_start_of_the_first(void *user, unsigned id) {
+  fixture *f = user;
+  const uint64_t start = (uintptr_t)f->first + PART;
+  pinned_block *found;
+  if (id == 1) {
+    take_the_first(f);
+    return;
+  }
+  found = hostcache_index_start(&f->cache->index, &f->leaves, start);
+  explore_assert(!found || pinned_block_ptr(found) == f->first + PART);
+}
+
 static void explore(const char *name, void (*thread)(void *user, unsigned id)) {
   exhaust(name, 2, before, thread, after, &state, sizeof state, 3);
 }
@@ -142,9 +209,23 @@ static void what_is_in_no_active_block_is_never_found(void **unused) {
   explore("what comes and goes", seek_what_comes_and_goes);
 }
 
+static void explore_new(const char *name, void (*begin)(void *user),
+                        void (*thread)(void *user, unsigned id)) {
+  exhaust(name, 2, begin, thread, give_the_first, &state, sizeof state, 2);
+}
+
+static void what_was_never_there_is_found_whole_or_not_at_all(void **unused) {
+  (void)unused;
+  explore_new("the first of all", before_all, seek_the_first);
+  explore_new("the start of the first of all", before_all, seek_the_start_of_the_first);
+  explore_new("the first of more records", before_more, seek_the_first);
+  explore_new("the start of the first of more records", before_more, seek_the_start_of_the_first);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(what_stays_active_is_always_found),
     cmocka_unit_test(what_is_in_no_active_block_is_never_found),
+    cmocka_unit_test(what_was_never_there_is_found_whole_or_not_at_all),
 };
 
 EXHAUST_MAIN("find", tests)

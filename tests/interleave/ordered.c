@@ -185,6 +185,21 @@ static void take_and_take(void *user, unsigned id) {
   takes(f, SIZE, id == 0 ? A : B);
 }
 
+/* A stream that the cache does not know. */
+static void take_and_take_of_a_new_one(void *user, unsigned id) {
+  fixture *f = user;
+  (void)id;
+  takes(f, SIZE, C);
+}
+
+static void take_of_a_new_one_and_poll(void *user, unsigned id) {
+  fixture *f = user;
+  if (id == 0)
+    takes(f, SIZE, C);
+  else
+    poll(&f->at);
+}
+
 static void poll_and_poll(void *user, unsigned id) {
   fixture *f = user;
   (void)id;
@@ -215,6 +230,12 @@ static void what_is_freed_is_taken_for_its_stream_and_for_others(void **unused) 
   explore("deferred and take", before, deferred_and_take, 2);
 }
 
+static void a_stream_comes_while_others_take_and_poll(void **unused) {
+  (void)unused;
+  explore("take and take of a new stream", before, take_and_take_of_a_new_one, 2);
+  explore("take of a new stream and poll", before, take_of_a_new_one_and_poll, 2);
+}
+
 static void a_fence_completes_while_its_stream_goes_on(void **unused) {
   (void)unused;
   explore("free and poll", before_with_a_fence, free_and_poll, 2);
@@ -233,6 +254,7 @@ static void a_stream_is_forgotten_while_its_blocks_are_freed(void **unused) {
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(what_is_freed_is_taken_for_its_stream_and_for_others),
+    cmocka_unit_test(a_stream_comes_while_others_take_and_poll),
     cmocka_unit_test(a_fence_completes_while_its_stream_goes_on),
     cmocka_unit_test(a_stream_is_forgotten_while_its_blocks_are_freed),
 };

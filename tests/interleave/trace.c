@@ -15,6 +15,7 @@
 #include "exhaust.h"
 
 #define BLOCK ((size_t)4096)
+#define ALL ((size_t)DEVICE_UNITS * DEVICE_UNIT)
 
 enum { MOST_ACTIVE = 8 };
 
@@ -65,6 +66,7 @@ static void before(void *user) {
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
   glue_begin();
   config.segment_bytes = BLOCK;
+  config.max_reserved_bytes = ALL;
   explore_assert(pinned_create(&f->cache, &config, &f->device) == HOSTCACHE_OK);
   f->held[0] = take(f);
   f->held[1] = take(f);
@@ -133,6 +135,27 @@ static void record_for_a_while(void *user, unsigned id) {
   }
 }
 
+static void hear(void *user, const hostcache_trace *entry) {
+  (void)entry;
+  explore_assert(user == &state);
+}
+
+static void hear_of_no_memory(void *user, const hostcache_oom *oom) {
+  explore_assert(user == &state && oom->requested == 2 * ALL);
+}
+
+/* More come that hear of it, which is being told to one already. */
+static void listen_from_now_on(void *user, unsigned id) {
+  fixture *f = user;
+  if (id == 0) {
+    void *ptr;
+    explore_assert(pinned_alloc(f->cache, 2 * ALL, &ptr) == HOSTCACHE_ERR_LIMIT);
+  } else {
+    explore_assert(pinned_attach_trace_tracker(f->cache, hear, f) == HOSTCACHE_OK);
+    explore_assert(pinned_attach_oom_observer(f->cache, hear_of_no_memory, f) == HOSTCACHE_OK);
+  }
+}
+
 static void explore(const char *name, void (*first)(void *user),
                     void (*thread)(void *user, unsigned id), unsigned preemptions) {
   exhaust(name, 2, first, thread, after, &state, sizeof state, preemptions);
@@ -149,9 +172,15 @@ static void a_history_starts_and_ends_while_threads_go_on(void **unused) {
   explore("record for a while", before, record_for_a_while, 2);
 }
 
+static void more_listen_while_others_are_told(void **unused) {
+  (void)unused;
+  explore("listen from now on", before_with_tracker, listen_from_now_on, 2);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_tracker_hears_of_frees_first),
     cmocka_unit_test(a_history_starts_and_ends_while_threads_go_on),
+    cmocka_unit_test(more_listen_while_others_are_told),
 };
 
 EXHAUST_MAIN("trace", tests)
