@@ -10141,7 +10141,7 @@ HOSTCACHE_RARE static void HC_I(dispose_listeners)(struct HC_I(listener) *listen
 HOSTCACHE_RARE static void HC_I(dispose_block)(HC_BLOCK *block) {
 #if HC_HAS_STREAMS
   uint32_t i;
-  for (i = 0; HC_I(keeps_marks)(block) && i < HC_I(use_count)(block); i++) {
+  for (i = 0; i < HC_I(use_count)(block); i++) {
     HC_USE *alone = HC_I(use_at)(block, i)->early_event;
     if (alone) HOSTCACHE_FREE(alone);
   }
