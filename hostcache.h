@@ -10573,8 +10573,7 @@ HOSTCACHE_RARE static void HC_I(end_captures)(HC_CACHE *self, const HC_POOL *poo
   HC_BLOCK *block;
   unsigned i = 0;
   while ((block = HC_I(next_block)(self, &slab, &i)) != NULL) {
-    if (!HC_I(keeps_marks)(block) || !HC_I(is_captured)(block)) continue;
-    if (HC_I(pool_of)(block->segment) != pool) continue;
+    if (!HC_I(is_captured)(block) || HC_I(pool_of)(block->segment) != pool) continue;
     if (HC_I(state_of)(block) == HOSTCACHE_QUARANTINED) {
       HC_I(turn)(self, &self->common, block, HOSTCACHE_DEFERRED);
       HC_I(push_deferred)(self, block);
@@ -11047,7 +11046,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(take_ordered)(HC_CACHE *self, HC_T
     result = HC_I(bin_take)(self, thread, want, out);
   }
 #ifdef HC_CAN_WAIT
-  if (want->order && !*out && result == HOSTCACHE_OK && HC_I(drain_begin)(self)) {
+  if (want->order && HC_I(drain_begin)(self)) {
     for (order = HC_I(orders)(self); order && !*out && result == HOSTCACHE_OK; order = order->next)
       if (order != want->order)
         result = HC_I(take_after)(self, thread, order, want, out, tally);
@@ -11694,13 +11693,11 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(why_not_free)(HC_CACHE *self, HC_B
 HOSTCACHE_APART hostcache_result HC_I(free_any)(HC_CACHE *self, HC_BLOCK *handle,
                                                         const void *ptr, int deferred) {
   hostcache_result result = HC_I(enter)(self);
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0}; /* on_error hears what fails: not this block's result */
   HC_THREAD *thread;
   HC_BLOCK *block;
   if (result != HOSTCACHE_OK || (!handle && !ptr)) return result;
-  if (!deferred && hostcache_ptr_load_relaxed(&self->deferred)) {
-    HC_TALLY tally = {0, 0, 0, 0, 0, 0};
-    HC_I(drain_deferred)(self, &tally); /* on_error hears what fails: not this block's result */
-  }
+  if (!deferred) HC_I(drain_deferred)(self, &tally);
   thread = deferred ? HC_I(here_already)(self) : HC_I(here)(self);
   HC_I(begin)(self, thread);
   block = handle ? handle : HC_I(active_at)(self, ptr);
@@ -12901,7 +12898,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(checkpoint_pool)(HC_CACHE *self,
     made->born = pool ? pool->born : 0;
     hostcache_unlock(&self->segments_lock);
     HC_I(go_on)(self);
-    if (result != HOSTCACHE_OK || count <= room) break;
+    if (count <= room) break; /* as it is where nothing was written */
   }
   if (result == HOSTCACHE_OK) {
     made->pool = id;
@@ -14432,7 +14429,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(walk)(HC_CACHE *self, hostcache_
   for (;;) {
     visits.used = 0;
     if (HC_I(note_all)(self, HC_I(note_visit), &visits)) result = HOSTCACHE_ERR_UNSUPPORTED;
-    if (result != HOSTCACHE_OK || visits.used <= visits.room) break;
+    if (visits.used <= visits.room) break; /* as they are where nothing was noted */
     if (visits.at) HOSTCACHE_FREE(visits.at);
     visits.room = visits.used + visits.used / 4;
     visits.at = (hostcache_visit *)HOSTCACHE_MALLOC(visits.room * sizeof *visits.at);
