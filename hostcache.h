@@ -11456,16 +11456,12 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(order_hit)(HC_CACHE *self, size_t requested, HC_
 HOSTCACHE_UNUSED static hostcache_result HC_I(get_wanted_on)(HC_CACHE *self, HC_WANT *want,
                                                              HC_BLOCK **out) {
   HC_ORDER *order = HC_I(order_enter)(self, *want->stream);
-  HOSTCACHE_LOCAL(HC_USE, use);
   hostcache_result result;
   want->order = order;
   result = HC_I(get_wanted)(self, want, out);
   if (order) HC_I(visitor_leave)(self, order);
   if (!*out || want->order) return result;
-  memset((void *)use, 0, sizeof *use);
-  use->kind = HOSTCACHE_USE_STREAM;
-  use->stream = *want->stream;
-  return HC_I(record)(self, *out, NULL, use); /* there is room for the first */
+  return HC_FN(block_record_stream)(self, *out, *want->stream); /* there is room for the first */
 }
 
 /* Both forms of alloc_on, where there is nothing in few steps. */
