@@ -7563,8 +7563,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(heap_take)(HC_CACHE *self, const H
 
 /* Hands out the range of these heaps that fits best, if that takes no more than a record of what is
    over and one entry of the index that has its place: as heap_take does, and HC_I(activate), in
-   fewer steps. NULL if not. The thread is held, and its own, and has a stock; segments_lock is
-   held. */
+   fewer steps. NULL if not. The thread is held, and its own; segments_lock is held. */
 HOSTCACHE_UNUSED static HC_BLOCK *HC_I(heap_hit)(HC_CACHE *self, const HC_HEAP *heaps,
                                                  HC_THREAD *thread, size_t size,
                                                  size_t requested) {
@@ -11442,7 +11441,7 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(order_hit)(HC_CACHE *self, size_t requested, HC_
   if (size == 0 || !HC_I(raise_own)(self, &thread)) return NULL;
   lane = HC_I(lane_known)(thread, stream);
   order = lane ? (HC_ORDER *)hostcache_ptr_load_acquire(&lane->order) : NULL;
-  if (order && thread->limit > 0) {
+  if (order) {
     hostcache_lock(&self->segments_lock);
     block = HC_I(heap_hit)(self, order->heaps, thread, size, requested);
     hostcache_unlock(&self->segments_lock);
@@ -11788,7 +11787,7 @@ HOSTCACHE_INLINE int HC_I(drop)(HC_CACHE *self, HC_BLOCK **given, const void *pt
 HOSTCACHE_APART hostcache_result HC_I(free_large)(HC_CACHE *self, HC_THREAD *thread,
                                                   HC_BLOCK *block) {
   int is_ours = 0;
-  if (thread->limit > 0 && !HC_I(is_oversize)(self, block->size)) {
+  if (!HC_I(is_oversize)(self, block->size)) {
     hostcache_lock(&self->segments_lock);
     is_ours = HC_I(state_of)(block) == HOSTCACHE_ACTIVE; /* else two threads free it */
     if (is_ours) {
@@ -11814,7 +11813,7 @@ HOSTCACHE_APART hostcache_result HC_I(free_ordered)(HC_CACHE *self, HC_THREAD *t
   HC_ORDER *order = block->order;
   unsigned due = 0;
   int is_ours = 0;
-  if (thread->limit > 0 && !HC_I(is_oversize)(self, block->size)) {
+  if (!HC_I(is_oversize)(self, block->size)) {
     hostcache_lock(&self->segments_lock);
     is_ours = HC_I(state_of)(block) == HOSTCACHE_ACTIVE; /* else two threads free it */
     if (is_ours) {

@@ -466,6 +466,26 @@ RIG_TEST(a_wait_for_a_stream_that_answers_pending_ends_in_quarantine) {
   ON_RIG(fail_to_wait_too)(*state, SIM_PENDING);
 }
 
+/* It is ready as the stream was waited for, and above the bound. */
+RIG_TEST(a_free_whose_record_fails_keeps_the_bound_on_what_is_idle) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  void *ptr;
+  config.segment_bytes = MIB;
+  ON_RIG(configure)(rig, config);
+  (void)ON_RIG(pend)(rig, 64 * KIB, 1); /* so that this thread knows the stream */
+  sim_complete_all(&rig->device);
+  (void)ON_RIG(poll)(rig);
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, ptr, 1);
+  assert_ok(API(set_max_cached_bytes)(rig->cache, HOSTCACHE_NONE));
+  sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
+  sim_handed_back(&rig->device, ptr);
+  assert_result(API(free)(rig->cache, ptr), HOSTCACHE_ERR_EVENT);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+  assert_int_equal(ON_RIG(stats)(rig).reserved_bytes.current, 0);
+}
+
 /* That it does not block as it should is no failure, and no proof either. */
 RIG_TEST(a_wait_for_a_use_that_answers_pending_proves_nothing) {
   RIG_NOW *rig = *state;

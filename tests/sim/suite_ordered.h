@@ -551,6 +551,18 @@ RIG_TEST(what_is_above_the_bound_goes_back_when_its_stream_is_through) {
   assert_int_equal(ON_RIG(stats)(rig).reserved_bytes.current, 0);
 }
 
+/* One of 16 frees looks. */
+RIG_TEST(what_is_above_the_bound_goes_back_by_a_free_that_finds_its_stream_through) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  int i;
+  config.max_cached_bytes = HOSTCACHE_NONE;
+  ON_RIG(configure)(rig, config);
+  rig->device.eager = true;
+  for (i = 0; i < 16; i++) (void)ON_RIG(leave_on)(rig, 3 * MIB, 1);
+  assert_int_equal(ON_RIG(stats)(rig).reserved_bytes.current, 0);
+}
+
 RIG_TEST(at_the_cap_a_block_of_another_stream_is_waited_for) {
   RIG_NOW *rig = *state;
   hostcache_config config = ON_RIG(config)(rig);

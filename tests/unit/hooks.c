@@ -114,6 +114,7 @@ int main(void) {
       ON_EACH_MODE_THAT_WAITS(process_events_quarantines_what_free_would_wait_for),
       ON_EACH_MODE_THAT_WAITS(a_wait_that_fails_too_ends_in_quarantine),
       ON_EACH_MODE_THAT_WAITS(a_wait_for_a_stream_that_answers_pending_ends_in_quarantine),
+      ON_EACH_MODE_THAT_WAITS(a_free_whose_record_fails_keeps_the_bound_on_what_is_idle),
       ON_EACH_MODE_THAT_WAITS(a_wait_for_a_use_that_answers_pending_proves_nothing),
       ON_EACH_MODE_THAT_WAITS(where_a_wait_for_a_use_fails_synchronize_polls_instead),
       ON_EACH_MODE(a_query_that_fails_once_leaves_the_block_where_it_is),

@@ -240,6 +240,7 @@ int main(void) {
       ON_EACH(empty_cache_gives_back_what_streams_are_through_with_and_no_more),
       ON_EACH(what_is_ready_for_a_stream_is_not_bound_as_idle_memory_is),
       ON_EACH(what_is_above_the_bound_goes_back_when_its_stream_is_through),
+      ON_EACH(what_is_above_the_bound_goes_back_by_a_free_that_finds_its_stream_through),
       ON_EACH(at_the_cap_a_block_of_another_stream_is_waited_for),
       ON_EACH(at_the_cap_all_that_streams_freed_is_waited_for),
       ON_EACH(a_free_off_the_hot_path_records_the_fence_too),
