@@ -571,6 +571,9 @@ RIG_TEST(synchronize_does_not_wait_for_the_events_of_a_stream_that_could_not_be_
   sim_fail_no_more(&rig->device);
   assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
   assert_ok(API(synchronize)(rig->cache, 0));
+  sim_complete_all(&rig->device);
+  assert_ok(API(process_events)(rig->cache, NULL));
+  assert_int_equal(sim_live_events(&rig->device), 0); /* while the blocks are held */
 }
 
 static inline void ON_RIG(rival_frees_and_submits)(void *user, sim_hook hook) {

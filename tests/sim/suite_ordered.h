@@ -431,6 +431,7 @@ RIG_TEST(where_a_stream_cannot_be_made_to_wait_it_gets_other_memory) {
   sim_fail(&rig->device, 1, false, SIM_ONLY(SIM_STREAM_AFTER));
   assert_ptr_not_equal(ON_RIG(take_on)(rig, 3 * MIB, 2), ptr);
   assert_int_equal(rig->heard.count, 1);
+  assert_int_equal(ON_RIG(stats)(rig).allocation.peak, 1); /* what it could not have is no peak */
   ON_RIG(check)(rig);
   assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
 }
@@ -591,6 +592,36 @@ RIG_TEST(at_the_cap_all_that_streams_freed_is_waited_for) {
   ON_RIG(give)(rig, parts[1]);
   rig->device.progress_per_queries = 1;
   (void)ON_RIG(take)(rig, 8 * MIB);
+}
+
+/* A callback, while the runtime is asked for memory. */
+typedef struct ON_RIG(callback) {
+  RIG_NOW *rig;
+  void *ptr;
+} ON_RIG(callback);
+
+static inline void ON_RIG(free_meanwhile)(void *user, sim_hook hook) {
+  ON_RIG(callback) *callback = user;
+  RIG_NOW *rig = callback->rig;
+  if (hook != SIM_MEM_ALLOC) return;
+  rig->device.on_hook = NULL;
+  sim_handed_back(&rig->device, callback->ptr);
+  assert_ok(API(free_deferred)(rig->cache, callback->ptr));
+}
+
+/* No fence covers it yet. */
+RIG_TEST(what_a_callback_frees_while_the_runtime_is_asked_is_waited_for) {
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  ON_RIG(callback) callback = {rig, NULL};
+  config.wait_on_limit_ns = UINT64_MAX;
+  ON_RIG(configure)(rig, config);
+  callback.ptr = ON_RIG(take_on)(rig, 4 * MIB, 1);
+  rig->device.memory_limit = 4 * MIB;
+  rig->device.on_hook = ON_RIG(free_meanwhile);
+  rig->device.on_hook_user = &callback;
+  rig->device.progress_per_queries = 1;
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), callback.ptr);
 }
 
 RIG_TEST(a_free_off_the_hot_path_records_the_fence_too) {
@@ -984,18 +1015,23 @@ RIG_TEST(what_cannot_be_told_of_a_forgotten_stream_waits_for_the_word_that_all_i
   assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
 }
 
-/* It waits among what has no order, as there was no memory for a queue: its stream's place is free
-   before it has completed. */
-RIG_TEST(a_fence_of_a_forgotten_stream_says_nothing_of_the_one_in_its_place) {
-  RIG_NOW *rig = *state;
-  void *ptr, *left;
-  ON_RIG(warm)(rig, 32 * MIB);
-  ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
+/* Leaves a fence of stream 1, which is forgotten, among what has no order, as there was no memory
+   for a queue: the stream's place is free before that has completed. What it covered is active. */
+static inline void *ON_RIG(leave_without_a_queue)(RIG_NOW *rig) {
+  void *ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
   below_fail(1, true);
   ON_RIG(give)(rig, ptr);
   below_fail_no_more();
   assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
   assert_ok(API(forget_stream)(rig->cache, 1));
+  return ptr;
+}
+
+RIG_TEST(a_fence_of_a_forgotten_stream_says_nothing_of_the_one_in_its_place) {
+  RIG_NOW *rig = *state;
+  void *ptr, *left;
+  ON_RIG(warm)(rig, 32 * MIB);
+  ptr = ON_RIG(leave_without_a_queue)(rig);
   left = ON_RIG(leave_on)(rig, 5 * MIB, 2);
   sim_complete(&rig->device, 1, -1);
   (void)ON_RIG(poll)(rig);
@@ -1004,6 +1040,23 @@ RIG_TEST(a_fence_of_a_forgotten_stream_says_nothing_of_the_one_in_its_place) {
   sim_complete_all(&rig->device);
   assert_ptr_equal(ON_RIG(take)(rig, 5 * MIB), left);
   assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+RIG_TEST(a_fence_of_a_forgotten_stream_that_cannot_be_told_says_nothing_of_the_one_in_its_place) {
+  RIG_NOW *rig = *state;
+  void *ptr, *left;
+  int i;
+  ON_RIG(warm)(rig, 32 * MIB);
+  rig->may_lose_events = true;
+  ptr = ON_RIG(leave_without_a_queue)(rig);
+  left = ON_RIG(take_on)(rig, 5 * MIB, 2);
+  sim_fail(&rig->device, 1, true, SIM_EVERY_QUERY);
+  for (i = 0; i < 3; i++) assert_result(API(process_events)(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
+  sim_fail_no_more(&rig->device);
+  ON_RIG(give)(rig, left);
+  sim_complete_all(&rig->device);
+  assert_ptr_equal(ON_RIG(take)(rig, 5 * MIB), left);
+  ON_RIG(give)(rig, ptr);
 }
 
 /* What it left stays with its own fences: the next stream in its place begins with nothing. */
@@ -1245,10 +1298,11 @@ RIG_TEST(without_memory_for_the_books_it_is_a_block_like_any_other) {
 /* It is new to a stream that the cache has met. */
 RIG_TEST(without_memory_for_what_a_stream_has_it_gets_what_is_for_all) {
   RIG_NOW *rig = *state;
-  void *ptr = ON_RIG(pend)(rig, 3 * MIB, 1);
+  void *ptr = ON_RIG(pend)(rig, 3 * MIB, 1), *none;
   sim_complete_all(&rig->device);
   (void)ON_RIG(poll)(rig);
   below_fail(1, true);
+  assert_result(API(alloc_on)(rig->cache, SIZE_MAX, 1, &none), HOSTCACHE_ERR_TOO_BIG);
   assert_ptr_equal(ON_RIG(take_on)(rig, 3 * MIB, 1), ptr);
   ON_RIG(give)(rig, ptr);
   below_fail_no_more();
@@ -1340,6 +1394,7 @@ RIG_TEST(an_allocation_that_finds_no_record_for_it_takes_nothing_from_other_stre
     assert_result(API(alloc_on)(rig->cache, 3 * MIB, 2, &got), HOSTCACHE_ERR_NO_METADATA);
     below_fail_no_more();
     assert_null(got);
+    assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_NO_METADATA], through + 1);
     ON_RIG(check)(rig);
     if (!through) assert_ptr_equal(ON_RIG(take_on)(rig, 8 * MIB, 1), part);
   }

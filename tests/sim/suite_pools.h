@@ -579,6 +579,22 @@ RIG_TEST(what_was_used_beside_the_capture_is_waited_for_at_the_release) {
   assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
 }
 
+RIG_TEST(what_is_released_during_another_capture_waits_for_its_end) {
+  RIG_NOW *rig = *state;
+  ON_RIG(give)(rig, ON_RIG(capture)(rig, 3 * MIB));
+  ON_RIG(open_pool)(rig, OTHER);
+  begin_capture(&rig->device);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
+  ON_RIG(is_well)(rig);
+  end_capture(&rig->device);
+  ON_RIG(close_pool)(rig, OTHER);
+  assert_ok(API(process_events)(rig->cache, NULL));
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+  assert_ok(API(release_pool)(rig->cache, OTHER));
+}
+
 RIG_TEST(a_stream_may_be_forgotten_that_was_captured) {
   RIG_NOW *rig = *state;
   void *active, *freed;
@@ -1158,6 +1174,27 @@ RIG_TEST(what_was_got_for_a_capture_is_so_after_a_restore) {
   assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
   assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
   sim_complete_all(&rig->device);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
+/* ... nor does what the restore ended leave anything of that to who has its records next. */
+RIG_TEST(what_was_got_for_a_capture_is_so_no_more_when_a_restore_has_ended_it) {
+  RIG_NOW *rig = *state;
+  API(checkpoint) * checkpoint;
+  void *ptr;
+  size_t i;
+  ON_RIG(open_pool)(rig, GRAPH);
+  assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
+  begin_capture(&rig->device);
+  ptr = ON_RIG(take)(rig, 64 * KIB);
+  end_capture(&rig->device);
+  sim_handed_back(&rig->device, ptr);
+  assert_ok(API(restore_pool)(rig->cache, checkpoint, NULL, NULL));
+  API(checkpoint_free)(checkpoint);
+  ON_RIG(close_pool)(rig, GRAPH);
+  for (i = 0; i < 100; i++) (void)ON_RIG(pend)(rig, 64 * KIB, 1);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 0);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 100);
   assert_ok(API(release_pool)(rig->cache, GRAPH));
 }
 

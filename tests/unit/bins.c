@@ -612,6 +612,26 @@ static void out_of_memory_behind_the_cap_is_reclaimed_for_too(void **state) {
   assert_int_equal(pinned_rig_stats(rig).num_ooms, 0);
 }
 
+static void complete_all_meanwhile(void *user, sim_hook hook) {
+  if (hook == SIM_MEM_ALLOC) sim_complete_all(user);
+}
+
+/* Blocks that go to this thread's stock, of another size than what is wanted. */
+static void what_completes_while_the_runtime_is_asked_serves_all_sizes(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  size_t i;
+  config.segment_bytes = MIB;
+  pinned_rig_configure(rig, config);
+  for (i = 0; i < 16; i++) (void)pinned_rig_pend(rig, 64 * KIB, 1);
+  rig->device.memory_limit = MIB;
+  rig->device.on_hook = complete_all_meanwhile;
+  rig->device.on_hook_user = &rig->device;
+  (void)pinned_rig_take(rig, MIB);
+  assert_int_equal(pinned_rig_stats(rig).num_ooms, 0);
+  assert_int_equal(rig->device.calls[SIM_MEM_FREE], 0);
+}
+
 /* ---- threads at the cap ---------------------------------------------------------------------- */
 
 /* A runtime that counts what it has given, and notes when that was too much. */
@@ -1242,6 +1262,7 @@ int main(void) {
       TEST(what_leaked_counts_against_the_cap),
       TEST(a_request_above_the_cap_takes_nothing_from_others),
       TEST(out_of_memory_behind_the_cap_is_reclaimed_for_too),
+      TEST(what_completes_while_the_runtime_is_asked_serves_all_sizes),
       TEST(resetting_the_peaks_gives_nothing_back),
       TEST(what_a_callback_frees_above_the_bound_goes_back_later),
       TEST(whatever_makes_ready_keeps_the_bound),

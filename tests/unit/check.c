@@ -602,6 +602,15 @@ static void another_one_is_no_idle_segment(scene *s, struct insides_i_segment *o
   s->cache->idle_last = last;
 }
 
+/* The list ends before the last. */
+static void the_last_idle_segment_is_left_out(scene *s) {
+  struct insides_i_segment *last = s->cache->idle_last;
+  s->cache->idle_last = last->idle_previous;
+  BREAK_TOO(last->idle_previous->idle_next, NULL,
+            "the idle segments are those that are one ready range");
+  s->cache->idle_last = last;
+}
+
 static void the_idle_segments_are_those_that_are_one_ready_range(void **state) {
   scene *s = *state;
   const char *sentence = "the idle segments are those that are one ready range";
@@ -612,6 +621,7 @@ static void the_idle_segments_are_those_that_are_one_ready_range(void **state) {
   BREAK(s->cache->idle.in, s->cache->idle.in + 1, sentence);
   BREAK(s->cache->idle_last->idle_previous, NULL, sentence);
   BREAK(s->cache->idle_last->idle_next, s->cache->idle_first, sentence); /* a ring ends */
+  the_last_idle_segment_is_left_out(s);
   s->active[1]->segment->idle_previous = s->cached[1]->segment;
   BREAK(s->cached[1]->segment->idle_next, s->active[1]->segment, sentence);
   another_one_is_no_idle_segment(s, s->active[1]->segment);

@@ -386,7 +386,9 @@ static unsigned char *take_in_a_way(rig *r, int way) {
     case 2: assert_ok(pinned_alloc_ex(r->cache, &request, &ptr)); break;
     default: assert_ok(pinned_block_alloc_ex(r->cache, &request, &block)); break;
   }
-  return block ? pinned_block_ptr(block) : ptr;
+  ptr = block ? pinned_block_ptr(block) : ptr;
+  memset(ptr, 0x22, 1000);
+  return ptr;
 }
 
 /* First of new memory, then of what was freed. */
@@ -474,7 +476,11 @@ static void frees_that_are_wrong_are_told_and_write_nothing(void **state) {
   assert_result(pinned_free(r->cache, ptr + 16), HOSTCACHE_ERR_NOT_FOUND);
   assert_int_equal(ptr[0], 0x22);
   give(r, ptr);
+  scribble(ptr + 100); /* which is not told of what is no block any more, nor mended */
   assert_result(pinned_block_free(r->cache, block), HOSTCACHE_ERR_DOUBLE_FREE);
+  assert_int_equal(r->said.corrupt, 0);
+  assert_ok(pinned_empty_cache(r->cache));
+  expect_damage(r, 1, ptr + 100, "ready memory was written to");
   assert_ok(pinned_destroy(other));
 }
 
@@ -662,6 +668,7 @@ static void memory_of_a_pool_is_left_alone_until_that_is_released(void **state) 
   scribble(ptr + 1000); /* likewise, by a block that was there before */
   assert_ok(pinned_check(r->cache));
   assert_ok(pinned_release_pool(r->cache, pool));
+  assert_ok(pinned_check(r->cache));
   assert_int_equal(peek(ptr), READY);
   scribble(kept + 2000); /* where nobody looks, as it was a replay's when it was handed out */
   give(r, kept);

@@ -243,6 +243,7 @@ int main(void) {
       ON_EACH(what_is_above_the_bound_goes_back_by_a_free_that_finds_its_stream_through),
       ON_EACH(at_the_cap_a_block_of_another_stream_is_waited_for),
       ON_EACH(at_the_cap_all_that_streams_freed_is_waited_for),
+      ON_EACH(what_a_callback_frees_while_the_runtime_is_asked_is_waited_for),
       ON_EACH(a_free_off_the_hot_path_records_the_fence_too),
       ON_EACH(at_the_cap_a_stream_takes_what_is_its_own),
       ON_EACH(destroy_is_busy_as_long_as_a_stream_runs),
@@ -286,6 +287,8 @@ int main(void) {
       ON_EACH_WITH_EVENTS(
           what_cannot_be_told_of_a_forgotten_stream_waits_for_the_word_that_all_is_idle),
       ON_EACH_WITH_EVENTS(a_fence_of_a_forgotten_stream_says_nothing_of_the_one_in_its_place),
+      ON_EACH_WITH_EVENTS(
+          a_fence_of_a_forgotten_stream_that_cannot_be_told_says_nothing_of_the_one_in_its_place),
       ON(graphs, what_is_ready_for_a_stream_is_not_for_its_capture),
       ON(graphs, destroy_is_busy_with_what_a_stream_left_during_a_capture),
       ON(graphs, no_stream_is_made_to_wait_during_a_capture),

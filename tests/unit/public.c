@@ -325,6 +325,19 @@ static void an_interior_pointer_of_what_is_freed_is_refused_with_either_code(voi
                       ONE_OF(HOSTCACHE_ERR_DOUBLE_FREE) | ONE_OF(HOSTCACHE_ERR_NOT_FOUND));
 }
 
+/* ... also where that begins anew, as it was part of a larger one in between. */
+static void a_double_free_is_told_of_what_became_whole_and_was_divided_again(void **state) {
+  pinned_rig *rig = *state;
+  void *whole = pinned_rig_take(rig, 4 * MIB), *parts[2];
+  pinned_rig_give(rig, whole);
+  parts[0] = pinned_rig_take(rig, 2 * MIB);
+  parts[1] = pinned_rig_take(rig, 2 * MIB);
+  pinned_rig_give(rig, parts[1]);
+  pinned_rig_give(rig, parts[0]);
+  assert_ptr_equal(pinned_rig_take(rig, 2 * MIB), whole);
+  assert_result(pinned_free(rig->cache, parts[1]), HOSTCACHE_ERR_DOUBLE_FREE);
+}
+
 /* Also where this thread and the stream are known to both. */
 static void a_handle_of_another_cache_is_refused(void **state) {
   pinned_rig *rig = *state;
@@ -679,6 +692,7 @@ int main(void) {
       TEST(thread_cache_bytes_is_what_a_thread_keeps_to_itself),
       TEST(an_error_of_the_caller_changes_no_figure_and_tells_nobody),
       TEST(an_interior_pointer_of_what_is_freed_is_refused_with_either_code),
+      TEST(a_double_free_is_told_of_what_became_whole_and_was_divided_again),
       TEST(a_handle_of_another_cache_is_refused),
       TEST(what_is_quarantined_is_refused_like_what_is_pending),
       TEST(a_handle_stays_readable_until_destroy),

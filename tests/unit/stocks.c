@@ -1474,6 +1474,16 @@ static void a_thread_that_finds_no_memory_for_its_record_goes_on_without(void **
   assert_in_range(u.at, 3, 20); /* the record was among what failed, and its queue */
 }
 
+static void peaks_are_exact_where_no_thread_has_a_record(void **state) {
+  pinned_rig *rig = *state;
+  stock(rig, 0);
+  below_fail(1, false);
+  (void)pinned_rig_take(rig, 3000);
+  below_fail_no_more();
+  assert_null(pinned_i_threads(rig->cache));
+  assert_int_equal(pinned_rig_stats(rig).requested_bytes.peak, 3000);
+}
+
 /* ---- fork ------------------------------------------------------------------------------------ */
 
 static void call_with_a_stock_in_a_child(void *argument) {
@@ -1561,6 +1571,7 @@ int main(void) {
       TEST(a_cache_made_anew_at_the_same_address_has_none_of_the_old_stock),
       TEST(a_cache_works_without_stocks_where_no_key_for_threads_is_left),
       TEST(a_thread_that_finds_no_memory_for_its_record_goes_on_without),
+      TEST(peaks_are_exact_where_no_thread_has_a_record),
       TEST(a_child_takes_nothing_from_the_stock_of_its_parent),
   };
   return cmocka_run_group_tests_name("stocks", tests, NULL, NULL);

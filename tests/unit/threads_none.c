@@ -261,6 +261,17 @@ static void figures_are_exact_whatever_is_in_the_stock(void **state) {
   assert_int_equal(pinned_rig_stats(rig).active_bytes.peak, 0);
 }
 
+static void peaks_are_exact_where_there_is_no_stock(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = shared_config(rig);
+  config.thread_cache_bytes = HOSTCACHE_NONE;
+  pinned_rig_configure(rig, config);
+  (void)pinned_rig_pend(rig, 64 * KIB, 1);
+  (void)pinned_rig_take(rig, 64 * KIB);
+  assert_int_equal(pinned_rig_stats(rig).active.peak, 2);
+  assert_int_equal(pinned_rig_stats(rig).allocation.peak, 1); /* one after the other */
+}
+
 static void the_largest_may_be_in_the_stock(void **state) {
   pinned_rig *rig = *state;
   hostcache_config config = shared_config(rig);
@@ -317,6 +328,7 @@ int main(void) {
       TEST(a_lowered_cap_binds_what_is_freed_into_the_stock),
       TEST(the_config_bounds_the_stock),
       TEST(figures_are_exact_whatever_is_in_the_stock),
+      TEST(peaks_are_exact_where_there_is_no_stock),
       TEST(the_largest_may_be_in_the_stock),
       TEST(a_history_tells_of_what_the_stock_serves),
       TEST(an_allocator_that_is_not_registered_is_not_removed),
