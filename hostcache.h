@@ -10958,7 +10958,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, HC_THREAD
                                                        HC_TALLY *tally) {
   const uint64_t wait_ns =
       HC_I(flags_of)(want) & HOSTCACHE_REQUEST_NO_WAIT ? 0 : self->config.wait_on_limit_ns;
-  const uint64_t began = wait_ns ? hostcache_now_ns() : 0;
+  const uint64_t began = hostcache_now_ns();
   hostcache_result result = HOSTCACHE_ERR_LIMIT, taken;
   int64_t tried = 0;
   unsigned attempt;
@@ -10986,7 +10986,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(reclaim)(HC_CACHE *self, HC_THREAD
       } while (status->outcome == HOSTCACHE_NO_MEMORY && !retried);
       tried = hopes.gains;
     }
-    if (!hopes.more || wait_ns == 0 || HC_I(is_late)(began, wait_ns)) break;
+    if (!hopes.more || HC_I(is_late)(began, wait_ns)) break;
     hostcache_pause(attempt);
   }
   if (status->outcome == HOSTCACHE_NO_MEMORY) HC_I(count)(self, &self->stats.num_ooms);
@@ -11748,14 +11748,17 @@ HOSTCACHE_INLINE int HC_I(drop)(HC_CACHE *self, HC_BLOCK **given, const void *pt
   }
   life = hostcache_size_load_acquire(&block->life);
   marks = HC_I(all_marks)(block);
-  if (HOSTCACHE_RARELY((life & HOSTCACHE_STATE_MASK) != HOSTCACHE_ACTIVE ||
-                       block->extra_uses || block->bin == HC_NO_BIN)) {
-    if ((life & HOSTCACHE_STATE_MASK) == HOSTCACHE_ACTIVE && !block->extra_uses && !marks) {
+  if (HOSTCACHE_RARELY((life & HOSTCACHE_STATE_MASK) != HOSTCACHE_ACTIVE)) {
+    HC_I(lower)(thread);
+    return HC_I(not_dropped);
+  }
+  if (HOSTCACHE_RARELY(block->extra_uses || block->bin == HC_NO_BIN)) {
+    if (!block->extra_uses && !marks) {
       *whose = thread;
       return HC_I(dropped_large);
     }
 #ifdef HC_STREAM_ORDERED
-    if ((life & HOSTCACHE_STATE_MASK) == HOSTCACHE_ACTIVE && HC_I(is_in_order)(block)) {
+    if (HC_I(is_in_order)(block)) {
       *whose = thread;
       return HC_I(dropped_ordered);
     }
