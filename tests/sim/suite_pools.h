@@ -1389,6 +1389,37 @@ RIG_TEST(a_restore_of_a_pool_that_grows_meanwhile_gets_more_memory) {
   assert_int_equal(atomic_load(&below.live), live);
 }
 
+static inline void ON_RIG(note_end)(void *user, const hostcache_delta *delta) {
+  RIG_NOW *rig = user;
+  if (!delta->created && delta->size == 64 * KIB) sim_handed_back(&rig->device, delta->ptr);
+}
+
+/* What was set aside for the first try is there for the second. */
+RIG_TEST(a_restore_that_is_tried_again_needs_no_more_records_for_that) {
+  enum { BLOCKS = 2000, FOR_WHAT_CAME = 16 };
+  RIG_NOW *rig = *state;
+  hostcache_config config = ON_RIG(config)(rig);
+  API(checkpoint) * checkpoint;
+  long long live;
+  int i;
+  config.segment_bytes = 0;
+  ON_RIG(configure)(rig, config);
+  ON_RIG(open_pool)(rig, GRAPH);
+  for (i = 0; i < BLOCKS; i++) (void)ON_RIG(take)(rig, 4 * KIB);
+  assert_ok(API(checkpoint_pool)(rig->cache, GRAPH, &checkpoint));
+  assert_ok(API(restore_pool)(rig->cache, checkpoint, NULL, NULL)); /* has got its records */
+  live = atomic_load(&below.live);
+  below.once = ON_RIG(take_more_of_the_pool);
+  below.once_user = rig;
+  assert_ok(API(restore_pool)(rig->cache, checkpoint, ON_RIG(note_end), rig));
+  assert_null(below.once);
+  assert_in_range(atomic_load(&below.live), live, live + FOR_WHAT_CAME);
+  ON_RIG(is_well)(rig);
+  API(checkpoint_free)(checkpoint);
+  ON_RIG(close_pool)(rig, GRAPH);
+  assert_ok(API(release_pool)(rig->cache, GRAPH));
+}
+
 RIG_TEST(a_restore_without_memory_changes_nothing) {
   RIG_NOW *rig = *state;
   API(checkpoint) * checkpoint, *none = NULL;

@@ -1164,6 +1164,7 @@ static void a_range_that_cannot_be_split_for_want_of_a_record_stays_whole(void *
   } while (result == HOSTCACHE_OK && count < COUNT_OF(blocks));
   assert_result(result, HOSTCACHE_ERR_NO_METADATA);
   assert_null(ptr);
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_NO_METADATA], 1);
   after = pinned_rig_stats(rig);
   assert_int_equal(after.cached_bytes.current, before.cached_bytes.current);
   assert_int_equal(after.last_failed_bytes, 3 * MIB);
@@ -1175,13 +1176,18 @@ static void a_range_that_cannot_be_split_for_want_of_a_record_stays_whole(void *
   assert_int_equal(pinned_rig_stats(rig).inactive_split.current, 0);
 }
 
+/* Takes until no record is left for what is over of a range. */
+static void use_the_records_up(pinned_rig *rig) {
+  pinned_rig_give(rig, pinned_rig_take(rig, 128 * KIB));
+  while (rig->cache->spares.block_count > 0) (void)pinned_rig_take(rig, 512);
+}
+
 /* ... and so does one that gets ready when the cap, which was lowered, is in the way. */
 static void a_range_that_gets_ready_at_the_cap_and_cannot_be_split_stays_whole(void **state) {
   pinned_rig *rig = *state;
   void *ptr;
   (void)pinned_rig_pend(rig, 3 * MIB, 1);
-  pinned_rig_give(rig, pinned_rig_take(rig, 128 * KIB));
-  while (rig->cache->spares.block_count > 0) (void)pinned_rig_take(rig, 512);
+  use_the_records_up(rig);
   assert_ok(pinned_set_max_reserved_bytes(rig->cache, 1 * MIB));
   rig->device.progress_per_queries = 1; /* the second query finds it over */
   below_fail(1, true);
@@ -1191,6 +1197,40 @@ static void a_range_that_gets_ready_at_the_cap_and_cannot_be_split_stays_whole(v
   assert_int_equal(pinned_rig_stats(rig).pending.current, 0);
   pinned_rig_check(rig);
   assert_int_equal(pinned_rig_stats(rig).reserved_bytes.current, 128 * KIB); /* it went back */
+}
+
+static void *pend_and_end(void *argument) {
+  pinned *cache = argument;
+  void *ptr;
+  expect_or_abort(pinned_alloc(cache, 3 * MIB, &ptr) == HOSTCACHE_OK);
+  expect_or_abort(pinned_record_stream(cache, ptr, 1) == HOSTCACHE_OK);
+  expect_or_abort(pinned_free(cache, ptr) == HOSTCACHE_OK);
+  return NULL;
+}
+
+/* ... or before that, of what this thread freed or another one did. Nothing else is tried. */
+static void a_range_that_a_poll_makes_ready_and_that_cannot_be_split_stays_whole(void **state) {
+  pinned_rig *rig = *state;
+  pthread_t thread;
+  void *ptr;
+  int other;
+  for (other = 0; other < 2; other++) {
+    (void)sim_submit(&rig->device, 1);
+    if (other) {
+      assert_int_equal(pthread_create(&thread, NULL, pend_and_end, rig->cache), 0);
+      assert_int_equal(pthread_join(thread, NULL), 0);
+    } else {
+      (void)pinned_rig_pend(rig, 3 * MIB, 1);
+    }
+    use_the_records_up(rig);
+    sim_complete_all(&rig->device);
+    below_fail(1, true);
+    assert_result(pinned_alloc(rig->cache, 2 * MIB, &ptr), HOSTCACHE_ERR_NO_METADATA);
+    below_fail_no_more();
+    assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_NO_METADATA], other + 1);
+    assert_int_equal(pinned_rig_stats(rig).pending.current, 0);
+    pinned_rig_check(rig);
+  }
 }
 
 /* Stands for another thread that comes while the cache asks malloc for a record to split with. */
@@ -1278,6 +1318,7 @@ int main(void) {
       TEST(what_is_about_to_be_in_use_counts_for_that_too),
       TEST(what_was_idle_for_exactly_so_long_goes_back_and_for_one_less_stays),
       TEST(a_range_that_gets_ready_at_the_cap_and_cannot_be_split_stays_whole),
+      TEST(a_range_that_a_poll_makes_ready_and_that_cannot_be_split_stays_whole),
       TEST(a_range_that_another_thread_takes_during_a_malloc_is_not_handed_out_twice),
       TEST(who_waits_at_the_cap_waits_for_what_is_being_given_back),
   };

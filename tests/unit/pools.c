@@ -462,6 +462,7 @@ int main(void) {
       IN_EACH_MODE(a_block_with_a_use_of_its_own_is_not_ended_by_a_restore),
       IN_EACH_MODE(a_restore_finds_segments_that_came_between_those_that_were),
       IN_EACH_MODE(a_restore_of_a_pool_that_grows_meanwhile_gets_more_memory),
+      IN_EACH_MODE(a_restore_that_is_tried_again_needs_no_more_records_for_that),
       IN_EACH_MODE(a_restore_without_memory_changes_nothing),
       IN_EACH_MODE(whatever_happened_since_a_restore_is_exact),
       ON(pooled, an_event_handed_over_for_a_captured_block_is_ended_with_the_pool),
