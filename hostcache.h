@@ -9722,11 +9722,13 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(forget_block)(HC_BLOCK *block,
       if (found != last) *found = *last;
     }
   }
-  if (HC_I(is_unknown_of)(block, job->stream) && block->unknown_over == HOSTCACHE_EARLY_OVER) {
-    HC_I(note_used)(block);
-    HC_I(set_unknown_uses)(block, 0);
+  if (HC_I(is_unknown_of)(block, job->stream)) { /* else it is of one that others forget, perhaps */
+    if (block->unknown_over == HOSTCACHE_EARLY_OVER) {
+      HC_I(note_used)(block);
+      HC_I(set_unknown_uses)(block, 0);
+    }
+    block->unknown_over = HOSTCACHE_EARLY_NONE;
   }
-  block->unknown_over = HOSTCACHE_EARLY_NONE;
   return alone;
 }
 

@@ -340,6 +340,27 @@ RIG_TEST(two_streams_forgotten_at_once_do_not_disturb_each_other) {
   for (stream = 0; stream < 3; stream++) (void)ON_RIG(take)(rig, 64 * KIB);
 }
 
+#if defined CACHE_WAITS || defined CACHE_TIMELINE
+/* What is prepared for one stream stays so when another one is forgotten meanwhile: the free calls
+   no hook on it. */
+RIG_TEST(a_use_without_room_is_forgotten_with_its_stream_also_beside_another_one) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take_and_overfill)(rig), *other = ON_RIG(take)(rig, 64 * KIB);
+  ON_RIG(call) call;
+  (void)ON_RIG(use)(rig, other, 9);
+  sim_complete_all(&rig->device);
+  ON_RIG(call_prepare)(&call, rig, NULL, 9, SIM_EVERY_HOOK);
+  call.gate.passes = 1; /* the second hook is for the other block */
+  ON_RIG(call_run)(&call);
+  gate_await(&call.gate);
+  assert_ok(API(forget_stream)(rig->cache, 8));
+  assert_ok(ON_RIG(call_end)(&call)); /* and the stream is destroyed */
+  ON_RIG(give)(rig, ptr);
+  assert_ok(API(process_events)(rig->cache, NULL));
+  assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
+}
+#endif
+
 /* ---- two threads forget the same stream ------------------------------------------------------ */
 
 #ifdef CACHE_TIMELINE

@@ -124,6 +124,9 @@ int main(void) {
       ON_EACH_MODE(a_use_without_room_does_not_bring_the_handle_of_a_forgotten_stream_back),
       ON_NONE_IN_EACH_MODE(a_stream_whose_forgetting_fails_anywhere_goes_on_as_before),
       ON_EACH_MODE(two_streams_forgotten_at_once_do_not_disturb_each_other),
+      ON_EACH_MODE_THAT_WAITS(
+          a_use_without_room_is_forgotten_with_its_stream_also_beside_another_one),
+      ON(sim_timeline, a_use_without_room_is_forgotten_with_its_stream_also_beside_another_one),
       ON_EACH_MODE_WITH_TIMELINE(a_stream_that_two_threads_forget_has_come_to_its_end_for_both),
       ON_EACH_MODE_WITH_EVENTS(a_forgetting_that_fails_leaves_no_mark_to_another_that_succeeds),
       ON_EACH_MODE(an_event_that_completes_while_its_stream_is_forgotten_serves_no_other_stream),
