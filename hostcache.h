@@ -8138,10 +8138,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(record)(HC_CACHE *self, HC_BLOCK *
     if (more) HOSTCACHE_FREE(more);
     room = need;
     more = need > HC_MOST_USES ? NULL : (HC_USE *)HOSTCACHE_MALLOC(room * sizeof(HC_USE));
-    if (more)
-      memset((void *)more, 0, room * sizeof(HC_USE));
-    else
-      room = 0;
+    if (!more) room = 0;
     out_of_memory = !more;
   }
   if (more) HOSTCACHE_FREE(more);
@@ -8924,7 +8921,6 @@ HOSTCACHE_UNUSED static int HC_I(submit)(HC_CACHE *self, HC_THREAD *thread, HC_B
   HC_I(begin)(self, thread);
   HC_I(adopt)(self, thread, block);
   HC_I(count_asked)(thread, tally);
-  HC_I(set_unknown_uses)(block, 0);
   block->unknown_over = 0;
   for (i = 0; i < HC_I(use_count)(block); i++) {
     HC_USE *use = HC_I(use_at)(block, i);
@@ -9130,9 +9126,9 @@ HOSTCACHE_UNUSED static int HC_I(fence)(HC_CACHE *self, HC_ORDER *order, int nee
   if (fence) {
     covers = fence->covers;
     result = HC_I(fence_record)(self, fence, NULL, tally) ? 1 : -1;
-    if (result < 0 && needed && HC_I(wait_stream)(self, order->lane->stream, NULL)) {
+    if (result == -1 && needed && HC_I(wait_stream)(self, order->lane->stream, NULL)) {
       hostcache_lock(&self->segments_lock);
-      tally->ready += HC_I(order_share)(self, order, covers);
+      (void)HC_I(order_share)(self, order, covers);
       hostcache_unlock(&self->segments_lock);
       result = 1;
     }
@@ -9254,11 +9250,10 @@ HOSTCACHE_UNUSED static int HC_I(needs_call)(const HC_THREAD *thread, HC_BLOCK *
   return HC_I(all_marks)(block) != 0 || HC_I(unknown_uses)(block) != 0;
 }
 
-/* Does a block keep its marks: is it active, or quarantined with what was used in a capture? All
-   threads are held; else it is a peek. */
+/* Does a block keep its marks: is it active, or quarantined with what was used in a capture? (What
+   was got for one is nothing else.) All threads are held; else it is a peek. */
 HOSTCACHE_UNUSED static int HC_I(keeps_marks)(const HC_BLOCK *block) {
-  const unsigned state = HC_I(state_of)(block);
-  return state == HOSTCACHE_ACTIVE || (state == HOSTCACHE_QUARANTINED && HC_I(is_captured)(block));
+  return HC_I(state_of)(block) == HOSTCACHE_ACTIVE || HC_I(is_captured)(block);
 }
 
 /* Was this active block got for a capture, and used? Its home is held, or it is the caller's. */
@@ -9636,8 +9631,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget_prepare)(HC_CACHE *self, HC
   if (!sight.marked) return HOSTCACHE_OK; /* its free calls no hook: it quarantines the block */
 #endif
   if (over) {
-    alone = HC_I(prepare)(self, block, job, &sight, HOSTCACHE_EARLY_OVER, NULL, &refused);
-    HC_I(event_leave)(self, alone);
+    (void)HC_I(prepare)(self, block, job, &sight, HOSTCACHE_EARLY_OVER, NULL, &refused);
     return refused ? HC_I(forget_refused)(self, sight.ptr) : HOSTCACHE_OK;
   }
   alone = (HC_USE *)HOSTCACHE_MALLOC(sizeof *alone);
@@ -9668,7 +9662,8 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget_prepare)(HC_CACHE *self, HC
 
 #endif
 
-/* Undoes that. */
+/* Undoes that. What was waited for, for a use without room, is waited for anew by the next
+   attempt. */
 HOSTCACHE_UNUSED static void HC_I(forget_undo)(HC_CACHE *self, struct HC_I(forgetting) *job) {
   HC_USE *found, *all = NULL, *next;
   HC_SLAB *slab = NULL;
@@ -9686,7 +9681,6 @@ HOSTCACHE_UNUSED static void HC_I(forget_undo)(HC_CACHE *self, struct HC_I(forge
       found->early = HOSTCACHE_EARLY_NONE;
       found->early_event = NULL;
     }
-    if (HC_I(is_unknown_of)(block, job->stream)) block->unknown_over = 0;
   }
   HC_I(go_on)(self);
   for (; all; all = next) {
@@ -9723,11 +9717,10 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(forget_block)(HC_BLOCK *block,
     }
   }
   if (HC_I(is_unknown_of)(block, job->stream)) { /* else it is of one that others forget, perhaps */
-    if (block->unknown_over == HOSTCACHE_EARLY_OVER) {
-      HC_I(note_used)(block);
-      HC_I(set_unknown_uses)(block, 0);
-    }
+    if (block->unknown_over == HOSTCACHE_EARLY_OVER) HC_I(set_unknown_uses)(block, 0);
     block->unknown_over = HOSTCACHE_EARLY_NONE;
+    /* the others, for which it found no room, say that the block was used */
+    HOSTCACHE_ASSERT(HC_I(is_captured)(block) == HC_I(is_capture_used)(block));
   }
   return alone;
 }
@@ -9746,18 +9739,18 @@ HOSTCACHE_UNUSED static int HC_I(is_recording)(HC_CACHE *self, struct HC_I(forge
   return 0;
 }
 
-/* Does anything of a thread's wait, pushed up to that ticket, that may still ask the stream?
-   *queue: the stream's, if it is that. The thread is held. */
+/* Does anything of a thread's wait that may still ask the stream? *queue: the stream's, if it is
+   that. The thread is held. */
 HOSTCACHE_UNUSED static int HC_I(thread_waits_on)(HC_THREAD *thread, struct HC_I(forgetting) *job,
-                                                  uint64_t ticket, HC_QUEUE **queue) {
+                                                  HC_QUEUE **queue) {
   const HC_USE *use = thread->loose.head;
   *queue = HC_I(queue_of)(thread, job->lane);
-  if (*queue && (*queue)->head && (*queue)->head->ticket <= ticket) return 1;
+  if (*queue && (*queue)->head) return 1;
   *queue = NULL;
   while (use && (use->kind == HOSTCACHE_USE_EVENT ||
                  !HC_I(same_stream)(use->stream, job->stream)))
     use = use->next;
-  return use && use->ticket <= ticket;
+  return use != NULL;
 }
 
 /* Does anything, of any thread's? All threads are held. */
@@ -9765,7 +9758,7 @@ HOSTCACHE_UNUSED static int HC_I(is_queued)(HC_CACHE *self, struct HC_I(forgetti
   HC_THREAD *thread = &self->common, *next = HC_I(threads)(self);
   HC_QUEUE *queue;
   for (; thread; thread = next, next = next ? next->next : NULL)
-    if (HC_I(thread_waits_on)(thread, job, UINT64_MAX, &queue)) return 1;
+    if (HC_I(thread_waits_on)(thread, job, &queue)) return 1;
   return 0;
 }
 
@@ -9776,8 +9769,7 @@ HOSTCACHE_UNUSED static int HC_I(dies_idle)(const HC_CACHE *self) {
 
 /* Waits until nothing does, in any thread's queues, or a capture begins. 0, or -1 if one cannot be
    held. */
-HOSTCACHE_UNUSED static int HC_I(wait_queued)(HC_CACHE *self, struct HC_I(forgetting) *job,
-                                               uint64_t ticket) {
+HOSTCACHE_UNUSED static int HC_I(wait_queued)(HC_CACHE *self, struct HC_I(forgetting) *job) {
   HC_THREAD *own = HC_I(here_already)(self), *thread = &self->common;
   HC_THREAD *next = HC_I(threads)(self);
   unsigned attempt;
@@ -9786,11 +9778,11 @@ HOSTCACHE_UNUSED static int HC_I(wait_queued)(HC_CACHE *self, struct HC_I(forget
       HC_QUEUE *queue = NULL;
       int still;
       if (HC_I(hold)(self, thread, own)) return -1;
-      still = HC_I(thread_waits_on)(thread, job, ticket, &queue);
+      still = HC_I(thread_waits_on)(thread, job, &queue);
       HC_I(let_go)(thread, own);
       if (!still || HC_I(is_capturing)(self)) break;
       if (queue && !job->tally.no_wait)
-        (void)HC_I(wait_head)(self, thread, own, queue, ticket, &job->tally);
+        (void)HC_I(wait_head)(self, thread, own, queue, UINT64_MAX, &job->tally);
       if (queue) HC_I(poll_queue)(self, thread, own, queue, &job->tally);
       HC_I(poll_loose)(self, thread, own, HC_LOOSE_PER_POLL, &job->tally);
       if (attempt > 0) hostcache_pause(attempt);
@@ -9804,8 +9796,8 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget_wait)(HC_CACHE *self,
                                                            struct HC_I(forgetting) *job) {
   HOSTCACHE_LOCAL(HC_USE, last);
   if (!HC_I(dies_idle)(self)) return HOSTCACHE_OK;
-  if (HC_I(wait_queued)(self, job, HC_I(next_epoch)(self))) return HC_I(forget_refused)(self, NULL);
-  if (HC_HAS_TIMELINE && job->target > 0) { /* else it is 0, and this is no code */
+  if (HC_I(wait_queued)(self, job)) return HC_I(forget_refused)(self, NULL);
+  if (job->target > 0) { /* of a timeline */
     memset((void *)last, 0, sizeof *last);
     last->stream = job->stream;
     last->value = job->target;
@@ -10028,7 +10020,7 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(forget)(HC_CACHE *self,
     result = HC_I(forget_order)(self, job);
     if (result != HOSTCACHE_OK) break;
     if (done == 0) HC_I(drain_deferred)(self, &of_others);
-    if (done < 0 || (HC_I(dies_idle)(self) && HC_I(wait_queued)(self, job, UINT64_MAX)))
+    if (done < 0 || (HC_I(dies_idle)(self) && HC_I(wait_queued)(self, job)))
       result = HC_I(forget_refused)(self, NULL);
     else
       hostcache_pause(attempt);
