@@ -9281,7 +9281,6 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_THREAD *th
   HC_ORDER *order = HC_I(order_at_free)(block);
   if (HC_I(is_capture_used)(block)) { /* what was captured may run at any time, and again: its uses
                                          wait, as they are, until the pool is released */
-    hostcache_ptr_store_release(&block->home, thread);
     HC_I(turn)(self, thread, block, HOSTCACHE_QUARANTINED);
     HC_I(end)(thread);
     return HOSTCACHE_OK;

@@ -48,8 +48,9 @@ static inline void ON_RIG(rival_frees)(void *user, sim_hook hook) {
   rival->block = NULL;
 }
 
-static inline void ON_RIG(forget_with_a_rival)(RIG_NOW *rig, bool deferred) {
+static inline void ON_RIG(forget_with_a_rival)(RIG_NOW *rig, bool deferred, bool is_first) {
   ON_RIG(rival) rival = {NULL, NULL, false};
+  if (!is_first) (void)ON_RIG(use)(rig, ON_RIG(take)(rig, 64 * KIB), 9); /* the hook is for this */
   rival.rig = rig;
   rival.deferred = deferred;
   rival.block = ON_RIG(take)(rig, 64 * KIB);
@@ -63,11 +64,15 @@ static inline void ON_RIG(forget_with_a_rival)(RIG_NOW *rig, bool deferred) {
 }
 
 RIG_TEST(a_block_freed_while_its_stream_is_forgotten_is_waited_for) {
-  ON_RIG(forget_with_a_rival)(*state, false);
+  ON_RIG(forget_with_a_rival)(*state, false, true);
 }
 
 RIG_TEST(a_block_freed_deferred_while_its_stream_is_forgotten_is_waited_for) {
-  ON_RIG(forget_with_a_rival)(*state, true);
+  ON_RIG(forget_with_a_rival)(*state, true, true);
+}
+
+RIG_TEST(a_block_freed_deferred_before_its_mark_is_looked_at_is_waited_for) {
+  ON_RIG(forget_with_a_rival)(*state, true, false);
 }
 
 RIG_TEST(what_is_recorded_and_asked_to_forget_a_stream_is_counted) {
@@ -106,21 +111,26 @@ RIG_TEST(a_stream_on_which_nothing_ever_ran_leaves_no_mark) {
   assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
 }
 
-/* There was no memory for a queue, so it waits among what has no order. */
+/* There was no memory for a queue, so it waits among what has no order; as does what another stream
+   is not through with. */
 RIG_TEST(what_waits_in_no_queue_is_waited_for_when_its_stream_is_forgotten) {
   RIG_NOW *rig = *state;
-  void *block;
+  void *block, *other;
   ON_RIG(let_streams_die_idle)(rig);
   block = ON_RIG(take)(rig, 64 * KIB);
+  other = ON_RIG(take)(rig, 64 * KIB);
   (void)ON_RIG(use)(rig, block, 9);
+  (void)ON_RIG(use)(rig, other, 8);
   below_fail(1, true);
+  ON_RIG(give)(rig, other);
   ON_RIG(give)(rig, block);
   below_fail_no_more();
+  sim_stick(&rig->device, 8, true);
   rig->device.progress_per_queries = 1;
   assert_ok(API(forget_stream)(rig->cache, 9));
   assert_true(sim_lane_reached(&rig->device, 9, 1));
   sim_stream_destroy(&rig->device, 9);
-  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
 }
 
 /* ... although it has completed in the end. */
@@ -304,6 +314,32 @@ RIG_TEST(a_use_without_room_freed_deferred_while_another_stream_is_forgotten_is_
 }
 
 #ifdef CACHE_WAITS
+
+RIG_TEST(a_stream_on_which_nothing_can_be_recorded_is_waited_for_when_it_is_forgotten) {
+  RIG_NOW *rig = *state;
+  void *block = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, block, 9);
+  sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
+  assert_ok(API(forget_stream)(rig->cache, 9));
+  assert_true(sim_lane_reached(&rig->device, 9, 1));
+  sim_stream_destroy(&rig->device, 9);
+  ON_RIG(give)(rig, block);
+  assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), block);
+}
+
+/* That is told once. */
+RIG_TEST(a_stream_that_cannot_be_waited_for_is_asked_until_it_is_idle) {
+  RIG_NOW *rig = *state;
+  int i;
+  ON_RIG(let_streams_die_idle)(rig);
+  for (i = 0; i < 3; i++) (void)ON_RIG(pend)(rig, 64 * KIB, 9);
+  sim_fail(&rig->device, 1, true, SIM_EVERY_WAIT);
+  rig->device.progress_per_queries = 2;
+  assert_ok(API(forget_stream)(rig->cache, 9));
+  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_WAIT), 1);
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_EVENT], 1);
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+}
 
 #ifndef CACHE_TIMELINE
 RIG_TEST(a_stream_that_cannot_be_waited_for_is_not_forgotten) {
@@ -571,9 +607,31 @@ RIG_TEST(synchronize_does_not_wait_for_the_events_of_a_stream_that_could_not_be_
   sim_fail_no_more(&rig->device);
   assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
   assert_ok(API(synchronize)(rig->cache, 0));
-  sim_complete_all(&rig->device);
-  assert_ok(API(process_events)(rig->cache, NULL));
-  assert_int_equal(sim_live_events(&rig->device), 0); /* while the blocks are held */
+  sim_complete(&rig->device, 9, -1);
+  assert_int_equal(ON_RIG(poll)(rig), 0);
+  assert_int_equal(sim_live_events(&rig->device), 0); /* they ended before the blocks are freed */
+}
+
+RIG_TEST(a_stream_is_not_forgotten_while_there_is_no_memory_for_an_event) {
+  RIG_NOW *rig = *state;
+  void *block = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, block, 9);
+  below_fail(1, true);
+  assert_result(API(forget_stream)(rig->cache, 9), HOSTCACHE_ERR_NO_METADATA);
+  below_fail_no_more();
+  assert_int_equal(rig->heard.of[-HOSTCACHE_ERR_NO_METADATA], 1);
+  assert_ok(API(forget_stream)(rig->cache, 9));
+  sim_stream_destroy(&rig->device, 9);
+  ON_RIG(give)(rig, block);
+}
+
+/* It is of no stream that the cache would know of. */
+RIG_TEST(an_event_that_was_handed_over_keeps_no_stream_from_being_forgotten) {
+  RIG_NOW *rig = *state;
+  ON_RIG(let_streams_die_idle)(rig);
+  (void)ON_RIG(pend_handed_over)(rig, 1);
+  assert_ok(API(forget_stream)(rig->cache, 0));
+  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
 }
 
 static inline void ON_RIG(rival_frees_and_submits)(void *user, sim_hook hook) {

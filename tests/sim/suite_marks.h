@@ -797,6 +797,22 @@ RIG_TEST(a_deferred_free_of_a_use_without_room_calls_no_hook) {
   assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
 }
 
+/* ... nor does one of a stream that came after those with a bit. */
+RIG_TEST(a_deferred_free_of_a_use_without_a_bit_calls_no_hook) {
+  RIG_NOW *rig = *state;
+  sim_stream stream;
+  uint64_t calls;
+  void *block;
+  for (stream = 0; stream < 100; stream++) (void)ON_RIG(pend)(rig, 4 * KIB, stream);
+  block = ON_RIG(take)(rig, 64 * KIB);
+  (void)ON_RIG(use)(rig, block, stream - 1);
+  calls = rig->device.all_calls;
+  sim_handed_back(&rig->device, block);
+  assert_ok(API(free_deferred)(rig->cache, block));
+  assert_int_equal(rig->device.all_calls, calls);
+  assert_true(ON_RIG(waits)(rig));
+}
+
 /* Each sixteenth free asks: of more streams than fit there the next free asks the rest. */
 RIG_TEST(a_free_that_is_due_to_ask_many_streams_loses_none) {
   enum { STREAMS = 7, BLOCKS = 40 };

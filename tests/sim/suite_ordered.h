@@ -366,20 +366,24 @@ RIG_TEST(a_value_does_not_stand_for_what_was_there_before) {
   assert_ptr_not_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
 }
 
-/* Only a value of its own stream adds to what the block is for: of another one no more than the
-   value counts. */
+/* Only a value of its own stream adds to what the block is for: of another one, or where it is for
+   none, no more than the value counts. */
 RIG_TEST(a_value_of_another_stream_is_waited_for_too) {
   RIG_NOW *rig = *state;
-  void *ptr = ON_RIG(take_on)(rig, 64 * KIB, 1);
-  assert_ok(API(record_value)(rig->cache, ptr, 2, sim_use(&rig->device, 2, ptr)));
-  (void)sim_submit(&rig->device, 2);
-  ON_RIG(give)(rig, ptr);
-  sim_complete(&rig->device, 1, -1);
-  (void)ON_RIG(poll)(rig);
-  assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
-  sim_complete(&rig->device, 2, 1);
-  (void)ON_RIG(poll)(rig);
-  assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+  int has_own;
+  for (has_own = 0; has_own < 2; has_own++) {
+    void *ptr = has_own ? ON_RIG(take_on)(rig, 64 * KIB, 1) : ON_RIG(take)(rig, 64 * KIB);
+    assert_ok(API(record_value)(rig->cache, ptr, 2, sim_use(&rig->device, 2, ptr)));
+    (void)sim_submit(&rig->device, 2);
+    ON_RIG(give)(rig, ptr);
+    sim_complete(&rig->device, 1, -1);
+    (void)ON_RIG(poll)(rig);
+    assert_int_equal(ON_RIG(stats)(rig).pending.current, 1);
+    sim_complete(&rig->device, 2, 1);
+    (void)ON_RIG(poll)(rig);
+    assert_int_equal(ON_RIG(stats)(rig).pending.current, 0);
+    sim_complete(&rig->device, 2, -1);
+  }
 }
 
 /* Also by a stream without a bit in the marks, and where a mark came after the value. */
@@ -799,8 +803,54 @@ RIG_TEST(what_is_freed_while_its_stream_is_forgotten_gets_a_fence_before_that_is
   assert_ok(API(forget_stream)(rig->cache, 1));
   assert_null(rig->device.on_hook);
   assert_int_equal(ON_RIG(records)(rig), 2);
+  assert_int_equal(rig->device.calls[SIM_STREAM_WAIT], 0); /* the fences do */
   rig->device.progress_per_queries = 0;
   sim_stream_destroy(&rig->device, 1); /* no hook sees it from here on */
+  sim_complete_all(&rig->device);
+  assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
+}
+
+/* A thread that forgets stream 1, while another one records its fence. */
+typedef struct ON_RIG(forgetter) {
+  RIG_NOW *rig;
+  pthread_t thread;
+  atomic_bool is_forgotten;
+} ON_RIG(forgetter);
+
+static void *ON_RIG(forget_1)(void *argument) {
+  ON_RIG(forgetter) *forgetter = argument;
+  expect_or_abort(API(forget_stream)(forgetter->rig->cache, 1) == HOSTCACHE_OK);
+  atomic_store(&forgetter->is_forgotten, true);
+  return NULL;
+}
+
+/* (A cache that does not wait is given time to be caught.) */
+static inline void ON_RIG(forget_beside)(void *user, sim_hook hook) {
+  ON_RIG(forgetter) *forgetter = user;
+  int i;
+  if ((SIM_ONLY(hook) & SIM_EVERY_RECORD) == 0) return;
+  forgetter->rig->device.on_hook = NULL;
+  assert_int_equal(pthread_create(&forgetter->thread, NULL, ON_RIG(forget_1), forgetter), 0);
+  for (i = 0; i < 2000; i++) {
+    assert_false(atomic_load(&forgetter->is_forgotten));
+    sched_yield();
+  }
+}
+
+RIG_TEST(a_fence_that_is_just_recorded_keeps_its_stream_from_being_forgotten) {
+  RIG_NOW *rig = *state;
+  ON_RIG(forgetter) forgetter;
+  void *ptr = ON_RIG(take_on)(rig, 3 * MIB, 1);
+  forgetter.rig = rig;
+  atomic_init(&forgetter.is_forgotten, false);
+  rig->device.on_hook = ON_RIG(forget_beside);
+  rig->device.on_hook_user = &forgetter;
+  rig->device.progress_per_queries = 1;
+  ON_RIG(give)(rig, ptr);
+  assert_null(rig->device.on_hook);
+  pthread_join(forgetter.thread, NULL);
+  rig->device.progress_per_queries = 0;
+  sim_stream_destroy(&rig->device, 1);
   sim_complete_all(&rig->device);
   assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), ptr);
 }

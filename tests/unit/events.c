@@ -147,6 +147,7 @@ int main(void) {
       ON_EACH_MODE(threads_do_everything_while_hooks_fail),
       ON_EACH_MODE(a_block_freed_while_its_stream_is_forgotten_is_waited_for),
       ON_EACH_MODE(a_block_freed_deferred_while_its_stream_is_forgotten_is_waited_for),
+      ON_EACH_MODE(a_block_freed_deferred_before_its_mark_is_looked_at_is_waited_for),
       ON_EACH_MODE(a_use_without_room_made_while_another_stream_is_forgotten_counts),
       ON_EACH_MODE_THAT_WAITS(a_use_without_room_counts_also_where_the_one_before_was_over),
       ON_EACH_MODE_THAT_WAITS(a_use_without_room_counts_also_where_its_stream_is_just_forgotten),
@@ -170,6 +171,9 @@ int main(void) {
       ON_EACH_MODE(a_use_without_room_freed_deferred_while_its_stream_is_forgotten_is_seen_to),
       ON_EACH_MODE(
           a_use_without_room_freed_deferred_while_another_stream_is_forgotten_is_left_alone),
+      ON_EACH_MODE_THAT_WAITS(
+          a_stream_on_which_nothing_can_be_recorded_is_waited_for_when_it_is_forgotten),
+      ON_EACH_MODE_THAT_WAITS(a_stream_that_cannot_be_waited_for_is_asked_until_it_is_idle),
       ON(sim_waiting_pooled, a_stream_that_cannot_be_waited_for_is_not_forgotten),
       ON(sim_waiting_plain, a_stream_that_cannot_be_waited_for_is_not_forgotten),
       ON_EACH_MODE_THAT_WAITS(synchronize_does_not_wait_for_what_is_freed_after_the_call),
@@ -180,6 +184,8 @@ int main(void) {
       ON_EACH_MODE_WITH_EVENTS(an_event_recorded_in_vain_is_ended_when_it_has_completed),
       ON_EACH_MODE_WITH_EVENTS(
           synchronize_does_not_wait_for_the_events_of_a_stream_that_could_not_be_forgotten),
+      ON_EACH_MODE_WITH_EVENTS(a_stream_is_not_forgotten_while_there_is_no_memory_for_an_event),
+      ON_EACH_MODE_WITH_EVENTS(an_event_that_was_handed_over_keeps_no_stream_from_being_forgotten),
       ON_EACH_MODE_WITH_EVENTS(destroy_tells_of_an_event_recorded_in_vain_that_has_not_completed),
       ON_EACH_MODE_WITH_EVENTS(destroy_tells_of_an_event_recorded_in_vain_that_cannot_be_told),
       ON_EACH_MODE_WITH_EVENTS(everything_that_waits_is_asked_before_memory_is_out),

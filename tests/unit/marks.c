@@ -58,6 +58,7 @@ int main(void) {
           a_mark_of_a_stream_that_is_forgotten_meanwhile_is_forgotten_with_the_next_of_the_handle),
       ON_EACH_MODE(two_frees_that_need_the_same_queue_share_one),
       ON_EACH_MODE(a_deferred_free_of_a_use_without_room_calls_no_hook),
+      ON_EACH_MODE(a_deferred_free_of_a_use_without_a_bit_calls_no_hook),
       ON_EACH_MODE_WITH_TIMELINE(a_value_of_a_stream_without_memory_for_its_books_is_waited_for),
       ON_EACH_MODE(a_free_that_is_due_to_ask_many_streams_loses_none),
       ON_EACH_MODE_WITH_TIMELINE(of_values_that_found_no_memory_the_highest_counts),

@@ -6,6 +6,7 @@
    forgotten; what fails leaves a block where it is. */
 
 #include <pthread.h>
+#include <sched.h>
 
 #include "sim/below.h"
 
@@ -174,6 +175,16 @@ static void graphs_destroy_is_busy_with_what_a_stream_left_during_a_capture(void
   assert_ok(graphs_forget_stream(rig->cache, 3)); /* no thread is at it any more */
 }
 
+/* ... and with nothing else. */
+static void graphs_a_cache_may_end_during_a_capture(void **state) {
+  const hostcache_pool_id pool = {1, 2};
+  graphs_rig *rig = *state;
+  assert_ok(graphs_begin_allocate_to_pool(rig->cache, pool, is_stream_2, NULL));
+  rig->device.capturing = true;
+  assert_ok(graphs_destroy(rig->cache));
+  rig->cache = NULL;
+}
+
 static void graphs_no_stream_is_made_to_wait_during_a_capture(void **state) {
   const hostcache_pool_id pool = {1, 2};
   graphs_rig *rig = *state;
@@ -270,6 +281,7 @@ int main(void) {
       ON_EACH(threads_work_for_streams_at_once),
       ON_EACH(a_stream_without_blocks_of_its_own_is_forgotten_like_any_other),
       ON_EACH(what_is_freed_while_its_stream_is_forgotten_gets_a_fence_before_that_is_gone),
+      ON_EACH(a_fence_that_is_just_recorded_keeps_its_stream_from_being_forgotten),
       ON_EACH(what_is_taken_while_its_stream_is_forgotten_is_a_block_like_any_other),
       ON_EACH(a_stream_whose_last_fence_cannot_be_recorded_is_not_forgotten),
       ON_EACH(a_block_that_is_freed_while_its_stream_is_forgotten_waits_for_it),
@@ -291,6 +303,7 @@ int main(void) {
           a_fence_of_a_forgotten_stream_that_cannot_be_told_says_nothing_of_the_one_in_its_place),
       ON(graphs, what_is_ready_for_a_stream_is_not_for_its_capture),
       ON(graphs, destroy_is_busy_with_what_a_stream_left_during_a_capture),
+      ON(graphs, a_cache_may_end_during_a_capture),
       ON(graphs, no_stream_is_made_to_wait_during_a_capture),
   };
   return cmocka_run_group_tests_name("ordered", tests, NULL, NULL);

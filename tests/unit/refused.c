@@ -172,6 +172,34 @@ static void a_mark_holds_the_other_threads_only_where_it_must(void **state) {
   wake_the_owner(&o, thread);
 }
 
+/* What forgetting a stream with one marked block costs. */
+static uint64_t barriers_to_forget(device_rig *rig, sim_stream stream) {
+  uint64_t calls;
+  void *ptr = device_rig_take(rig, 64 * KIB);
+  (void)device_rig_use(rig, ptr, stream);
+  barrier_refuse(0, false);
+  assert_ok(device_forget_stream(rig->cache, stream));
+  calls = barrier.calls;
+  device_rig_give(rig, ptr);
+  return calls;
+}
+
+/* ... neither for one that has no mark, nor for one that waits. */
+static void forgetting_a_stream_holds_the_other_threads_for_each_marked_block_alone(void **state) {
+  device_rig *rig = *state;
+  owner o;
+  pthread_t thread;
+  uint64_t calls;
+  int i;
+  put_an_owner_to_sleep(&o, rig->cache, &thread);
+  calls = barriers_to_forget(rig, 2);
+  assert_true(calls > 0);
+  for (i = 0; i < 5; i++) (void)device_rig_take(rig, 64 * KIB);
+  for (i = 0; i < 5; i++) (void)device_rig_pend(rig, 64 * KIB, 1);
+  assert_int_equal(barriers_to_forget(rig, 2), calls);
+  wake_the_owner(&o, thread);
+}
+
 /* The largest may be in the stock that cannot be reached. */
 static void cache_info_says_so_when_it_cannot_look_at_what_others_have(void **state) {
   device_rig *rig = *state;
@@ -539,6 +567,9 @@ int main(void) {
                                       device_rig_setup_alone, device_rig_teardown),
       cmocka_unit_test_setup_teardown(
           who_cannot_be_reached_is_not_asked_for_less_and_the_shared_bins_are_emptied,
+          device_rig_setup_alone, device_rig_teardown),
+      cmocka_unit_test_setup_teardown(
+          forgetting_a_stream_holds_the_other_threads_for_each_marked_block_alone,
           device_rig_setup_alone, device_rig_teardown),
       cmocka_unit_test_setup_teardown(cache_info_says_so_when_it_cannot_look_at_what_others_have,
                                       device_rig_setup_alone, device_rig_teardown),
