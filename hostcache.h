@@ -8028,8 +8028,7 @@ HOSTCACHE_UNUSED static size_t HC_I(all_marks)(const HC_BLOCK *block) {
 HOSTCACHE_INLINE uint8_t HC_I(kind_on)(const HC_BLOCK *block, const HC_USE *wanted) {
   const HC_ORDER *order = HC_I(order_of)(block);
 #ifdef HC_STREAM_ORDERED
-  if (order && wanted->kind == HOSTCACHE_USE_VALUE && wanted->lane == order->lane)
-    return HOSTCACHE_USE_STREAM;
+  if (order && wanted->lane == order->lane) return HOSTCACHE_USE_STREAM; /* an event has none */
 #endif
   (void)order;
   return wanted->kind;
@@ -8081,8 +8080,7 @@ HOSTCACHE_UNUSED static void HC_I(use_unknown)(HC_BLOCK *block, const HC_USE *wa
       block->unknown_value = wanted->value;
       return;
     }
-    if (HC_I(unknown_uses)(block) == 1 &&
-        HC_I(same_stream)(block->unknown_stream, wanted->stream)) {
+    if (HC_I(same_stream)(block->unknown_stream, wanted->stream)) { /* as many as before */
       block->unknown_over = HOSTCACHE_EARLY_NONE;
       if (wanted->value > block->unknown_value) block->unknown_value = wanted->value;
       return;
@@ -8808,7 +8806,7 @@ HOSTCACHE_UNUSED static void HC_I(uses_begin)(HC_CACHE *self, HC_THREAD *thread,
     const unsigned number = hostcache_lowest(marks);
     HC_LANE *lane = (HC_LANE *)hostcache_ptr_load_acquire(&self->lanes[number]);
     HC_USE *use;
-    if (HC_I(use_count)(block) > 0 && HC_I(mark_of)(block, lane->stream)) continue;
+    if (HC_I(mark_of)(block, lane->stream)) continue;
     if (HC_I(use_count)(block) > HC_INLINE_USES + block->more_room) { /* no memory for its room */
       HOSTCACHE_LOCAL(HC_USE, wanted);
       memset((void *)wanted, 0, sizeof *wanted);
@@ -8840,7 +8838,7 @@ HOSTCACHE_UNUSED static void HC_I(uses_begin)(HC_CACHE *self, HC_THREAD *thread,
 #if HC_HAS_STREAMS
     if (use->kind == HOSTCACHE_USE_EVENT) continue;
     use->queue = HC_I(queue_of)(thread, use->lane);
-    if (HC_POOLS_EVENTS && use->queue && use->queue->pool_count > 0) {
+    if (use->queue && use->queue->pool_count > 0) {
       use->event = use->queue->pool[--use->queue->pool_count];
       use->has_event = 1;
     }
@@ -9078,7 +9076,7 @@ HOSTCACHE_UNUSED static int HC_I(fence_record)(HC_CACHE *self, HC_USE *fence,
   HC_QUEUE *queue;
   HC_I(begin)(self, own);
   queue = HC_I(queue_of)(own, lane);
-  if (HC_POOLS_EVENTS && queue && queue->pool_count > 0) {
+  if (queue && queue->pool_count > 0) {
     fence->event = queue->pool[--queue->pool_count];
     fence->has_event = 1;
   }
@@ -9318,7 +9316,7 @@ HOSTCACHE_INLINE uint32_t HC_I(marks_begin)(HC_THREAD *thread, HC_BLOCK *block, 
     HC_QUEUE *queue = number < thread->queue_room ? thread->queues[number] : NULL;
     HC_USE *use = &block->in.uses[count];
     if (HOSTCACHE_RARELY(!queue || count == HC_INLINE_USES)) {
-      while (HC_POOLS_EVENTS && count-- > 0) { /* the events go back */
+      while (count-- > 0) { /* the events go back */
         use = &block->in.uses[count];
         if (use->has_event) use->queue->pool[use->queue->pool_count++] = use->event;
       }
@@ -9473,7 +9471,6 @@ struct HC_I(forgetting) {
 struct HC_I(sighting) {
   int marked;  /* by the stream, without a value */
   int unknown; /* a use of the stream found no room */
-  size_t life;
   const void *ptr;
 };
 
@@ -9549,7 +9546,6 @@ HOSTCACHE_UNUSED static int HC_I(see)(HC_CACHE *self, HC_BLOCK *block,
   sight->marked = found && found->kind == HOSTCACHE_USE_STREAM;
   if (sight->marked) found->early = HOSTCACHE_EARLY_SEEN;
   if (sight->unknown) block->unknown_over = HOSTCACHE_EARLY_SEEN;
-  sight->life = block->life;
   sight->ptr = block->ptr;
   if (found && found->value > job->target) job->target = found->value;
   if (sight->unknown && block->unknown_value > job->target) job->target = block->unknown_value;
@@ -9559,8 +9555,8 @@ HOSTCACHE_UNUSED static int HC_I(see)(HC_CACHE *self, HC_BLOCK *block,
 
 /* Notes what the marks of a block become. Returns the event that is not needed, or NULL: *alone, if
    the block was freed meanwhile, and perhaps handed out again, or marked again, as that may be a
-   use that the event does not cover; or what an earlier forget_stream left, as it could not undo
-   it. *refused: the threads cannot be held. */
+   use that the event does not cover: what is SEEN is not that; or what an earlier forget_stream
+   left, as it could not undo it. *refused: the threads cannot be held. */
 HOSTCACHE_UNUSED static HC_USE *HC_I(prepare)(HC_CACHE *self, HC_BLOCK *block,
                                               struct HC_I(forgetting) *job,
                                               const struct HC_I(sighting) *sight, int early,
@@ -9568,8 +9564,7 @@ HOSTCACHE_UNUSED static HC_USE *HC_I(prepare)(HC_CACHE *self, HC_BLOCK *block,
   HC_USE *found = NULL, *before;
   *refused = HC_I(stop)(self);
   if (*refused) return alone;
-  if (HC_I(keeps_marks)(block) && (block->life | HOSTCACHE_STATE_MASK) ==
-                                      (sight->life | HOSTCACHE_STATE_MASK)) { /* kept, perhaps */
+  if (HC_I(keeps_marks)(block)) {
     if (sight->marked) found = HC_I(mark_of)(block, job->stream);
     if (found && found->early == HOSTCACHE_EARLY_SEEN) {
       before = found->early_event;
@@ -9784,7 +9779,7 @@ HOSTCACHE_UNUSED static int HC_I(wait_queued)(HC_CACHE *self, struct HC_I(forget
         (void)HC_I(wait_head)(self, thread, own, queue, UINT64_MAX, &job->tally);
       if (queue) HC_I(poll_queue)(self, thread, own, queue, &job->tally);
       HC_I(poll_loose)(self, thread, own, HC_LOOSE_PER_POLL, &job->tally);
-      if (attempt > 0) hostcache_pause(attempt);
+      hostcache_pause(attempt);
     }
   }
   return 0;

@@ -665,6 +665,18 @@ RIG_TEST(a_block_that_is_freed_while_room_is_got_for_its_use_is_not_found) {
   assert_false(ON_RIG(waits)(rig));
 }
 
+/* Whatever the stream is. */
+RIG_TEST(a_mark_of_what_is_not_active_leaves_no_books) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take)(rig, 64 * KIB);
+  API(block) *block = API(find)(rig->cache, ptr);
+  unsigned long long calls;
+  ON_RIG(give)(rig, ptr);
+  calls = atomic_load(&below.calls);
+  assert_result(API(block_record_stream)(rig->cache, block, 50), HOSTCACHE_ERR_NOT_FOUND);
+  assert_int_equal(atomic_load(&below.calls), calls);
+}
+
 RIG_TEST(room_that_others_take_meanwhile_is_got_again) {
   RIG_NOW *rig = *state;
   ON_RIG(used) u = ON_RIG(take_used)(rig);

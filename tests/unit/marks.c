@@ -51,6 +51,7 @@ int main(void) {
       ON_EACH_MODE(a_block_that_is_got_again_has_no_mark_that_another_thread_made),
       ON_EACH_MODE(a_mark_that_a_block_has_already_needs_no_memory),
       ON_EACH_MODE(a_block_that_is_freed_while_room_is_got_for_its_use_is_not_found),
+      ON_EACH_MODE(a_mark_of_what_is_not_active_leaves_no_books),
       ON_EACH_MODE(room_that_others_take_meanwhile_is_got_again),
       ON_EACH_MODE_WITH_EVENTS(a_use_for_which_there_is_room_meanwhile_is_kept_once),
       ON_EACH_MODE(a_mark_of_a_stream_that_is_forgotten_meanwhile_is_of_the_next_of_the_handle),
