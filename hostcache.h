@@ -3996,8 +3996,8 @@ struct HC_BLOCK {
   size_t marks;     /* a bit for each lane that uses it: written by the thread that is its home, */
   size_t marks_too; /* ... and by all others, with an atomic or; both relaxed. A free that comes
                        after them takes them together */
-  void *home;       /* HC_THREAD *: the thread that got it; once it is freed, the one that freed it.
-                       With release by the owner, read with acquire */
+  void *home;       /* HC_THREAD *: the thread that got it; of what waits or is in a stock, the one
+                       that freed it. With release by the owner, read with acquire */
   HC_CACHE *cache;  /* set when the record is made, then never changed */
   uint32_t extra_uses; /* LOCK: home's; peeked at, relaxed, by other threads. How many uses there
                           are in `uses`, and above them those that found no room: none, of one
@@ -11782,7 +11782,6 @@ HOSTCACHE_APART hostcache_result HC_I(free_large)(HC_CACHE *self, HC_THREAD *thr
     hostcache_lock(&self->segments_lock);
     is_ours = HC_I(state_of)(block) == HOSTCACHE_ACTIVE; /* else two threads free it */
     if (is_ours) {
-      hostcache_ptr_store_release(&block->home, thread);
       HC_I(set_order)(block, NULL); /* it has no mark: its stream was forgotten */
       HC_GUARD_READY(block);
       HC_I(count_direct)(self, block, 0);
@@ -11808,7 +11807,6 @@ HOSTCACHE_APART hostcache_result HC_I(free_ordered)(HC_CACHE *self, HC_THREAD *t
     hostcache_lock(&self->segments_lock);
     is_ours = HC_I(state_of)(block) == HOSTCACHE_ACTIVE; /* else two threads free it */
     if (is_ours) {
-      hostcache_ptr_store_release(&block->home, thread);
       HC_I(unmark_own)(block);
       HC_I(count_direct)(self, block, 0);
       HC_I(make_ready)(self, block);
