@@ -1,8 +1,8 @@
 /* schedules.c - a target for libFuzzer: its bytes are a schedule of one of the tests in
    tests/interleave, whichever program it is of. The first two bytes say which test; the others
    which thread goes on, which store a load sees, whether an event is complete and whether a hook
-   fails, as explore_bytes reads them. Here nothing bounds the preemptions, and of the rest there may be
-   more than where each schedule within some bounds is explored.
+   fails, as explore_bytes reads them. Here nothing bounds the preemptions, and of the rest there
+   may be more than where each schedule within some bounds is explored.
 
    What libFuzzer keeps is what reaches new code, and what has a step follow another thread's in a
    new way. A schedule that fails is told as tests/interleave tells it, with the command that runs
