@@ -2549,7 +2549,7 @@ static void *hostcache_forks_watched;
 /* 0 where forks will be noticed. */
 HOSTCACHE_UNUSED static int hostcache_watch_forks(void) {
   int failed;
-  if (hostcache_ptr_load_acquire(&hostcache_forks_watched)) return 0;
+  if (hostcache_ptr_load_relaxed(&hostcache_forks_watched)) return 0;
   failed = pthread_atfork(NULL, NULL, hostcache_after_fork_in_child);
   if (!failed) hostcache_ptr_store_release(&hostcache_forks_watched, &hostcache_generation);
   return failed;
@@ -4970,7 +4970,7 @@ HOSTCACHE_INLINE int HC_I(is_in_order)(HC_BLOCK *block) {
   const size_t marks = hostcache_size_load_relaxed(&block->marks) |
                        hostcache_size_load_relaxed(&block->marks_too);
   const HC_USE *use = &block->in.uses[0];
-  if (!lane || hostcache_ptr_load_acquire(&lane->order) != (void *)block->order) return 0;
+  if (!lane || hostcache_ptr_load_relaxed(&lane->order) != (void *)block->order) return 0;
   if (lane->bit) return marks == lane->bit && block->extra_uses == 0;
   return marks == 0 && block->extra_uses == 1 && use->kind == HOSTCACHE_USE_STREAM &&
          use->lane == lane && use->value == 0 && use->early == HOSTCACHE_EARLY_NONE;
@@ -5305,7 +5305,7 @@ HOSTCACHE_RARE static void HC_I(trace_now)(HC_CACHE *self, hostcache_action acti
   entry.requested = requested;
   entry.pool = pool;
   entry.context = context;
-  if (hostcache_ptr_load_acquire(&self->trackers)) (void)HC_I(trace_room)(self);
+  if (hostcache_ptr_load_relaxed(&self->trackers)) (void)HC_I(trace_room)(self);
   HC_I(trace_hear)(self); /* first, what came before */
   hostcache_lock(&self->trace_lock);
   if (block) block->context = context;
@@ -6840,13 +6840,13 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(active_at)(const HC_CACHE *self, const vo
   size = hostcache_size_load_acquire(&block->size);
   if ((life & HOSTCACHE_STATE_MASK) != HOSTCACHE_ACTIVE) return NULL;
   if ((size_t)ptr - start >= size) return NULL; /* also of what lies before it, which wraps */
-  return hostcache_size_load_acquire(&block->life) == life ? block : NULL;
+  return hostcache_size_load_relaxed(&block->life) == life ? block : NULL;
 }
 
 /* Does a block, of which nothing is held, begin at `ptr`? A pointer that is wrong may lie in one
    that others free meanwhile. */
 HOSTCACHE_INLINE int HC_I(begins_at)(const HC_BLOCK *block, const void *ptr) {
-  return hostcache_ptr_load_acquire(&block->ptr) == ptr;
+  return hostcache_ptr_load_relaxed(&block->ptr) == ptr;
 }
 
 /* The block that begins at `ptr` and is active, or NULL; as this thread knows it, or active_at. A
@@ -7092,7 +7092,7 @@ HOSTCACHE_UNUSED static HC_THREAD *HC_I(hold_home)(HC_CACHE *self, HC_BLOCK *blo
   for (;;) {
     HC_THREAD *home = (HC_THREAD *)hostcache_ptr_load_acquire(&block->home);
     if (HC_I(hold)(self, home, own)) return NULL;
-    if (hostcache_ptr_load_acquire(&block->home) == (void *)home) return home;
+    if (hostcache_ptr_load_relaxed(&block->home) == (void *)home) return home;
     HC_I(let_go)(home, own);
   }
 }
@@ -8176,7 +8176,7 @@ HOSTCACHE_INLINE int HC_I(mark)(const HC_THREAD *thread, HC_BLOCK *block, HC_STR
     rest &= rest - 1;
     if (rest) return 0;
   }
-  if (hostcache_ptr_load_acquire(&block->home) == (const void *)thread)
+  if (hostcache_ptr_load_relaxed(&block->home) == (const void *)thread)
     hostcache_size_store_relaxed(&block->marks,
                                  hostcache_size_load_relaxed(&block->marks) | lane->bit);
   else

@@ -25,7 +25,7 @@ typedef struct fixture {
   char *stays;
   pinned_block *block;     /* the one that stays */
   char *parts[2];          /* of which the cache knows nothing before */
-  char *all[DEVICE_UNITS]; /* what else is active */
+  void *all[DEVICE_UNITS]; /* what else is active, or put aside */
   unsigned count;
   hostcache_leaves leaves; /* of the thread that seeks */
 } fixture;
@@ -42,10 +42,11 @@ static void give(fixture *f, void *ptr) {
   explore_assert(pinned_free(f->cache, ptr) == HOSTCACHE_OK);
 }
 
-static void create(fixture *f, size_t class_max) {
+static void create(fixture *f, size_t class_max, size_t thread_cache) {
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
   config.segment_bytes = 4 * BLOCK;
   config.class_max_bytes = class_max;
+  config.thread_cache_bytes = thread_cache;
   explore_assert(pinned_create(&f->cache, &config, &f->device) == HOSTCACHE_OK);
 }
 
@@ -53,7 +54,7 @@ static void create(fixture *f, size_t class_max) {
 static void before(void *user) {
   fixture *f = user;
   glue_begin();
-  create(f, 1); /* what is freed becomes one with its neighbours at once */
+  create(f, 1, 0); /* what is freed becomes one with its neighbours at once */
   f->first = take(f, 3 * BLOCK);
   f->stays = take(f, BLOCK);
   f->block = pinned_find(f->cache, f->stays);
@@ -66,7 +67,7 @@ static void before_all(void *user) {
   before(f);
   give(f, f->stays);
   explore_assert(pinned_destroy(f->cache) == HOSTCACHE_OK);
-  create(f, 0);
+  create(f, 0, 0);
 }
 
 /* All the records for blocks that the cache has are taken: it gets more for the next. */
@@ -75,7 +76,18 @@ static void before_more(void *user) {
   before_all(f);
   do f->all[f->count++] = take(f, PART);
   while (f->cache->spares.block_count > 0);
-  f->first = f->all[f->count - 1] + PART;
+  f->first = (char *)f->all[f->count - 1] + PART;
+}
+
+/* Three blocks' worth that are ready, and two records, of which each second step takes the same. */
+static void before_few(void *user) {
+  fixture *f = user;
+  glue_begin();
+  create(f, 0, HOSTCACHE_NONE);
+  f->stays = take(f, BLOCK);
+  f->first = f->stays + BLOCK;
+  while (f->cache->spares.block_count > 2)
+    f->all[f->count++] = pinned_i_spare_take(&f->cache->spares);
 }
 
 static void after(void *user) {
@@ -192,6 +204,31 @@ static void seek_the_start_of_the_first(void *user, unsigned id) {
   explore_assert(!found || pinned_block_ptr(found) == f->first + PART);
 }
 
+static void give_the_records(void *user) {
+  fixture *f = user;
+  while (f->count > 0) pinned_i_spare_append(&f->cache->spares, f->all[--f->count]);
+  give(f, f->parts[0]);
+  give(f, f->parts[1]);
+  after(f);
+}
+
+/* A record stands for two blocks' worth, and then for what was the second of them. What lies behind
+   that is in no block; but it is in one as large as the record's first and begins as its second. */
+static void seek_behind_a_record_that_moves(void *user, unsigned id) {
+  fixture *f = user;
+  if (id == 1) {
+    f->parts[0] = take(f, BLOCK);
+    give(f, take(f, 2 * BLOCK));
+    give(f, f->parts[0]);
+    give(f, take(f, BLOCK)); /* with the other record */
+    f->parts[0] = take(f, 2 * BLOCK);
+    f->parts[1] = take(f, BLOCK);
+    explore_assert(f->parts[1] == f->first + 2 * BLOCK);
+  } else {
+    explore_assert(pinned_find(f->cache, f->first + 3 * BLOCK) == NULL);
+  }
+}
+
 static void explore(const char *name, void (*thread)(void *user, unsigned id)) {
   exhaust(name, 2, before, thread, after, &state, sizeof state, 3);
 }
@@ -207,6 +244,8 @@ static void what_is_in_no_active_block_is_never_found(void **unused) {
   (void)unused;
   explore("what is in no block", seek_what_is_in_no_block);
   explore("what comes and goes", seek_what_comes_and_goes);
+  exhaust_within("behind a record that moves", 2, before_few, seek_behind_a_record_that_moves,
+                 give_the_records, &state, sizeof state, (explore_bounds){{3, 2, 0, 0}, 5});
 }
 
 static void explore_new(const char *name, void (*begin)(void *user),
