@@ -23,7 +23,9 @@
 #include <string.h>
 
 #define SUITES(X) \
-  X(events) X(timeline) X(stocks) X(pools) X(ordered) X(ordered_timeline) X(owners) X(find) X(trace)
+  X(events)       \
+  X(timeline)     \
+  X(stocks) X(pools) X(ordered) X(ordered_timeline) X(owners) X(find) X(trace) X(registry)
 
 #define DECLARED(name) extern const explore_suite suite_##name;
 SUITES(DECLARED)
