@@ -12051,11 +12051,11 @@ HOSTCACHE_UNUSED static uint64_t HC_I(settle)(HC_CACHE *self, HC_TALLY *tally, u
   uint64_t ticket;
   *settled = HC_I(is_capturing)(self) ? HOSTCACHE_ERR_BUSY : HOSTCACHE_OK;
   while (*settled == HOSTCACHE_OK && (block = HC_I(next_block)(self, &slab, &i)) != NULL) {
-    const size_t life = hostcache_size_load_acquire(&block->life);
+    const size_t life = hostcache_size_load_relaxed(&block->life);
     if ((life & HOSTCACHE_STATE_MASK) != HOSTCACHE_DEFERRED) continue;
     for (attempt = 0;; attempt++) {
       HC_I(drain_deferred)(self, tally);
-      if (hostcache_size_load_acquire(&block->life) != life) break;
+      if (hostcache_size_load_relaxed(&block->life) != life) break;
       if (HC_I(is_late)(began_ns, timeout_ns)) *settled = HOSTCACHE_ERR_TIMEOUT;
       if (HC_I(is_capturing)(self)) *settled = HOSTCACHE_ERR_BUSY;
       if (*settled != HOSTCACHE_OK) break;

@@ -35,7 +35,9 @@ typedef struct fixture {
   uint32_t *said;                /* by threads 0 and 1; atomics */
   uint8_t deep[EXPLORE_THREADS]; /* the thread is in a hook that uses the cache */
   uint8_t is_forgotten;
-  uint8_t is_bounded; /* nothing may be kept idle */
+  uint8_t is_bounded;      /* nothing may be kept idle */
+  pinned_block *aside[64]; /* records that the cache does not have for the time being */
+  unsigned aside_count;
 } fixture;
 
 typedef struct scenario {
@@ -285,6 +287,20 @@ static void frees_used(fixture *f) {
 
 static void forgets(fixture *f) { forget(f, A); }
 
+/* Larger than what is in its stock. */
+static void takes_three(fixture *f) {
+  held some[3];
+  unsigned i;
+  for (i = 0; i < 3; i++) some[i] = take(&f->at, 2 * SMALL);
+  for (i = 0; i < 3; i++) give(&f->at, &some[i]);
+}
+
+/* Looks at all records, and waits for nothing. */
+static void synchronizes(fixture *f) {
+  expect("synchronize", pinned_synchronize(f->at.cache, 0), ONE(HOSTCACHE_ERR_TIMEOUT),
+         ONE(HOSTCACHE_ERR_EVENT));
+}
+
 /* A stream that lives on, as others still use it. */
 static void forgets_in_vain(fixture *f) {
   expect(
@@ -462,6 +478,12 @@ static void own_is_used(fixture *f) {
   f->is_forgotten = 1; /* from now on nobody uses A */
 }
 
+/* The next block that is cut out of a larger range needs a record more than there are. */
+static void records_are_scarce(fixture *f) {
+  while (f->at.cache->spares.block_count > 0)
+    f->aside[f->aside_count++] = pinned_i_spare_take(&f->at.cache->spares);
+}
+
 /* Each thread knows a stream of its own, and the block has three marks: one short of what it has
    room for. */
 static void three_uses_are_there(fixture *f) {
@@ -508,6 +530,8 @@ static void after(void *user) {
   unsigned i;
   in_hook = NULL;
   explore_become(2);
+  while (f->aside_count > 0)
+    pinned_i_spare_append(&f->at.cache->spares, f->aside[--f->aside_count]);
   if (f->at.cache) {
     for (i = 0; i < 2; i++) give(&f->at, &f->own[i]);
     for (i = A; f->ends_forgotten && i <= F; i++) forget(f, i);
@@ -612,6 +636,7 @@ static const scenario scenarios[] = {
     {"deferred+peaks", {defers, resets_peaks}, FEW, own_is_used, NULL, 0, 0},
     {"give+take", {gives_a_batch, takes_a_batch}, FEW, a_batch_is_there, NULL, 16 * SMALL, 0},
     {"give+empty", {gives_a_batch, empties}, FEW, a_batch_is_there, NULL, 16 * SMALL, 0},
+    {"take+synchronize", {takes_three, synchronizes}, FEW, records_are_scarce, NULL, 0, 0},
     {"again+beside", {frees_again, frees_beside}, FEW, own_is_in_no_stock, NULL, 0, 0},
     {"release+release", {frees_used_and_releases, awaits_it_and_releases}, FEW, NULL, NULL, 0, 0},
     {"release+release+take",

@@ -151,7 +151,7 @@ static void listen_from_now_on(void *user, unsigned id) {
     void *ptr;
     explore_assert(pinned_alloc(f->cache, 2 * ALL, &ptr) == HOSTCACHE_ERR_LIMIT);
   } else {
-    explore_assert(pinned_attach_trace_tracker(f->cache, hear, f) == HOSTCACHE_OK);
+    if (f->told) explore_assert(pinned_attach_trace_tracker(f->cache, hear, f) == HOSTCACHE_OK);
     explore_assert(pinned_attach_oom_observer(f->cache, hear_of_no_memory, f) == HOSTCACHE_OK);
   }
 }
@@ -175,6 +175,7 @@ static void a_history_starts_and_ends_while_threads_go_on(void **unused) {
 static void more_listen_while_others_are_told(void **unused) {
   (void)unused;
   explore("listen from now on", before_with_tracker, listen_from_now_on, 2);
+  explore("listen while nobody else does", before, listen_from_now_on, 2);
 }
 
 static const struct CMUnitTest tests[] = {
