@@ -592,6 +592,7 @@ static const scenario scenarios[] = {
     {"exit+look", {ends, looks}, NO_REFUSAL, NULL, NULL, 0, 0},
     {"exit+poll", {ends, polls_and_takes}, TWO, one_waits, NULL, 0, 0},
     {"exit+destroy", {ends_at_last, destroys}, TWO, NULL, NULL, 0, 0},
+    {"poll+come", {waits, polls, hits}, FEW, one_waits, NULL, 0, 0},
     {"exit+again", {ends_and_comes_again, ends_and_comes_again}, FEW, NULL, NULL, 0, 0},
     {"exit+come", {ends_and_comes_again, waits, hits}, FEW, NULL, NULL, 0, 0},
     {"again+empty", {ends_and_comes_again, empties}, FEW, NULL, NULL, 0, 0},
