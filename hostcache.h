@@ -3947,8 +3947,8 @@ HC_LANE {
   uint8_t leaving;      /* LOCK: as `stream`. Neither there nor among the retired: the events of its
                            pools are being ended */
 #ifdef HC_STREAM_ORDERED
-  void *order; /* LOCK: segments_lock to write, and all threads' locks to take away, with release;
-                  read with acquire. HC_ORDER *; NULL: none */
+  void *order; /* HC_ORDER *; NULL: none. LOCK: segments_lock to write, and all threads' locks to
+                  take away. With release; read relaxed by who looks into it under segments_lock */
 #endif
 };
 
@@ -11376,7 +11376,7 @@ HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_to_use)(HC_CACHE *self, const HC_LA
 
 /* The order of a lane, which gets one if it has none. NULL: there is no memory for it. */
 HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_make)(HC_CACHE *self, HC_LANE *lane) {
-  HC_ORDER *order = (HC_ORDER *)hostcache_ptr_load_acquire(&lane->order), *fresh;
+  HC_ORDER *order = (HC_ORDER *)hostcache_ptr_load_relaxed(&lane->order), *fresh;
   if (order) return order;
   fresh = (HC_ORDER *)HOSTCACHE_MALLOC(sizeof *fresh);
   if (!fresh) return NULL;
@@ -11403,7 +11403,7 @@ HOSTCACHE_UNUSED static HC_ORDER *HC_I(order_enter)(HC_CACHE *self, HC_STREAM st
     if (!order) return NULL;
     HC_I(begin)(self, own);
     order = HC_I(lane_is_of)(lane, stream)
-                ? (HC_ORDER *)hostcache_ptr_load_acquire(&lane->order)
+                ? (HC_ORDER *)hostcache_ptr_load_relaxed(&lane->order)
                 : NULL;
     if (order) {
       hostcache_lock(&self->segments_lock);
@@ -11428,7 +11428,7 @@ HOSTCACHE_INLINE HC_BLOCK *HC_I(order_hit)(HC_CACHE *self, size_t requested, HC_
   HC_LANE *lane;
   if (size == 0 || !HC_I(raise_own)(self, &thread)) return NULL;
   lane = HC_I(lane_known)(thread, stream);
-  order = lane ? (HC_ORDER *)hostcache_ptr_load_acquire(&lane->order) : NULL;
+  order = lane ? (HC_ORDER *)hostcache_ptr_load_relaxed(&lane->order) : NULL;
   if (order) {
     hostcache_lock(&self->segments_lock);
     block = HC_I(heap_hit)(self, order->heaps, thread, size, requested);
@@ -11734,7 +11734,7 @@ HOSTCACHE_INLINE int HC_I(drop)(HC_CACHE *self, HC_BLOCK **given, const void *pt
     HC_I(lower)(thread);
     return HC_I(not_dropped);
   }
-  life = hostcache_size_load_acquire(&block->life);
+  life = hostcache_size_load_relaxed(&block->life); /* the caller's own, if anybody's */
   marks = HC_I(all_marks)(block);
   if (HOSTCACHE_RARELY((life & HOSTCACHE_STATE_MASK) != HOSTCACHE_ACTIVE)) {
     HC_I(lower)(thread);
