@@ -16,9 +16,9 @@ starts, and 0 for all others: with none chosen the copy behaves as the header do
     call        a call whose result is not used is left out
     early       a function returns at once, with 0 where it returns something
 
-Nothing can tell some of these from the header, and they are not made: the bound of a figure that
-becomes another's if it is larger, a prefetch that is left out, an early return of what does nothing.
-Nor what is for other systems, compilers and sanitizers than those that run the tests of mutants.
+Nothing can tell some of these from the header, and they are not made: the bound of what is the
+lesser or the larger of two, a prefetch or a pause that is left out, an early return of what does
+nothing. Nor what is for other systems, compilers and sanitizers than those that run the tests of mutants.
 """
 
 import bisect
@@ -35,7 +35,8 @@ TOKEN = re.compile(r"""
 
 ORDERED = re.compile(r"hostcache_(?:ptr|size|u32)_\w+_(?:acquire|release)$")
 BARRIERS = {"hostcache_heavy_barrier", "hostcache_raise", "hostcache_raise_with_fence"}
-HINTS = {"hostcache_prefetch"}
+HINTS = {"hostcache_prefetch", "hostcache_pause", "hostcache_rest", "__builtin_prefetch", "__builtin_ia32_pause",
+         "sched_yield"}
 LOCKS = {"hostcache_lock", "hostcache_unlock", "hostcache_lock_one_more", "hostcache_note_lock",
          "hostcache_note_unlock"}
 HEADS = {"if", "for", "while"}
@@ -51,8 +52,10 @@ NUMBER = re.compile(QUALIFIERS + r"(?:(?:unsigned|int|long|size_t|u?int\d+_t) |.
 
 # Conditions of parts that are compiled elsewhere; and those that hold here, so that the rest is elsewhere.
 CONDITIONAL = re.compile(r"^[ \t]*#[ \t]*((if|ifdef|ifndef|elif|else|endif)\b(?:[^\n\\/]|\\.|\\\n|/(?!\*))*)", re.M)
-ELSEWHERE = re.compile(r"(?<!!defined )(?:\b_?WIN32|_THREADS_WIN32|_MSC_VER|__SANITIZE_)")
-HERE = re.compile(r"(?:ifdef|(?:el)?if defined) (?:__GNUC__|__linux__|HOSTCACHE_CLOCK_MONOTONIC)$")
+ELSEWHERE = re.compile(r"(?<!!defined )(?:\b_?WIN32|_THREADS_WIN32|_MSC_VER|__SANITIZE_|HOSTCACHE_TSAN)"
+                       r"|!defined HOSTCACHE_FUTEX")
+HERE = re.compile(r"(?:ifdef|(?:el)?if defined) (?:__GNUC__|__linux__|HOSTCACHE_CLOCK_MONOTONIC)$"
+                  r"|.* defined SYS_membarrier$")
 
 
 def parts_elsewhere(source):
@@ -127,13 +130,14 @@ class Function:
         return re.fullmatch(r"{ (\( void \) \w+ ; )*(return (0|NULL) ; )?}", body)
 
     def is_most(self, i):
-        """The token i compares in `if (a > b) b = a;`, or with <."""
+        """The token i compares in `if (a > b) b = a;` or `a > b ? a : b`, or with <."""
         first, why = self.run(i, -1, ())
-        last, _ = self.run(i, 1, ())
-        if why != "(" or self.tokens[first - 2].text != "if" or self.tokens[last + 1].text != ")":
-            return False
+        last, then = self.run(i, 1, ())
         a, b = self.texts(first, i - 1), self.texts(i + 1, last)
-        return self.texts(last + 2, last + 3 + len(a) + len(b)) == b + ["="] + a + [";"]
+        following = self.texts(last + 2, last + 3 + len(a) + len(b))
+        if then == "?":
+            return following[:-1] in (a + [":"] + b, b + [":"] + a) and following[-1] in LEAVES_EXPRESSION | {")"}
+        return then == ")" and why == "(" and self.tokens[first - 2].text == "if" and following == b + ["="] + a + [";"]
 
     def begins_statement(self, i):
         before = self.tokens[i - 1]

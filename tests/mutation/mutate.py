@@ -47,7 +47,7 @@ MOST_MEMORY = 8 << 30  # in bytes, of a program that only a mutant makes so gree
 LEAST_KILLED = 95  # in 100
 
 # What takes a few seconds: a mutant that survives has been alive in each of them.
-TESTS = r"^(unit|model|life|behaviour\.cpu|backends\.(cpu|malloc|pluggable)|interleave\.(find|trace|owners|pools|ordered|stocks)$)"
+TESTS = r"^(unit|model|life|behaviour\.cpu|backends\.(cpu|malloc|pluggable)|interleave\.(find|trace|owners|registry|pools|ordered|stocks|timeline\.pairs)$)"
 EXPLORER = re.compile(r"^interleave\.")  # these alone tell one memory order from another
 SLOW = 1.0  # seconds of the processor: slower tests are asked only for what no other sees
 QUICKER = {"HOSTCACHE_MODEL_PROGRAMS": "40",  # what random programs find they find early
@@ -375,6 +375,7 @@ def main():
             say(f"{sum(test.cpu for test in tests):.0f} s for all tests")
         known = read_results(path)
         random.Random(0).shuffle(chosen)
+        chosen.sort(key=lambda one: one[1].key in listed)  # what is expected to survive comes last
         todo = [(n, m) for n, m in chosen
                 if m.key not in known or given.again and not known[m.key]["by"]]
         if given.sample:
