@@ -4,6 +4,7 @@
 
 #include "hooks_memory.h"
 
+#define HOSTCACHE_REGISTRY_API static /* in the fuzzer of schedules owners.c emits one, too */
 #define HOSTCACHE_REGISTRY_IMPLEMENTATION
 #define HC_NAME pinned
 #define HC_NO_STREAMS
