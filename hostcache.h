@@ -8136,7 +8136,10 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(record)(HC_CACHE *self, HC_BLOCK *
     if (more) HOSTCACHE_FREE(more);
     room = need;
     more = need > HC_MOST_USES ? NULL : (HC_USE *)HOSTCACHE_MALLOC(room * sizeof(HC_USE));
-    if (!more) room = 0;
+    if (more)
+      memset((void *)more, 0, room * sizeof(HC_USE)); /* a use of a mark sets no fence's fields */
+    else
+      room = 0;
     out_of_memory = !more;
   }
   if (more) HOSTCACHE_FREE(more);

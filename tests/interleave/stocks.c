@@ -480,6 +480,7 @@ static void own_is_used(fixture *f) {
 
 /* The next block that is cut out of a larger range needs a record more than there are. */
 static void records_are_scarce(fixture *f) {
+  explore_assert(f->at.cache->spares.block_count <= sizeof f->aside / sizeof f->aside[0]);
   while (f->at.cache->spares.block_count > 0)
     f->aside[f->aside_count++] = pinned_i_spare_take(&f->at.cache->spares);
 }
