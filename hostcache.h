@@ -6844,17 +6844,17 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(active_at)(const HC_CACHE *self, const vo
 }
 
 /* Does a block, of which nothing is held, begin at `ptr`? A pointer that is wrong may lie in one
-   that others free meanwhile. */
+   that others free meanwhile, and whose record they take for another: that is told when it is asked
+   after the block's state, which is read with acquire. */
 HOSTCACHE_INLINE int HC_I(begins_at)(const HC_BLOCK *block, const void *ptr) {
   return hostcache_ptr_load_relaxed(&block->ptr) == ptr;
 }
 
-/* The block that begins at `ptr` and is active, or NULL; as this thread knows it, or active_at. A
-   pointer that the caller may free is in no other state, and its block has no other place. */
+/* The block that begins at `ptr` by the index, as this thread knows it; or NULL. A pointer that is
+   the caller's is of one that is active, and stays in its place. */
 HOSTCACHE_INLINE HC_BLOCK *HC_I(active_start)(HC_CACHE *self, hostcache_leaves *leaves,
                                               const void *ptr) {
-  HC_BLOCK *block = (HC_BLOCK *)hostcache_index_start(&self->index, leaves, (size_t)ptr);
-  return block && HC_I(begins_at)(block, ptr) ? block : NULL;
+  return (HC_BLOCK *)hostcache_index_start(&self->index, leaves, (size_t)ptr);
 }
 
 #ifdef HC_OWN_SEGMENTS
@@ -8070,21 +8070,28 @@ HOSTCACHE_UNUSED static int HC_I(use_add)(HC_BLOCK *block, const HC_USE *wanted)
 }
 
 /* No memory for a use: the block remembers as much as it has room for, so that its free does not
-   forget the stream. Its home is held. */
+   forget the stream. Its home is held, or it is the caller's. */
+#if HC_HAS_STREAMS
+HOSTCACHE_UNUSED static void HC_I(mark_unknown)(HC_BLOCK *block, HC_STREAM stream,
+                                                uint64_t value) {
+  if (HC_I(unknown_uses)(block) == 0) {
+    HC_I(set_unknown_uses)(block, 1);
+    block->unknown_stream = stream;
+    block->unknown_value = value;
+  } else if (HC_I(same_stream)(block->unknown_stream, stream)) { /* as many as before */
+    block->unknown_over = HOSTCACHE_EARLY_NONE;
+    if (value > block->unknown_value) block->unknown_value = value;
+  } else {
+    HC_I(set_unknown_uses)(block, 2);
+  }
+}
+#endif
+
 HOSTCACHE_UNUSED static void HC_I(use_unknown)(HC_BLOCK *block, const HC_USE *wanted) {
 #if HC_HAS_STREAMS
   if (wanted->kind != HOSTCACHE_USE_EVENT) {
-    if (HC_I(unknown_uses)(block) == 0) {
-      HC_I(set_unknown_uses)(block, 1);
-      block->unknown_stream = wanted->stream;
-      block->unknown_value = wanted->value;
-      return;
-    }
-    if (HC_I(same_stream)(block->unknown_stream, wanted->stream)) { /* as many as before */
-      block->unknown_over = HOSTCACHE_EARLY_NONE;
-      if (wanted->value > block->unknown_value) block->unknown_value = wanted->value;
-      return;
-    }
+    HC_I(mark_unknown)(block, wanted->stream, wanted->value);
+    return;
   }
 #endif
   (void)wanted;
@@ -8811,10 +8818,7 @@ HOSTCACHE_UNUSED static void HC_I(uses_begin)(HC_CACHE *self, HC_THREAD *thread,
     HC_USE *use;
     if (HC_I(mark_of)(block, lane->stream)) continue;
     if (HC_I(use_count)(block) > HC_INLINE_USES + block->more_room) { /* no memory for its room */
-      HOSTCACHE_LOCAL(HC_USE, wanted);
-      memset((void *)wanted, 0, sizeof *wanted);
-      wanted->stream = lane->stream;
-      HC_I(use_unknown)(block, wanted);
+      HC_I(mark_unknown)(block, lane->stream, 0);
       continue;
     }
     use = HC_I(use_at)(block, HC_I(use_count)(block));
@@ -9243,8 +9247,7 @@ HOSTCACHE_UNUSED static int HC_I(needs_call)(const HC_THREAD *thread, HC_BLOCK *
     const HC_USE *use = HC_I(use_at)(block, i);
     if (use->kind == HOSTCACHE_USE_STREAM) return 1;
 #if HC_HAS_STREAMS
-    if (use->kind == HOSTCACHE_USE_VALUE && use->lane && !HC_I(queue_of)(thread, use->lane))
-      return 1;
+    if (use->kind == HOSTCACHE_USE_VALUE && !HC_I(queue_of)(thread, use->lane)) return 1;
 #endif
   }
   (void)thread;
@@ -9517,16 +9520,15 @@ HOSTCACHE_UNUSED static int HC_I(may_be_marked)(const HC_BLOCK *block,
 HOSTCACHE_UNUSED static void HC_I(mark_to_use)(HC_BLOCK *block, struct HC_I(forgetting) *job) {
   if (!(HC_I(all_marks)(block) & job->bit)) return;
   if (!HC_I(mark_of)(block, job->stream)) {
-    HOSTCACHE_LOCAL(HC_USE, use);
-    memset((void *)use, 0, sizeof *use);
-    use->kind = HOSTCACHE_USE_STREAM;
-    use->stream = job->stream;
-    use->lane = job->lane;
     if (HC_I(use_count)(block) <= HC_INLINE_USES + block->more_room) {
-      *HC_I(use_at)(block, HC_I(use_count)(block)) = *use;
+      HC_USE *use = HC_I(use_at)(block, HC_I(use_count)(block));
+      memset((void *)use, 0, sizeof *use);
+      use->kind = HOSTCACHE_USE_STREAM;
+      use->stream = job->stream;
+      use->lane = job->lane;
       HC_I(set_use_count)(block, HC_I(use_count)(block) + 1);
     } else {
-      HC_I(use_unknown)(block, use); /* no memory for its room */
+      HC_I(mark_unknown)(block, job->stream, 0); /* no memory for its room */
     }
   }
   hostcache_size_store_relaxed(&block->marks, block->marks & ~job->bit);
@@ -11737,9 +11739,10 @@ HOSTCACHE_INLINE int HC_I(drop)(HC_CACHE *self, HC_BLOCK **given, const void *pt
     HC_I(lower)(thread);
     return HC_I(not_dropped);
   }
-  life = hostcache_size_load_relaxed(&block->life); /* the caller's own, if anybody's */
+  life = hostcache_size_load_acquire(&block->life);
   marks = HC_I(all_marks)(block);
-  if (HOSTCACHE_RARELY((life & HOSTCACHE_STATE_MASK) != HOSTCACHE_ACTIVE)) {
+  if (HOSTCACHE_RARELY((life & HOSTCACHE_STATE_MASK) != HOSTCACHE_ACTIVE ||
+                       (ptr && !HC_I(begins_at)(block, ptr)))) {
     HC_I(lower)(thread);
     return HC_I(not_dropped);
   }

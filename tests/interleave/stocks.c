@@ -364,6 +364,13 @@ static void frees_again(fixture *f) {
 
 static void frees_beside(fixture *f) { give(&f->at, &f->pinned[0]); }
 
+/* ... and then its record becomes that of another block, which stays. */
+static void frees_beside_and_takes(fixture *f) {
+  frees_beside(f);
+  f->pinned[0] = take(&f->at, LARGE);
+  f->own[0] = take(&f->at, LARGE);
+}
+
 /* Two threads release what one of them has quarantined, if it could not be recorded. */
 static void releases(fixture *f) {
   expect("release_quarantine", pinned_release_quarantine(f->at.cache), 0, 0);
@@ -462,14 +469,16 @@ static void one_waits(fixture *f) {
   give(&f->at, &one);
 }
 
-/* There is the record of a stream that was forgotten. */
-static void one_is_forgotten(fixture *f) {
+/* There are records of streams that were forgotten: a new one takes one of them. */
+static void two_are_forgotten(fixture *f) {
   held one = take(&f->at, LARGE);
   mark(&f->at, one, C);
+  mark(&f->at, one, E);
   give(&f->at, &one);
   device_finish(&f->at.device);
   poll(&f->at);
   forget(f, C);
+  forget(f, E);
 }
 
 static void own_is_used(fixture *f) {
@@ -511,6 +520,12 @@ static void own_is_in_no_stock(fixture *f) {
   give(&f->at, &f->own[0]);
 }
 
+/* The next record that is needed is that which becomes one with its neighbour. */
+static void own_is_in_no_stock_and_records_are_scarce(fixture *f) {
+  own_is_in_no_stock(f);
+  records_are_scarce(f);
+}
+
 /* Thread 0 has sixteen small blocks in stock, as many as it may: with its own that is a batch too
    many. */
 static void a_batch_is_there(fixture *f) {
@@ -528,6 +543,7 @@ static void thread(void *user, unsigned id) {
 static void after(void *user) {
   fixture *f = user;
   hostcache_stats stats;
+  held one;
   unsigned i;
   in_hook = NULL;
   explore_become(2);
@@ -537,6 +553,9 @@ static void after(void *user) {
     for (i = 0; i < 2; i++) give(&f->at, &f->own[i]);
     for (i = A; f->ends_forgotten && i <= F; i++) forget(f, i);
     give(&f->at, &f->both);
+    poll(&f->at);
+    one = take(&f->at, LARGE); /* that block, as far as is known: the referee looks */
+    give(&f->at, &one);
     for (i = 0; i < 3; i++) give(&f->at, &f->pinned[i]);
     device_finish(&f->at.device);
     poll(&f->at);
@@ -624,7 +643,7 @@ static const scenario scenarios[] = {
      NULL,
      0,
      0},
-    {"use+new", {uses_own_on_d, uses_own_on_d}, ONCE, one_is_forgotten, NULL, 0, 0},
+    {"use+new", {uses_own_on_d, uses_own_on_d}, ONCE, two_are_forgotten, NULL, 0, 0},
     {"used+poll", {frees_used, polls_and_takes}, FEW, one_waits, NULL, 0, 0},
     {"poll+poll", {polls, polls_and_takes}, TWO, one_waits, NULL, 0, 0},
     {"reenter+poll", {polls, polls}, FEW, one_waits, reenters, 0, 0},
@@ -640,6 +659,13 @@ static const scenario scenarios[] = {
     {"give+empty", {gives_a_batch, empties}, FEW, a_batch_is_there, NULL, 16 * SMALL, 0},
     {"take+synchronize", {takes_three, synchronizes}, FEW, records_are_scarce, NULL, 0, 0},
     {"again+beside", {frees_again, frees_beside}, FEW, own_is_in_no_stock, NULL, 0, 0},
+    {"again+take",
+     {frees_again, frees_beside_and_takes},
+     FEW,
+     own_is_in_no_stock_and_records_are_scarce,
+     NULL,
+     0,
+     0},
     {"release+release", {frees_used_and_releases, awaits_it_and_releases}, FEW, NULL, NULL, 0, 0},
     {"release+release+take",
      {frees_used_and_releases, awaits_it_and_releases, takes_large},

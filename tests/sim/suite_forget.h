@@ -268,6 +268,18 @@ RIG_TEST(a_use_without_room_counts_also_where_all_others_are_forgotten) {
 #endif
 }
 
+#ifdef CACHE_WAITS
+/* A timeline is asked only where a value was given: an idle stream need not have reached that. */
+RIG_TEST(a_use_without_room_that_is_waited_for_is_not_asked_for) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take_and_overfill)(rig);
+  const uint64_t queries = sim_calls(&rig->device, SIM_EVERY_QUERY);
+  ON_RIG(give)(rig, ptr);
+  assert_true(sim_lane_reached(&rig->device, 9, 1));
+  assert_int_equal(sim_calls(&rig->device, SIM_EVERY_QUERY), queries);
+}
+#endif
+
 /* Later there is memory, and the stream is marked as it should be; but what was used before that is
    not covered, where the stream cannot be waited for. */
 RIG_TEST(a_use_without_room_counts_also_where_its_stream_is_marked_later) {

@@ -945,6 +945,39 @@ RIG_TEST(a_block_that_is_freed_while_its_stream_is_forgotten_waits_for_it) {
   if (got != rival.kept) assert_ptr_equal(ON_RIG(take)(rig, 3 * MIB), rival.kept);
 }
 
+/* For one block that is all recorded already, the other one's turn comes after that. */
+typedef struct ON_RIG(two_kept) {
+  RIG_NOW *rig;
+  void *kept[2];
+  int records;
+} ON_RIG(two_kept);
+
+static inline void ON_RIG(give_both_inside)(void *user, sim_hook hook) {
+  ON_RIG(two_kept) *two = user;
+  RIG_NOW *rig = two->rig;
+  int i;
+  if ((SIM_ONLY(hook) & SIM_EVERY_RECORD) == 0 || ++two->records < 2) return;
+  rig->device.on_hook = NULL;
+  for (i = 0; i < 2; i++) ON_RIG(give)(rig, two->kept[i]);
+}
+
+RIG_TEST(what_was_recorded_to_forget_a_stream_does_not_leak_when_its_block_is_freed) {
+  RIG_NOW *rig = *state;
+  ON_RIG(two_kept) two = {rig, {NULL, NULL}, 0};
+  int i;
+  ON_RIG(meet)(rig);
+  for (i = 0; i < 2; i++) two.kept[i] = ON_RIG(take_on)(rig, 3 * MIB, ON_RIG(late));
+  rig->device.on_hook = ON_RIG(give_both_inside);
+  rig->device.on_hook_user = &two;
+  rig->device.progress_per_queries = 1;
+  assert_ok(API(forget_stream)(rig->cache, ON_RIG(late)));
+  assert_null(rig->device.on_hook);
+  rig->device.progress_per_queries = 0;
+  sim_stream_destroy(&rig->device, ON_RIG(late));
+  ON_RIG(check)(rig);
+  for (i = 0; i < 2; i++) (void)ON_RIG(take)(rig, 3 * MIB); /* the referee looks */
+}
+
 /* A block of a stream that was forgotten is marked by another one, and a third one has that place
    now: it is not the third one's. */
 RIG_TEST(a_block_of_a_forgotten_stream_is_not_of_the_one_in_its_place) {

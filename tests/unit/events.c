@@ -167,6 +167,7 @@ int main(void) {
       ON_EACH_MODE(what_is_ready_after_a_stream_was_forgotten_is_idle_memory),
       ON_EACH_MODE(a_stream_on_which_nothing_ever_ran_leaves_no_mark),
       ON_EACH_MODE(a_use_without_room_counts_also_where_all_others_are_forgotten),
+      ON_EACH_MODE_THAT_WAITS(a_use_without_room_that_is_waited_for_is_not_asked_for),
       ON_EACH_MODE(a_use_without_room_counts_also_where_its_stream_is_marked_later),
       ON_EACH_MODE(a_use_without_room_freed_deferred_while_its_stream_is_forgotten_is_seen_to),
       ON_EACH_MODE(

@@ -285,6 +285,7 @@ int main(void) {
       ON_EACH(what_is_taken_while_its_stream_is_forgotten_is_a_block_like_any_other),
       ON_EACH(a_stream_whose_last_fence_cannot_be_recorded_is_not_forgotten),
       ON_EACH(a_block_that_is_freed_while_its_stream_is_forgotten_waits_for_it),
+      ON_EACH(what_was_recorded_to_forget_a_stream_does_not_leak_when_its_block_is_freed),
       ON_EACH(a_block_of_a_forgotten_stream_is_not_of_the_one_in_its_place),
       ON_EACH(a_second_fence_without_memory_is_recorded_when_there_is_some),
       ON_EACH(a_stream_is_not_forgotten_while_there_is_no_memory_for_its_fence),
