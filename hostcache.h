@@ -2397,7 +2397,7 @@ static int hostcache_guests_told;      /* likewise: there is a key */
 static hostcache_mutex hostcache_guests_lock = HOSTCACHE_MUTEX_INIT(HOSTCACHE_RANK_GUESTS);
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
 static pthread_key_t hostcache_guests_key; /* likewise */
-#else
+#elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_WIN32
 static DWORD hostcache_guests_key; /* likewise */
 #endif
 
@@ -2405,7 +2405,7 @@ static DWORD hostcache_guests_key; /* likewise */
    with a thread, no more guests come: it may be the last time that they are told. */
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
 HOSTCACHE_UNUSED static void hostcache_guests_leave(void *list) {
-#else
+#elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_WIN32
 HOSTCACHE_UNUSED static void NTAPI hostcache_guests_leave(void *list) {
 #endif
   hostcache_guest **at = (hostcache_guest **)list, *guest;
@@ -2435,7 +2435,7 @@ HOSTCACHE_UNUSED static uint64_t hostcache_guests_open(void) {
   if (hostcache_guests_caches++ == 0) {
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
     hostcache_guests_told = pthread_key_create(&hostcache_guests_key, hostcache_guests_leave) == 0;
-#else
+#elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_WIN32
     hostcache_guests_key = FlsAlloc(hostcache_guests_leave);
     hostcache_guests_told = hostcache_guests_key != FLS_OUT_OF_INDEXES;
 #endif
@@ -2453,7 +2453,7 @@ HOSTCACHE_UNUSED static void hostcache_guests_close(void) {
   if (last) (void)pthread_key_delete(hostcache_guests_key);
   if (last) hostcache_guests_told = 0;
   hostcache_unlock(&hostcache_guests_lock);
-#else
+#elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_WIN32
   {
     const DWORD key = hostcache_guests_key;
     if (last) hostcache_guests_told = 0;
@@ -2490,7 +2490,7 @@ HOSTCACHE_UNUSED static int hostcache_guest_add(hostcache_guest *guest) {
   hostcache_lock(&hostcache_guests_lock);
 #if HOSTCACHE_THREADS == HOSTCACHE_THREADS_PTHREAD
   told = pthread_setspecific(hostcache_guests_key, (void *)&hostcache_guests) == 0;
-#else
+#elif HOSTCACHE_THREADS == HOSTCACHE_THREADS_WIN32
   told = FlsSetValue(hostcache_guests_key, (void *)&hostcache_guests) != 0;
 #endif
   if (told) {
@@ -3878,6 +3878,8 @@ typedef char HC_RUNTIME;
 #define HC_BLOCK_STRIDE ((sizeof(HC_BLOCK) + (HC_LINE - 1)) & ~(size_t)(HC_LINE - 1))
 #define HC_RECORDS 64           /* block and segment records got from malloc at a time */
 #define HC_POLL_EVERY 16        /* pushes to a queue between two polls by free */
+#define HC_LONG 2048            /* in a queue of so many, those to come are fetched, */
+#define HC_AHEAD 8              /* ... so many before they are asked */
 #define HC_FENCES 16            /* of a stream at a time: more only where a call needs it */
 #define HC_LOOSE_PER_POLL 16    /* entries of a loose queue that one poll asks */
 #define HC_FIRST_POOL 16        /* events that a pool first has room for */
@@ -3962,7 +3964,11 @@ HC_USE {
   HC_BLOCK *block;
   HC_USE *next, *previous; /* in the queue */
   uint64_t ticket;         /* cache->epoch when it was pushed: never falls along a queue */
-  HC_QUEUE *queue;         /* of the freeing thread: where it goes. NULL: the loose queue */
+  union {
+    HC_QUEUE *queue; /* of the freeing thread: where it goes. NULL: the loose queue */
+    void *ahead;     /* in that: where the use is that was pushed HC_AHEAD later, or any address,
+                        to be fetched. With release, read relaxed, as by the claimer */
+  };
   uint32_t errors;         /* failed queries in a row, also of a timeline: its head is asked */
   uint8_t kind, fate;
   uint8_t has_event; /* `event` is one that must be ended */
@@ -4100,6 +4106,8 @@ HC_QUEUE {
   uint32_t pushes;  /* since it was last polled */
   uint32_t left_over; /* of the claimer: entries at the head that have completed, but that could not
                          be taken off, as the thread could not be held */
+  HC_USE *recent[HC_AHEAD]; /* where it is long: those pushed last, */
+  uint32_t turn;            /* ... and how many since it is */
   uint32_t claimed; /* one thread asks what stands in it; others skip the queue. 0 with release,
                        also by a claimer that cannot hold the thread; read with acquire */
   HC_EVENT *pool;   /* complete events, to be used again */
@@ -8198,9 +8206,22 @@ HOSTCACHE_INLINE int HC_I(mark)(const HC_THREAD *thread, HC_BLOCK *block, HC_STR
 
 /* Queues. */
 
+/* A use comes to a queue that is too long for the processor's caches: the one pushed HC_AHEAD
+   before it, which still stands there, as a lane's are taken off in their order, says where it is.
+   The thread is held. */
+HOSTCACHE_APART void HC_I(queue_push_ahead)(HC_QUEUE *queue, HC_USE *use) {
+  HC_USE **recent = &queue->recent[queue->turn % HC_AHEAD];
+  if (queue->turn++ >= HC_AHEAD) hostcache_ptr_store_release(&(*recent)->ahead, use);
+  *recent = use;
+}
+
 /* Puts a use at the end of a queue. Non-zero: it is time to poll it. The thread is held. */
 HOSTCACHE_INLINE int HC_I(queue_push)(HC_CACHE *self, HC_THREAD *thread, HC_QUEUE *queue,
                                              HC_USE *use) {
+  if (HOSTCACHE_RARELY(queue->length >= HC_LONG && queue->lane))
+    HC_I(queue_push_ahead)(queue, use);
+  else
+    queue->turn = 0;
   use->ticket = self->epoch;
   use->next = NULL;
   use->previous = queue->tail;
@@ -8514,9 +8535,11 @@ HOSTCACHE_UNUSED static uint32_t HC_I(ask_claim)(HC_CACHE *self, HC_QUEUE *queue
   int asked = 0;
   *failed = 0;
   for (;; use = use->next) {
-    hostcache_status status = over < left_over
-                                  ? hostcache_done()
-                                  : HC_I(ask)(self, use, tally, &asked, &reached);
+    hostcache_status status;
+    hostcache_prefetch(hostcache_ptr_load_relaxed(&use->ahead));
+    hostcache_prefetch(use->block);
+    status = over < left_over ? hostcache_done()
+                              : HC_I(ask)(self, use, tally, &asked, &reached);
     if (status.outcome != HOSTCACHE_DONE && status.outcome != HOSTCACHE_PENDING) {
       *failed = HC_I(query_failed)(self, tally, status.code, ++use->errors, HC_I(ptr_of)(use));
       return over;
@@ -14655,6 +14678,8 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_STREAM_BUCKETS
 #undef HC_RECORDS
 #undef HC_POLL_EVERY
+#undef HC_LONG
+#undef HC_AHEAD
 #undef HC_LOOSE_PER_POLL
 #undef HC_FENCES
 #undef HC_DUE_FENCE

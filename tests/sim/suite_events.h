@@ -155,6 +155,24 @@ RIG_TEST(an_allocation_does_not_walk_a_long_queue) {
   assert_in_range(sim_calls(&rig->device, SIM_EVERY_QUERY) - before, 0, 2 * 10);
 }
 
+/* In a queue of more than some thousand each says where one behind it stands: twice as many, of
+   which a part completes while more come, and the same blocks again. */
+RIG_TEST(a_very_long_queue_loses_nothing_and_makes_nothing_ready_too_early) {
+  enum { LAG = 4096, MORE = 10 };
+  RIG_NOW *rig = *state;
+  static void *blocks[LAG];
+  int round, i;
+  for (round = 0; round < 2; round++) {
+    ON_RIG(pend_many)(rig, 1, LAG, blocks);
+    sim_complete(&rig->device, 0, LAG / 2);
+    assert_int_equal(ON_RIG(poll)(rig), LAG / 2);
+    for (i = 0; i < MORE; i++) (void)ON_RIG(pend)(rig, 64 * KIB, 0);
+    sim_complete_all(&rig->device);
+    assert_int_equal(ON_RIG(poll)(rig), LAG / 2 + MORE);
+    ON_RIG(check)(rig);
+  }
+}
+
 /* ---- free_deferred --------------------------------------------------------------------------- */
 
 RIG_TEST(free_deferred_calls_no_hook_and_no_malloc_and_the_block_waits_all_the_same) {

@@ -268,7 +268,22 @@ RIG_TEST(a_use_without_room_counts_also_where_all_others_are_forgotten) {
 #endif
 }
 
-#ifdef CACHE_WAITS
+#ifndef CACHE_WAITS
+/* One more that cannot be recorded is one more that cannot be told. */
+RIG_TEST(a_use_without_room_and_one_that_is_not_recorded_are_two_that_cannot_be_told) {
+  RIG_NOW *rig = *state;
+  void *ptr = ON_RIG(take_and_overfill)(rig);
+  sim_stream stream;
+  sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
+  sim_handed_back(&rig->device, ptr);
+  assert_result(API(free)(rig->cache, ptr), HOSTCACHE_ERR_EVENT);
+  sim_fail_no_more(&rig->device);
+  for (stream = 0; stream < 4; stream++) sim_complete(&rig->device, stream, -1);
+  assert_int_equal(ON_RIG(poll)(rig), 0);
+  assert_int_equal(ON_RIG(stats)(rig).quarantined.current, 1);
+  (void)ON_RIG(take)(rig, 64 * KIB); /* the referee looks */
+}
+#else
 /* A timeline is asked only where a value was given: an idle stream need not have reached that. */
 RIG_TEST(a_use_without_room_that_is_waited_for_is_not_asked_for) {
   RIG_NOW *rig = *state;

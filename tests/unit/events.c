@@ -85,6 +85,7 @@ int main(void) {
       ON(sim_owned, an_event_that_cannot_be_destroyed_is_told),
       ON_EACH_MODE(a_block_in_two_queues_holds_nobody_back_in_the_one_that_moves),
       ON_EACH_MODE(an_allocation_does_not_walk_a_long_queue),
+      ON_EACH_MODE(a_very_long_queue_loses_nothing_and_makes_nothing_ready_too_early),
       ON_EACH_MODE(free_deferred_calls_no_hook_and_no_malloc_and_the_block_waits_all_the_same),
       ON_EACH_MODE(free_deferred_of_a_block_without_uses_makes_it_ready_at_once),
       ON_EACH_MODE(what_a_callback_frees_above_the_bound_goes_back_at_the_next_free),
@@ -167,6 +168,8 @@ int main(void) {
       ON_EACH_MODE(what_is_ready_after_a_stream_was_forgotten_is_idle_memory),
       ON_EACH_MODE(a_stream_on_which_nothing_ever_ran_leaves_no_mark),
       ON_EACH_MODE(a_use_without_room_counts_also_where_all_others_are_forgotten),
+      ON_EACH_MODE_THAT_POLLS(
+          a_use_without_room_and_one_that_is_not_recorded_are_two_that_cannot_be_told),
       ON_EACH_MODE_THAT_WAITS(a_use_without_room_that_is_waited_for_is_not_asked_for),
       ON_EACH_MODE(a_use_without_room_counts_also_where_its_stream_is_marked_later),
       ON_EACH_MODE(a_use_without_room_freed_deferred_while_its_stream_is_forgotten_is_seen_to),

@@ -435,6 +435,8 @@ static void the_registry_refuses_what_is_not_there(void **state) {
   assert_int_equal(hostcache_remove_host_allocator(INT_MAX, &a), 0);
   assert_int_equal(hostcache_remove_host_allocator(INT_MIN, &a), 0);
   assert_int_equal(hostcache_remove_host_allocator(0, NULL), 0);
+  assert_null(hostcache_get_host_allocator(1));
+  assert_int_equal(hostcache_remove_host_allocator(1, NULL), 0);
   assert_int_equal(hostcache_remove_host_allocator(0, &a), 1);
 }
 
@@ -471,6 +473,15 @@ static void a_thread_polls_until_it_is_told_to_stop(void **state) {
   assert_ok(pinned_background_run(rig->cache, 1000)); /* as a thread that comes late */
   pthread_join(resting, NULL);
   pthread_join(restless, NULL);
+}
+
+static void a_thread_that_rests_polls_again_after_each_rest(void **state) {
+  pinned_rig *rig = *state;
+  const pthread_t resting = start(rig, run);
+  sim_stream stream;
+  for (stream = 1; stream < 4; stream++) wait_for_a_poll(rig, stream);
+  assert_ok(pinned_background_stop(rig->cache));
+  pthread_join(resting, NULL);
 }
 
 static void destroy_waits_for_a_thread_that_polls(void **state) {
@@ -565,6 +576,7 @@ int main(void) {
       TEST(the_higher_priority_is_registered),
       TEST(the_registry_refuses_what_is_not_there),
       TEST(a_thread_polls_until_it_is_told_to_stop),
+      TEST(a_thread_that_rests_polls_again_after_each_rest),
       TEST(destroy_waits_for_a_thread_that_polls),
       TEST(a_busy_destroy_lets_it_go_on),
       TEST(abandon_waits_for_a_thread_that_polls),

@@ -814,6 +814,8 @@ static void memory_pinned_elsewhere_is_in_the_history_and_the_snapshot(void **st
   assert_ptr_equal(v.at[0].ptr, silent);
   assert_int_equal(v.at[2].kind, HOSTCACHE_VISIT_SEGMENT);
   assert_int_equal(v.at[2].active_bytes, 5000);
+  assert_int_equal(v.at[2].requested, 0); /* nor anything else of the one before it */
+  assert_null(v.at[2].context);
   assert_int_equal(v.at[3].kind, HOSTCACHE_VISIT_ACTIVE);
   assert_ptr_equal(v.at[3].ptr, elsewhere);
   assert_int_equal(v.at[3].requested, 5000);
