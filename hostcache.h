@@ -4107,7 +4107,7 @@ HC_QUEUE {
   uint32_t left_over; /* of the claimer: entries at the head that have completed, but that could not
                          be taken off, as the thread could not be held */
   HC_USE *recent[HC_AHEAD]; /* where it is long: those pushed last, */
-  uint32_t turn;            /* ... and how many since it is */
+  uint32_t turn;            /* ... and how many of them since it is */
   uint32_t claimed; /* one thread asks what stands in it; others skip the queue. 0 with release,
                        also by a claimer that cannot hold the thread; read with acquire */
   HC_EVENT *pool;   /* complete events, to be used again */
@@ -8207,10 +8207,11 @@ HOSTCACHE_INLINE int HC_I(mark)(const HC_THREAD *thread, HC_BLOCK *block, HC_STR
 /* Queues. */
 
 /* A use comes to a queue that is too long for the processor's caches: the one pushed HC_AHEAD
-   before it, which still stands there, as a lane's are taken off in their order, says where it is.
-   The thread is held. */
+   before it says where it is. That still stands there, as a lane's are taken off in their order;
+   the loose queue has none. The thread is held. */
 HOSTCACHE_APART void HC_I(queue_push_ahead)(HC_QUEUE *queue, HC_USE *use) {
   HC_USE **recent = &queue->recent[queue->turn % HC_AHEAD];
+  if (!queue->lane) return;
   if (queue->turn++ >= HC_AHEAD) hostcache_ptr_store_release(&(*recent)->ahead, use);
   *recent = use;
 }
@@ -8218,10 +8219,7 @@ HOSTCACHE_APART void HC_I(queue_push_ahead)(HC_QUEUE *queue, HC_USE *use) {
 /* Puts a use at the end of a queue. Non-zero: it is time to poll it. The thread is held. */
 HOSTCACHE_INLINE int HC_I(queue_push)(HC_CACHE *self, HC_THREAD *thread, HC_QUEUE *queue,
                                              HC_USE *use) {
-  if (HOSTCACHE_RARELY(queue->length >= HC_LONG && queue->lane))
-    HC_I(queue_push_ahead)(queue, use);
-  else
-    queue->turn = 0;
+  if (HOSTCACHE_RARELY(queue->length >= HC_LONG)) HC_I(queue_push_ahead)(queue, use);
   use->ticket = self->epoch;
   use->next = NULL;
   use->previous = queue->tail;
@@ -8255,6 +8253,7 @@ struct HC_I(claim) {
   HC_USE *first, *last; /* what there is to ask */
   uint32_t pool_left;   /* events that the pool has room for */
   uint32_t pool_wanted; /* as much room the pool should have */
+  int is_long;          /* those to come are fetched */
 };
 
 /* Claims a queue: what stands in it is the caller's to ask, up to what is its end now, so that what
@@ -8271,6 +8270,7 @@ HOSTCACHE_UNUSED static int HC_I(queue_claim)(const HC_CACHE *self, HC_QUEUE *qu
   claim->last = queue->tail;
   claim->pool_left = pools ? queue->pool_room - queue->pool_count : 0;
   claim->pool_wanted = 0;
+  claim->is_long = queue->length >= HC_LONG;
   if (pools && claim->pool_left < queue->length) {
     claim->pool_wanted = queue->pool_room ? queue->pool_room : HC_FIRST_POOL;
     while (claim->pool_wanted - queue->pool_count < queue->length) claim->pool_wanted *= 2;
@@ -8536,8 +8536,10 @@ HOSTCACHE_UNUSED static uint32_t HC_I(ask_claim)(HC_CACHE *self, HC_QUEUE *queue
   *failed = 0;
   for (;; use = use->next) {
     hostcache_status status;
-    hostcache_prefetch(hostcache_ptr_load_relaxed(&use->ahead));
-    hostcache_prefetch(use->block);
+    if (HOSTCACHE_RARELY(claim->is_long)) {
+      hostcache_prefetch(hostcache_ptr_load_relaxed(&use->ahead));
+      hostcache_prefetch(use->block);
+    }
     status = over < left_over ? hostcache_done()
                               : HC_I(ask)(self, use, tally, &asked, &reached);
     if (status.outcome != HOSTCACHE_DONE && status.outcome != HOSTCACHE_PENDING) {
@@ -8595,6 +8597,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
       HC_I(keep_alone)(&untold, HC_I(use_untold)(self, thread, queue, queue->head, tally));
       if (!HC_HAS_TIMELINE) break;
     }
+    if (queue->length < HC_LONG) queue->turn = 0;
     if (thread->stock_bytes > thread->mark) HC_I(stock_over)(self, thread, HC_NO_BIN);
     claim->first = queue->head;
     failed = failed && last; /* which stands in the queue still */
@@ -9335,12 +9338,13 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_THREAD *th
 
 #if HC_HAS_STREAMS
 
-/* Makes uses of the marks of an active block (`left`), which has no others, if this thread has a
-   queue of each stream. Returns how many; 0 if not: then nothing has changed. The thread is
-   held. */
-HOSTCACHE_INLINE uint32_t HC_I(marks_begin)(HC_THREAD *thread, HC_BLOCK *block, size_t left) {
+/* Makes uses of the marks of an active block (`left`; `one`: there is but one), which has no others,
+   if this thread has a queue of each stream. Returns how many; 0 if not: then nothing has changed.
+   The thread is held. */
+HOSTCACHE_INLINE uint32_t HC_I(marks_begin)(HC_THREAD *thread, HC_BLOCK *block, size_t left,
+                                            int one) {
   uint32_t count = 0;
-  for (; left; left &= left - 1, count++) {
+  for (; left; left = one ? 0 : left & (left - 1), count++) {
     const unsigned number = hostcache_lowest(left);
     HC_QUEUE *queue = number < thread->queue_room ? thread->queues[number] : NULL;
     HC_USE *use = &block->in.uses[count];
@@ -11854,19 +11858,20 @@ HOSTCACHE_APART hostcache_result HC_I(free_ordered)(HC_CACHE *self, HC_THREAD *t
 
 #if HC_HAS_STREAMS
 
-/* Frees an active block of a bin that is marked by streams and has no other use: what put and
-   submit do, in fewer steps, where nothing is out of the ordinary. The thread is held, and is let
-   go here. */
-HOSTCACHE_APART hostcache_result HC_I(free_marked)(HC_CACHE *self, HC_THREAD *thread,
-                                                   HC_BLOCK *block, size_t marks) {
+/* Frees an active block of a bin that is marked by streams (`one`: by one) and has no other use:
+   what put and submit do, in fewer steps, where nothing is out of the ordinary. The thread is held,
+   and is let go here. */
+HOSTCACHE_INLINE hostcache_result HC_I(free_marked_by)(HC_CACHE *self, HC_THREAD *thread,
+                                                       HC_BLOCK *block, size_t marks, int one) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0};
   HC_QUEUE *due[HC_INLINE_USES];
-  uint32_t count = HC_I(marks_begin)(thread, block, marks), dues = 0, i;
+  uint32_t count = HC_I(marks_begin)(thread, block, marks, one), dues = 0, i;
   int64_t size;
   if (HOSTCACHE_RARELY(count == 0)) {
     HC_I(lower)(thread);
     return HC_I(free_any)(self, block, NULL, 0);
   }
+  if (one) count = 1; /* the compiler is to know it */
   hostcache_ptr_store_release(&block->home, thread);
   hostcache_size_store_release(&block->life,
                                block->life + HOSTCACHE_FREEING - HOSTCACHE_ACTIVE);
@@ -11901,6 +11906,12 @@ HOSTCACHE_APART hostcache_result HC_I(free_marked)(HC_CACHE *self, HC_THREAD *th
   while (dues > 0) HC_I(poll_queue)(self, thread, thread, due[--dues], &tally);
   HC_I(shed)(self);
   return HOSTCACHE_OK;
+}
+
+HOSTCACHE_APART hostcache_result HC_I(free_marked)(HC_CACHE *self, HC_THREAD *thread,
+                                                   HC_BLOCK *block, size_t marks) {
+  if ((marks & (marks - 1)) == 0) return HC_I(free_marked_by)(self, thread, block, marks, 1);
+  return HC_I(free_marked_by)(self, thread, block, marks, 0);
 }
 
 #endif

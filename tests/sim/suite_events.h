@@ -15,6 +15,16 @@ static inline void ON_RIG(pend_many)(RIG_NOW *rig, sim_stream streams, size_t co
   }
 }
 
+static inline void ON_RIG(pend_many_on)(RIG_NOW *rig, sim_stream stream, size_t count,
+                                        void **blocks) {
+  size_t i;
+  for (i = 0; i < count; i++) blocks[i] = ON_RIG(take)(rig, 64 * KIB);
+  for (i = 0; i < count; i++) {
+    (void)ON_RIG(use)(rig, blocks[i], stream);
+    ON_RIG(give)(rig, blocks[i]);
+  }
+}
+
 RIG_TEST(a_poll_asks_each_busy_stream_once_and_once_more_for_each_block_made_ready) {
   RIG_NOW *rig = *state;
   void *blocks[12];
@@ -172,6 +182,70 @@ RIG_TEST(a_very_long_queue_loses_nothing_and_makes_nothing_ready_too_early) {
     ON_RIG(check)(rig);
   }
 }
+
+/* A block that stood in it comes to it again when it is as long as before, by another of its uses:
+   that is none of those that were put there last. */
+RIG_TEST(a_queue_that_was_very_long_knows_nothing_of_that_time_when_it_is_so_again) {
+  enum { LONG = 2048, APART = 8, MOST_BEHIND = 8 };
+  RIG_NOW *rig = *state;
+  static void *blocks[LONG + MOST_BEHIND];
+  size_t behind;
+  sim_stream stream;
+  for (stream = 0; stream < 3; stream++) (void)ON_RIG(pend)(rig, 64 * KIB, stream);
+  for (behind = 0; behind < MOST_BEHIND; behind++) {
+    void *ptr = ON_RIG(take)(rig, 128 * KIB);
+    for (stream = 0; stream < 2; stream++) (void)ON_RIG(use)(rig, ptr, stream);
+    ON_RIG(pend_many_on)(rig, 1, LONG, blocks);
+    ON_RIG(give)(rig, ptr);
+    sim_complete_all(&rig->device);
+    (void)ON_RIG(poll)(rig);
+    assert_ptr_equal(ON_RIG(take)(rig, 128 * KIB), ptr);
+    for (stream = 1; stream < 3; stream++) (void)ON_RIG(use)(rig, ptr, stream);
+    ON_RIG(pend_many_on)(rig, 1, APART, blocks); /* so that it is polled only after all is there */
+    assert_int_equal(ON_RIG(poll)(rig), 0);
+    ON_RIG(pend_many_on)(rig, 1, LONG - APART + behind, blocks);
+    ON_RIG(give)(rig, ptr);
+    assert_int_equal(ON_RIG(poll)(rig), 0);
+    sim_complete_all(&rig->device);
+    assert_int_equal(ON_RIG(poll)(rig), LONG + behind + 1);
+    ON_RIG(check)(rig);
+  }
+}
+
+#ifndef CACHE_TIMELINE
+/* Frees a block when so many events of its own are handed over with it. */
+static inline void ON_RIG(give_with_events)(RIG_NOW *rig, void *ptr, sim_stream stream, int count) {
+  (void)sim_use(&rig->device, stream, ptr);
+  for (; count > 0; count--)
+    assert_ok(API(record_event)(rig->cache, ptr, CACHE_OWN_EVENT(&rig->device, stream)));
+  ON_RIG(give)(rig, ptr);
+}
+
+/* Events handed over complete in any order: what waits for the last of them may come again while
+   thousands before it wait on, and a few behind it. */
+RIG_TEST(what_leaves_a_very_long_queue_before_others_comes_to_it_again) {
+  enum { LAG = 4096, MOST_BETWEEN = 20 };
+  RIG_NOW *rig = *state;
+  static void *others[LAG + MOST_BETWEEN * (MOST_BETWEEN - 1) / 2];
+  void *ptr = ON_RIG(take)(rig, 64 * KIB);
+  size_t next, i, between;
+  for (i = 0; i < COUNT_OF(others); i++) others[i] = ON_RIG(take)(rig, 64 * KIB);
+  for (next = 0; next < LAG; next++) ON_RIG(give_with_events)(rig, others[next], 2, 1);
+  for (between = 0; between < MOST_BETWEEN; between++) {
+    ON_RIG(give_with_events)(rig, ptr, 1, 2);
+    for (i = 0; i < between; i++) ON_RIG(give_with_events)(rig, others[next++], 2, 1);
+    sim_complete(&rig->device, 1, -1);
+    for (i = 0; ON_RIG(poll)(rig) == 0; i++) assert_true(i < LAG);
+    assert_ptr_equal(ON_RIG(take)(rig, 64 * KIB), ptr);
+  }
+  sim_complete_all(&rig->device);
+  for (i = 0; ON_RIG(stats)(rig).pending.current > 0; i++) {
+    assert_true(i < LAG);
+    (void)ON_RIG(poll)(rig);
+  }
+  ON_RIG(check)(rig);
+}
+#endif
 
 /* ---- free_deferred --------------------------------------------------------------------------- */
 

@@ -86,6 +86,8 @@ int main(void) {
       ON_EACH_MODE(a_block_in_two_queues_holds_nobody_back_in_the_one_that_moves),
       ON_EACH_MODE(an_allocation_does_not_walk_a_long_queue),
       ON_EACH_MODE(a_very_long_queue_loses_nothing_and_makes_nothing_ready_too_early),
+      ON_EACH_MODE(a_queue_that_was_very_long_knows_nothing_of_that_time_when_it_is_so_again),
+      ON_EACH_MODE_WITH_EVENTS(what_leaves_a_very_long_queue_before_others_comes_to_it_again),
       ON_EACH_MODE(free_deferred_calls_no_hook_and_no_malloc_and_the_block_waits_all_the_same),
       ON_EACH_MODE(free_deferred_of_a_block_without_uses_makes_it_ready_at_once),
       ON_EACH_MODE(what_a_callback_frees_above_the_bound_goes_back_at_the_next_free),

@@ -234,6 +234,16 @@ static void a_crooked_bound_is_kept_too(void **state) {
 }
 
 /* Whatever the config says of sizes, what is freed is found again, and every figure is right. */
+/* Its last size is of a class, which is finer than a page. */
+static void the_largest_size_of_a_class_is_no_page(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = pinned_rig_config(rig);
+  config.class_max_bytes = 5 * 512;
+  pinned_rig_configure(rig, config);
+  assert_int_equal(usable_size(rig, 5 * 512), 5 * 512);
+  assert_int_equal(usable_size(rig, 5 * 512 + 1), PAGE);
+}
+
 static void classes_end_where_the_config_says(void **state) {
   static const struct {
     size_t max_segment_bytes, max_split_size;
@@ -276,6 +286,7 @@ int main(void) {
       TEST(the_largest_size_reaches_the_runtime),
       TEST(the_config_bounds_what_one_call_asks_for),
       TEST(a_crooked_bound_is_kept_too),
+      TEST(the_largest_size_of_a_class_is_no_page),
       TEST(classes_end_where_the_config_says),
   };
   return cmocka_run_group_tests_name("sizes", tests, NULL, NULL);
