@@ -54,7 +54,7 @@ NUMBER = re.compile(QUALIFIERS + r"(?:(?:unsigned|int|long|size_t|u?int\d+_t) |.
 CONDITIONAL = re.compile(r"^[ \t]*#[ \t]*((if|ifdef|ifndef|elif|else|endif)\b(?:[^\n\\/]|\\.|\\\n|/(?!\*))*)", re.M)
 ELSEWHERE = re.compile(r"(?<!!defined )(?:\b_?WIN32|_THREADS_WIN32|_MSC_VER|__SANITIZE_|HOSTCACHE_TSAN)"
                        r"|!defined HOSTCACHE_FUTEX")
-HERE = re.compile(r"(?:ifdef|(?:el)?if defined) (?:__GNUC__|__linux__|HOSTCACHE_CLOCK_MONOTONIC)$"
+HERE = re.compile(r"(?:ifdef|(?:el)?if defined) (?:__GNUC__|__linux__|HOSTCACHE_CLOCK_MONOTONIC|HOSTCACHE_FUTEX)$"
                   r"|.* defined SYS_membarrier$")
 
 
@@ -130,14 +130,17 @@ class Function:
         return re.fullmatch(r"{ (\( void \) \w+ ; )*(return (0|NULL) ; )?}", body)
 
     def is_most(self, i):
-        """The token i compares in `if (a > b) b = a;` or `a > b ? a : b`, or with <."""
-        first, why = self.run(i, -1, ())
+        """The token i compares in `if (... && a > b) b = a;`, or `a = b;`, or in `a > b ? a : b`, or with <."""
+        first, why = self.run(i, -1, ("&&",))
         last, then = self.run(i, 1, ())
         a, b = self.texts(first, i - 1), self.texts(i + 1, last)
         following = self.texts(last + 2, last + 3 + len(a) + len(b))
         if then == "?":
             return following[:-1] in (a + [":"] + b, b + [":"] + a) and following[-1] in LEAVES_EXPRESSION | {")"}
-        return then == ")" and why == "(" and self.tokens[first - 2].text == "if" and following == b + ["="] + a + [";"]
+        if then != ")" or why not in ("(", "&&"):
+            return False
+        head = self.tokens[self.other[last + 1] - 1]
+        return head.text == "if" and following in (a + ["="] + b + [";"], b + ["="] + a + [";"])
 
     def begins_statement(self, i):
         before = self.tokens[i - 1]

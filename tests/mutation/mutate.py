@@ -2,7 +2,7 @@
 """Asks the tests for every small fault of hostcache.h (mutants.py): does one of them fail?
 
     mutate.py SCRATCH [--sample N [--seed TEXT]] [--only PATTERN] [--tests PATTERN] [--again] [--anew]
-              [--jobs N] [--write]
+              [--unlisted] [--jobs N] [--write]
 
 SCRATCH is a folder for a copy of the tree with the mutants in its header, for its programs, and for
 results.jsonl, from which a run that was stopped goes on. A test runs with no mutant alive first,
@@ -13,9 +13,10 @@ and was killed, or is no mutant any more, is an error as well.
 
 The whole takes hours; at least 95 in 100 must be killed. --tests asks others than those that take a
 few seconds, --again those again that have survived before, --anew all: for another header, but first
-those tests that saw them in this one. --write notes which tests killed those of
-each function in killers.txt: they are asked first from then on. --sample takes N mutants that are in
-no list, chosen by --seed or else by the commit, and builds no more tests than it takes to kill them.
+those tests that saw them in this one; --unlisted leaves out what stands in survivors.txt. --write
+notes which tests killed those of each function in killers.txt: they are asked first from then on.
+--sample takes N mutants that are in no list, chosen by --seed or else by the commit, and builds no
+more tests than it takes to kill them.
 """
 
 import argparse
@@ -347,6 +348,7 @@ def main():
     parser.add_argument("--tests", default=TESTS, help="tests whose name has this pattern")
     parser.add_argument("--again", action="store_true", help="ask those that have survived again")
     parser.add_argument("--anew", action="store_true", help="ask all again")
+    parser.add_argument("--unlisted", action="store_true", help="mutants that are in no list")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--write", action="store_true", help="write killers.txt")
     given = parser.parse_args()
@@ -355,12 +357,13 @@ def main():
     tree.make()
     tests = list(tree.tests(given.tests))
     listed = read_survivors()
-    chosen = [(n, m) for n, m in enumerate(tree.mutants, 1) if re.search(given.only, m.key)]
+    chosen = [(n, m) for n, m in enumerate(tree.mutants, 1) if re.search(given.only, m.key)
+              and not ((given.unlisted or given.sample) and m.key in listed)]
     path = os.path.join(given.scratch, "results.jsonl")
     if given.sample:
         seed = given.seed or commit()
         draw = random.Random(hashlib.sha256(seed.encode()).digest())
-        chosen = draw.sample([(n, m) for n, m in chosen if m.key not in listed], given.sample)
+        chosen = draw.sample(chosen, given.sample)
         say(f"{len(chosen)} of {len(tree.mutants)} mutants, chosen by {seed}")
     else:
         say(f"{len(tree.mutants)} mutants; building {len(tests)} tests")
