@@ -193,18 +193,19 @@ RIG_TEST(a_queue_that_was_very_long_knows_nothing_of_that_time_when_it_is_so_aga
   sim_stream stream;
   for (stream = 0; stream < 3; stream++) (void)ON_RIG(pend)(rig, 64 * KIB, stream);
   for (behind = 0; behind < MOST_BEHIND; behind++) {
-    void *ptr = ON_RIG(take)(rig, 128 * KIB);
+    void *ptr = ON_RIG(take)(rig, 128 * KIB), *again;
     for (stream = 0; stream < 2; stream++) (void)ON_RIG(use)(rig, ptr, stream);
     ON_RIG(pend_many_on)(rig, 1, LONG, blocks);
     ON_RIG(give)(rig, ptr);
     sim_complete_all(&rig->device);
     (void)ON_RIG(poll)(rig);
-    assert_ptr_equal(ON_RIG(take)(rig, 128 * KIB), ptr);
-    for (stream = 1; stream < 3; stream++) (void)ON_RIG(use)(rig, ptr, stream);
+    again = ON_RIG(take)(rig, 128 * KIB);
+    if (!blocks_share_segments()) assert_ptr_equal(again, ptr);
+    for (stream = 1; stream < 3; stream++) (void)ON_RIG(use)(rig, again, stream);
     ON_RIG(pend_many_on)(rig, 1, APART, blocks); /* so that it is polled only after all is there */
     assert_int_equal(ON_RIG(poll)(rig), 0);
     ON_RIG(pend_many_on)(rig, 1, LONG - APART + behind, blocks);
-    ON_RIG(give)(rig, ptr);
+    ON_RIG(give)(rig, again);
     assert_int_equal(ON_RIG(poll)(rig), 0);
     sim_complete_all(&rig->device);
     assert_int_equal(ON_RIG(poll)(rig), LONG + behind + 1);
