@@ -9338,9 +9338,9 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_THREAD *th
 
 #if HC_HAS_STREAMS
 
-/* Makes uses of the marks of an active block (`left`; `one`: there is but one), which has no others,
-   if this thread has a queue of each stream. Returns how many; 0 if not: then nothing has changed.
-   The thread is held. */
+/* Makes uses of the marks of an active block (`left`; `one`: there is but one), which has no
+   others, if this thread has a queue of each stream. Returns how many; 0 if not: then nothing has
+   changed. The thread is held. */
 HOSTCACHE_INLINE uint32_t HC_I(marks_begin)(HC_THREAD *thread, HC_BLOCK *block, size_t left,
                                             int one) {
   uint32_t count = 0;
@@ -11908,6 +11908,8 @@ HOSTCACHE_INLINE hostcache_result HC_I(free_marked_by)(HC_CACHE *self, HC_THREAD
   return HOSTCACHE_OK;
 }
 
+/* The same, compiled once for one stream, as there is most often, and once for more. The thread is
+   held, and is let go here. */
 HOSTCACHE_APART hostcache_result HC_I(free_marked)(HC_CACHE *self, HC_THREAD *thread,
                                                    HC_BLOCK *block, size_t marks) {
   if ((marks & (marks - 1)) == 0) return HC_I(free_marked_by)(self, thread, block, marks, 1);

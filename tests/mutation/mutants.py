@@ -17,8 +17,8 @@ starts, and 0 for all others: with none chosen the copy behaves as the header do
     early       a function returns at once, with 0 where it returns something
 
 Nothing can tell some of these from the header, and they are not made: the bound of what is the
-lesser or the larger of two, a prefetch or a pause that is left out, an early return of what does
-nothing. Nor what is for other systems, compilers and sanitizers than those that run the tests of mutants.
+lesser or the larger of two, a prefetch or a pause that is left out, and the condition of one, an early
+return of what does nothing. Nor what is for other systems, compilers and sanitizers than those that run the tests of mutants.
 """
 
 import bisect
@@ -141,6 +141,18 @@ class Function:
             return False
         head = self.tokens[self.other[last + 1] - 1]
         return head.text == "if" and following in (a + ["="] + b + [";"], b + ["="] + a + [";"])
+
+    def guards_hints(self, i):
+        """The token i is an if, of which nothing depends but hints."""
+        at = self.other[i + 1] + 1
+        end = at + 1
+        if self.tokens[at].text == "{":
+            at, end = at + 1, self.other[at]
+        while at < end:
+            if self.tokens[at].text not in HINTS:
+                return False
+            at = self.other[at + 1] + 2
+        return self.tokens[end].text != "else"
 
     def begins_statement(self, i):
         before = self.tokens[i - 1]
@@ -315,7 +327,7 @@ class Maker:
                 continue
             if token.kind == "sign":
                 self.operators(function, i)
-            elif token.text in ("if", "while") and token.kind == "name":
+            elif token.text in ("if", "while") and token.kind == "name" and not function.guards_hints(i):
                 self.condition(function, i + 2, function.other[i + 1] - 1)
             elif token.text == "for":
                 semicolons = [k for k in range(i + 2, function.other[i + 1]) if tokens[k].text == ";"]
