@@ -3967,7 +3967,7 @@ HC_USE {
   union {
     HC_QUEUE *queue; /* of the freeing thread: where it goes. NULL: the loose queue */
     void *ahead;     /* in that: where the use is that was pushed HC_AHEAD later, or any address,
-                        to be fetched. With release, read relaxed, as by the claimer */
+                        to be fetched. Stored with release, read relaxed by the claimer */
   };
   uint32_t errors;         /* failed queries in a row, also of a timeline: its head is asked */
   uint8_t kind, fate;
@@ -6860,8 +6860,8 @@ HOSTCACHE_INLINE int HC_I(begins_at)(const HC_BLOCK *block, const void *ptr) {
 
 /* The block that begins at `ptr` by the index, as this thread knows it; or NULL. A pointer that is
    the caller's is of one that is active, and stays in its place. */
-HOSTCACHE_INLINE HC_BLOCK *HC_I(active_start)(HC_CACHE *self, hostcache_leaves *leaves,
-                                              const void *ptr) {
+HOSTCACHE_INLINE HC_BLOCK *HC_I(indexed_at)(HC_CACHE *self, hostcache_leaves *leaves,
+                                            const void *ptr) {
   return (HC_BLOCK *)hostcache_index_start(&self->index, leaves, (size_t)ptr);
 }
 
@@ -8095,6 +8095,7 @@ HOSTCACHE_UNUSED static void HC_I(mark_unknown)(HC_BLOCK *block, HC_STREAM strea
 }
 #endif
 
+/* The same of any use: of an event there is nothing to remember but that there is one. */
 HOSTCACHE_UNUSED static void HC_I(use_unknown)(HC_BLOCK *block, const HC_USE *wanted) {
 #if HC_HAS_STREAMS
   if (wanted->kind != HOSTCACHE_USE_EVENT) {
@@ -11621,7 +11622,7 @@ HOSTCACHE_INLINE hostcache_result HC_I(record_stream)(HC_CACHE *self, HC_BLOCK *
   int marked = 0;
   if (HOSTCACHE_RARELY(!self)) goto apart;
   if (HOSTCACHE_RARELY(!HC_I(raise_own)(self, &thread))) goto apart;
-  if (!found) found = HC_I(active_start)(self, &thread->leaves, ptr);
+  if (!found) found = HC_I(indexed_at)(self, &thread->leaves, ptr);
   if (!HOSTCACHE_RARELY(!found || found->cache != self ||
                         HC_I(state_of)(found) != HOSTCACHE_ACTIVE))
     marked = HC_I(mark)(thread, found, stream);
@@ -11761,7 +11762,7 @@ HOSTCACHE_INLINE int HC_I(drop)(HC_CACHE *self, HC_BLOCK **given, const void *pt
                        hostcache_u32_load_relaxed(&self->excess)))
     return HC_I(not_dropped);
   if (HOSTCACHE_RARELY(!HC_I(raise_own)(self, &thread))) return HC_I(not_dropped);
-  if (!block) *given = block = HC_I(active_start)(self, &thread->leaves, ptr);
+  if (!block) *given = block = HC_I(indexed_at)(self, &thread->leaves, ptr);
   if (HOSTCACHE_RARELY(!block || block->cache != self)) {
     HC_I(lower)(thread);
     return HC_I(not_dropped);

@@ -917,6 +917,20 @@ static inline void ON_RIG(meet)(RIG_NOW *rig) {
   (void)ON_RIG(poll)(rig);
 }
 
+/* Forgets it, while something happens inside of a hook, once. */
+static inline void ON_RIG(forget_late_beside)(RIG_NOW *rig,
+                                              void (*on_hook)(void *user, sim_hook hook),
+                                              void *user) {
+  rig->device.on_hook = on_hook;
+  rig->device.on_hook_user = user;
+  rig->device.progress_per_queries = 1;
+  assert_ok(API(forget_stream)(rig->cache, ON_RIG(late)));
+  assert_null(rig->device.on_hook);
+  rig->device.progress_per_queries = 0;
+  sim_stream_destroy(&rig->device, ON_RIG(late));
+  ON_RIG(check)(rig);
+}
+
 static inline void ON_RIG(give_inside)(void *user, sim_hook hook) {
   ON_RIG(rival) *rival = user;
   RIG_NOW *rig = rival->rig;
@@ -931,14 +945,7 @@ RIG_TEST(a_block_that_is_freed_while_its_stream_is_forgotten_waits_for_it) {
   void *got;
   ON_RIG(meet)(rig);
   rival.kept = ON_RIG(take_on)(rig, 3 * MIB, ON_RIG(late));
-  rig->device.on_hook = ON_RIG(give_inside);
-  rig->device.on_hook_user = &rival;
-  rig->device.progress_per_queries = 1;
-  assert_ok(API(forget_stream)(rig->cache, ON_RIG(late)));
-  assert_null(rig->device.on_hook);
-  rig->device.progress_per_queries = 0;
-  sim_stream_destroy(&rig->device, ON_RIG(late));
-  ON_RIG(check)(rig);
+  ON_RIG(forget_late_beside)(rig, ON_RIG(give_inside), &rival);
   got = ON_RIG(take)(rig, 3 * MIB); /* the referee looks */
   sim_complete_all(&rig->device);
   (void)ON_RIG(poll)(rig);
@@ -967,14 +974,7 @@ RIG_TEST(what_was_recorded_to_forget_a_stream_does_not_leak_when_its_block_is_fr
   int i;
   ON_RIG(meet)(rig);
   for (i = 0; i < 2; i++) two.kept[i] = ON_RIG(take_on)(rig, 3 * MIB, ON_RIG(late));
-  rig->device.on_hook = ON_RIG(give_both_inside);
-  rig->device.on_hook_user = &two;
-  rig->device.progress_per_queries = 1;
-  assert_ok(API(forget_stream)(rig->cache, ON_RIG(late)));
-  assert_null(rig->device.on_hook);
-  rig->device.progress_per_queries = 0;
-  sim_stream_destroy(&rig->device, ON_RIG(late));
-  ON_RIG(check)(rig);
+  ON_RIG(forget_late_beside)(rig, ON_RIG(give_both_inside), &two);
   for (i = 0; i < 2; i++) (void)ON_RIG(take)(rig, 3 * MIB); /* the referee looks */
 }
 
