@@ -4538,7 +4538,7 @@ HOSTCACHE_INLINE unsigned HC_I(counts_of)(unsigned state) {
 }
 
 /* Something of this size enters what a flow counts, or leaves it. */
-HOSTCACHE_INLINE void HC_I(flow_step)(HC_FLOW *flow, unsigned enters, size_t size) {
+HOSTCACHE_UNUSED static void HC_I(flow_step)(HC_FLOW *flow, unsigned enters, size_t size) {
   const int64_t bytes = (int64_t)size;
   if (!enters) {
     flow->out++;
@@ -4550,6 +4550,12 @@ HOSTCACHE_INLINE void HC_I(flow_step)(HC_FLOW *flow, unsigned enters, size_t siz
   if (flow->in - flow->out > flow->peak) flow->peak = flow->in - flow->out;
   if (HC_I(rest)(flow->in_bytes, flow->out_bytes) > flow->peak_bytes)
     flow->peak_bytes = HC_I(rest)(flow->in_bytes, flow->out_bytes);
+}
+
+/* What left it and was counted is counted elsewhere, too. */
+HOSTCACHE_UNUSED static void HC_I(flow_undo)(HC_FLOW *flow, size_t size) {
+  flow->out--;
+  flow->out_bytes = HC_I(rest)(flow->out_bytes, (int64_t)size);
 }
 
 /* There may be more of it than there ever was: of a flow that was moved without a look at that. */
@@ -4622,17 +4628,14 @@ HOSTCACHE_INLINE void HC_I(column_dropped)(HC_THREAD *thread, const HC_BLOCK *bl
   asked->out_bytes = HC_I(sum)(asked->out_bytes, (int64_t)block->requested);
 }
 
-/* ... or as its uses are complete; ... */
+/* ... or as its uses are complete, ... */
 HOSTCACHE_INLINE void HC_I(column_completed)(HC_BIN *bin, const HC_BLOCK *block) {
   bin->large_completed += HC_I(column_of)(block);
 }
 
-/* ... which HC_I(turn) does not count where it is done in fewer steps, ... */
-HOSTCACHE_INLINE void HC_I(column_over)(HC_THREAD *thread, const HC_BLOCK *block, int64_t size) {
-  HC_FLOW *used = &HC_I(column_here)(thread, block)->used;
-  used->out++;
-  used->out_bytes = HC_I(sum)(used->out_bytes, size);
-  HC_I(column_dropped)(thread, block);
+/* ... which HC_I(turn) has counted as well; ... */
+HOSTCACHE_INLINE void HC_I(column_over)(HC_THREAD *thread, const HC_BLOCK *block) {
+  HC_I(flow_undo)(&HC_I(column_here)(thread, block)->used, block->size);
 }
 
 /* ... nor that it begins to wait for them. */
@@ -7656,11 +7659,9 @@ HOSTCACHE_INLINE void HC_I(stock_completed)(HC_CACHE *self, HC_THREAD *thread, H
                                block->life + HOSTCACHE_STOCKED - HOSTCACHE_WAITING);
   thread->pending.out++;
   thread->pending.out_bytes = HC_I(sum)(thread->pending.out_bytes, size);
-  thread->used.out++;
-  thread->used.out_bytes = HC_I(sum)(thread->used.out_bytes, size);
   thread->requested.out_bytes =
       HC_I(sum)(thread->requested.out_bytes, (int64_t)block->requested);
-  HC_COLUMN(over, thread, block, size);
+  HC_COLUMN(dropped, thread, block);
   HC_I(stock_put)(self, thread, block);
   thread->bins[block->bin].completed++;
   HC_COLUMN(completed, &thread->bins[block->bin], block);
@@ -7676,6 +7677,8 @@ HOSTCACHE_UNUSED static void HC_I(block_ready)(HC_CACHE *self, HC_THREAD *thread
   block->unknown_over = 0;
   if (is_own && block->bin != HC_NO_BIN && thread->limit > 0) {
     HC_I(turn)(self, thread, block, HOSTCACHE_STOCKED);
+    HC_I(flow_undo)(&thread->used, block->size); /* the bin counts it */
+    HC_COLUMN(over, thread, block);
     HC_I(stock_put)(self, thread, block);
     thread->bins[block->bin].completed++;
     HC_COLUMN(completed, &thread->bins[block->bin], block);
@@ -8538,6 +8541,7 @@ HOSTCACHE_UNUSED static uint32_t HC_I(ask_claim)(HC_CACHE *self, HC_QUEUE *queue
   const uint32_t left_over = queue->left_over;
   uint32_t over = 0;
   int asked = 0;
+  HC_TALLY here = {0, 0, 0, 0, 0, 0}; /* which the compiler can keep in registers */
   *failed = 0;
   for (;; use = use->next) {
     hostcache_status status;
@@ -8546,23 +8550,26 @@ HOSTCACHE_UNUSED static uint32_t HC_I(ask_claim)(HC_CACHE *self, HC_QUEUE *queue
       hostcache_prefetch(use->block);
     }
     status = over < left_over ? hostcache_done()
-                              : HC_I(ask)(self, use, tally, &asked, &reached);
+                              : HC_I(ask)(self, use, &here, &asked, &reached);
     if (status.outcome != HOSTCACHE_DONE && status.outcome != HOSTCACHE_PENDING) {
       *failed = HC_I(query_failed)(self, tally, status.code, ++use->errors, HC_I(ptr_of)(use));
-      return over;
+      break;
     }
     use->errors = 0;
-    if (status.outcome == HOSTCACHE_PENDING) return over;
+    if (status.outcome == HOSTCACHE_PENDING) break;
     if (use->has_event && claim->pool_left > 0) {
       claim->pool_left--;
     } else if (use->has_event) {
       use->has_event = 0;
-      tally->hooks++;
+      here.hooks++;
       HC_I(event_destroy)(self, &use->event);
     }
     over++;
-    if (use == claim->last) return over;
+    if (use == claim->last) break;
   }
+  tally->hooks += here.hooks;
+  tally->queries += here.queries;
+  return over;
 }
 
 /* Takes off a claimed queue what has completed, and gives the claim up. Asks the head alone: one
@@ -10438,9 +10445,11 @@ HOSTCACHE_RARE static void HC_I(add_thread)(const HC_CACHE *self, HC_THREAD *thr
     const HC_BIN *bin = &thread->bins[i];
     const int64_t freed = bin->put - bin->completed;
     const size_t size = self->class_size[i];
-    const HC_FLOW of_bin = {bin->got, freed, HC_I(bytes_of)(bin->got, size),
-                            HC_I(bytes_of)(freed, size), 0, 0};
+    HC_FLOW of_bin = {bin->got, freed, HC_I(bytes_of)(bin->got, size), HC_I(bytes_of)(freed, size),
+                      0, 0};
     HC_I(add_flow)(&to->handed, &of_bin);
+    of_bin.out = bin->put; /* what waited first has left `handed` before it came here */
+    of_bin.out_bytes = HC_I(bytes_of)(bin->put, size);
     HC_I(add_flow)(&to->used, &of_bin);
     to->stocked += bin->put + bin->traded - bin->got;
     to->put = HC_I(sum)(to->put, bin->put);
@@ -10660,8 +10669,10 @@ HOSTCACHE_RARE static void HC_I(add_bin_column)(const HC_BIN *bin, size_t size, 
       pool ? bin->large_completed : HC_I(rest)(bin->completed, bin->large_completed);
   const int64_t traded = pool ? bin->large_traded : HC_I(rest)(bin->traded, bin->large_traded);
   const int64_t freed = put - completed, stocked = put + traded - got;
-  const HC_FLOW of_bin = {got, freed, HC_I(bytes_of)(got, size), HC_I(bytes_of)(freed, size), 0, 0};
+  HC_FLOW of_bin = {got, freed, HC_I(bytes_of)(got, size), HC_I(bytes_of)(freed, size), 0, 0};
   HC_I(add_flow)(&to->handed, &of_bin);
+  of_bin.out = put;
+  of_bin.out_bytes = HC_I(bytes_of)(put, size);
   HC_I(add_flow)(&to->used, &of_bin);
   to->stocked += stocked;
   to->stocked_bytes += HC_I(bytes_of)(stocked, size);
@@ -11626,7 +11637,7 @@ HOSTCACHE_INLINE hostcache_result HC_I(record_stream)(HC_CACHE *self, HC_BLOCK *
   int marked = 0;
   if (HOSTCACHE_RARELY(!self)) goto apart;
   if (HOSTCACHE_RARELY(!HC_I(raise_own)(self, &thread))) goto apart;
-  if (!found) found = HC_I(indexed_at)(self, &thread->leaves, ptr);
+  if (!found && ptr) found = HC_I(indexed_at)(self, &thread->leaves, ptr);
   if (!HOSTCACHE_RARELY(!found || found->cache != self ||
                         HC_I(state_of)(found) != HOSTCACHE_ACTIVE))
     marked = HC_I(mark)(thread, found, stream);
@@ -11863,6 +11874,28 @@ HOSTCACHE_APART hostcache_result HC_I(free_ordered)(HC_CACHE *self, HC_THREAD *t
 
 #if HC_HAS_STREAMS
 
+/* The rest of free_marked_by, apart so that its own frame stays small: use i could not be recorded,
+   and `records` hooks were called. */
+HOSTCACHE_RARE static hostcache_result HC_I(marked_failed)(HC_CACHE *self, HC_THREAD *thread,
+                                                           HC_BLOCK *block, uint32_t i,
+                                                           int64_t records) {
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0};
+  tally.records = records;
+  HC_I(use_failed)(self, &block->in.uses[i], block->ptr, &tally);
+  (void)HC_I(submit)(self, thread, block, i + 1, &tally, 1);
+  HC_I(shed)(self);
+  return HOSTCACHE_ERR_EVENT;
+}
+
+/* Likewise: it is time to poll. */
+HOSTCACHE_APART hostcache_result HC_I(marked_due)(HC_CACHE *self, HC_THREAD *thread,
+                                                  HC_QUEUE **due, uint32_t dues) {
+  HC_TALLY tally = {0, 0, 0, 0, 0, 0};
+  while (dues > 0) HC_I(poll_queue)(self, thread, thread, due[--dues], &tally);
+  HC_I(shed)(self);
+  return HOSTCACHE_OK;
+}
+
 /* Frees an active block of a bin that is marked by streams (`one`: by one) and has no other use:
    what put and submit do, in fewer steps, where nothing is out of the ordinary. The thread is held,
    and is let go here. */
@@ -11883,12 +11916,8 @@ HOSTCACHE_INLINE hostcache_result HC_I(free_marked_by)(HC_CACHE *self, HC_THREAD
   HC_I(lower)(thread);
   for (i = 0; i < count; i++) {
     HC_USE *use = &block->in.uses[i];
-    if (HOSTCACHE_RARELY(!HC_I(use_record_now)(self, use, block, &tally))) {
-      HC_I(use_failed)(self, use, block->ptr, &tally);
-      (void)HC_I(submit)(self, thread, block, i + 1, &tally, 1);
-      HC_I(shed)(self);
-      return HOSTCACHE_ERR_EVENT;
-    }
+    if (HOSTCACHE_RARELY(!HC_I(use_record_now)(self, use, block, &tally)))
+      return HC_I(marked_failed)(self, thread, block, i, tally.records);
   }
   if (HOSTCACHE_RARELY(!HC_I(raise)(thread))) HC_I(begin)(self, thread);
   for (i = 0; i < count; i++) {
@@ -11906,18 +11935,19 @@ HOSTCACHE_INLINE hostcache_result HC_I(free_marked_by)(HC_CACHE *self, HC_THREAD
   thread->pending.in_bytes = HC_I(sum)(thread->pending.in_bytes, size);
   thread->records += count;
   HC_I(end)(thread);
-  if (!HOSTCACHE_RARELY(dues)) return HOSTCACHE_OK;
-  tally.records = 0; /* counted */
-  while (dues > 0) HC_I(poll_queue)(self, thread, thread, due[--dues], &tally);
-  HC_I(shed)(self);
-  return HOSTCACHE_OK;
+  return HOSTCACHE_RARELY(dues) ? HC_I(marked_due)(self, thread, due, dues) : HOSTCACHE_OK;
 }
 
-/* The same, compiled once for one stream, as there is most often, and once for more. The thread is
-   held, and is let go here. */
+/* The same, compiled once for one stream, as there is most often, ... The thread is held, and is
+   let go here. */
 HOSTCACHE_APART hostcache_result HC_I(free_marked)(HC_CACHE *self, HC_THREAD *thread,
                                                    HC_BLOCK *block, size_t marks) {
-  if ((marks & (marks - 1)) == 0) return HC_I(free_marked_by)(self, thread, block, marks, 1);
+  return HC_I(free_marked_by)(self, thread, block, marks, 1);
+}
+
+/* ... and once for more. The thread is held, and is let go here. */
+HOSTCACHE_APART hostcache_result HC_I(free_marked_more)(HC_CACHE *self, HC_THREAD *thread,
+                                                        HC_BLOCK *block, size_t marks) {
   return HC_I(free_marked_by)(self, thread, block, marks, 0);
 }
 
@@ -11932,7 +11962,9 @@ HOSTCACHE_INLINE hostcache_result HC_I(free_now)(HC_CACHE *self, HC_BLOCK *block
   if (dropped == HC_I(dropped)) return HOSTCACHE_OK;
   if (dropped == HC_I(dropped_over)) return HC_I(drop_over)(self, thread, block);
 #if HC_HAS_STREAMS
-  if (dropped == HC_I(dropped_marked)) return HC_I(free_marked)(self, thread, block, marks);
+  if (dropped == HC_I(dropped_marked))
+    return (marks & (marks - 1)) == 0 ? HC_I(free_marked)(self, thread, block, marks)
+                                      : HC_I(free_marked_more)(self, thread, block, marks);
 #endif
   if (dropped == HC_I(dropped_large)) return HC_I(free_large)(self, thread, block);
 #ifdef HC_STREAM_ORDERED
