@@ -3767,29 +3767,43 @@ HOSTCACHE_UNUSED static void *hostcache_index_floor(const hostcache_index *index
   return shelf ? hostcache_shelf_last(shelf, address) : NULL;
 }
 
+/* `leaf` is from now on that of `region`, which `address` is in. 0: there is none. */
+HOSTCACHE_APART int hostcache_leaf_turn(const hostcache_index *index, hostcache_leaf *leaf,
+                                        uint64_t address, uint64_t region) {
+  const hostcache_shelf *shelf = hostcache_index_leaf(index, address);
+  if (!shelf) return 0;
+  leaf->region = region;
+  leaf->places = hostcache_shelf_places(shelf);
+  return 1;
+}
+
+/* The record that an entry of a shelf stands for, if it begins exactly at this address, or NULL. */
+HOSTCACHE_INLINE void *hostcache_entry_start(void *entry, uint64_t address, unsigned shift) {
+  if (!entry || (address & (((uint64_t)1 << shift) - 1)) != 0) return NULL;
+  return (char *)entry - 1;
+}
+
+/* The same of the entry of an address in such a shelf. */
+HOSTCACHE_APART void *hostcache_shelf_start(const hostcache_shelf *shelf, uint64_t address) {
+  return hostcache_entry_start(hostcache_ptr_load_acquire(hostcache_shelf_at(shelf, address)),
+                               address, shelf->shift);
+}
+
 /* The record that stands under exactly this address, or NULL. Takes no lock; `leaves` is this
    thread's own, and of this index. If an active block begins there, it is found whatever others do;
    else it may be one that is no longer what it was. A few loads: O(1). */
-HOSTCACHE_UNUSED static void *hostcache_index_start(const hostcache_index *index,
-                                                    hostcache_leaves *leaves, uint64_t address) {
+HOSTCACHE_INLINE void *hostcache_index_start(const hostcache_index *index,
+                                             hostcache_leaves *leaves, uint64_t address) {
   const uint64_t region = (address >> index->leaf_width) + 1;
   hostcache_leaf *leaf = &leaves->of[region % HOSTCACHE_LEAVES];
-  unsigned shift = index->page;
   void *entry;
-  if (leaf->region != region) {
-    const hostcache_shelf *shelf = hostcache_index_leaf(index, address);
-    if (!shelf) return NULL;
-    leaf->region = region;
-    leaf->places = hostcache_shelf_places(shelf);
+  if (HOSTCACHE_RARELY(leaf->region != region)) {
+    if (!hostcache_leaf_turn(index, leaf, address, region)) return NULL;
   }
   entry = hostcache_ptr_load_acquire(hostcache_leaf_at(index, leaf->places, address));
-  if (entry && !hostcache_is_record(entry)) {
-    const hostcache_shelf *shelf = (const hostcache_shelf *)entry;
-    shift = shelf->shift;
-    entry = hostcache_ptr_load_acquire(hostcache_shelf_at(shelf, address));
-  }
-  if (!entry || (address & (((uint64_t)1 << shift) - 1)) != 0) return NULL;
-  return (char *)entry - 1;
+  if (HOSTCACHE_RARELY(entry && !hostcache_is_record(entry)))
+    return hostcache_shelf_start((const hostcache_shelf *)entry, address);
+  return hostcache_entry_start(entry, address, index->page);
 }
 
 /* Frees the shelves. Nobody uses the index any more. */
@@ -11643,7 +11657,7 @@ HOSTCACHE_INLINE hostcache_result HC_I(record_stream)(HC_CACHE *self, HC_BLOCK *
   int marked = 0;
   if (HOSTCACHE_RARELY(!self)) goto apart;
   if (HOSTCACHE_RARELY(!HC_I(raise_own)(self, &thread))) goto apart;
-  if (!found && ptr) found = HC_I(indexed_at)(self, &thread->leaves, ptr);
+  if (ptr) found = HC_I(indexed_at)(self, &thread->leaves, ptr);
   if (!HOSTCACHE_RARELY(!found || found->cache != self ||
                         HC_I(state_of)(found) != HOSTCACHE_ACTIVE))
     marked = HC_I(mark)(thread, found, stream);

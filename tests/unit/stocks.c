@@ -1037,6 +1037,8 @@ static void foreign_and_interior_pointers_are_refused_and_change_no_stock(void *
                 HOSTCACHE_ERR_NOT_FOUND);
   assert_result(pinned_block_record_stream(rig->cache, pinned_find(other, foreign), 1),
                 HOSTCACHE_ERR_NOT_FOUND);
+  assert_result(pinned_block_record_stream(rig->cache, NULL, 1), HOSTCACHE_ERR_NOT_FOUND);
+  assert_result(pinned_record_stream(rig->cache, NULL, 1), HOSTCACHE_ERR_NOT_FOUND);
   assert_result(pinned_free(rig->cache, active + 512), HOSTCACHE_ERR_NOT_FOUND);
   assert_result(pinned_free(rig->cache, &before), HOSTCACHE_ERR_NOT_FOUND);
   assert_int_equal(stocked_bytes(rig), before);
