@@ -3968,7 +3968,7 @@ HC_LANE {
   void *order; /* HC_ORDER *; NULL: none. LOCK: segments_lock to write, and all threads' locks to
                   take away. With release; read relaxed by who looks into it under segments_lock */
 #endif
-  unsigned char apart[HC_APART];
+  unsigned char apart[HC_APART]; /* nothing: neither read nor written, here and in what follows */
 };
 
 /* One use of a block, and its entry in a queue; also, without a block and got from malloc, an event
@@ -4641,23 +4641,23 @@ HOSTCACHE_INLINE void HC_I(column_put)(HC_BIN *bin, const HC_BLOCK *block) {
   bin->large_put += HC_I(column_of)(block);
 }
 
-/* ... as it was freed without a use, ... */
+/* ... and what was asked of it is not in use any more, ... */
 HOSTCACHE_INLINE void HC_I(column_dropped)(HC_THREAD *thread, const HC_BLOCK *block) {
   HC_FLOW *asked = &HC_I(column_here)(thread, block)->requested;
   asked->out_bytes = HC_I(sum)(asked->out_bytes, (int64_t)block->requested);
 }
 
-/* ... or as its uses are complete, ... */
+/* ... where it waited first, as its uses are complete, ... */
 HOSTCACHE_INLINE void HC_I(column_completed)(HC_BIN *bin, const HC_BLOCK *block) {
   bin->large_completed += HC_I(column_of)(block);
 }
 
-/* ... which HC_I(turn) has counted as well; ... */
+/* ... which HC_I(turn) may have counted as well. */
 HOSTCACHE_INLINE void HC_I(column_over)(HC_THREAD *thread, const HC_BLOCK *block) {
   HC_I(flow_undo)(&HC_I(column_here)(thread, block)->used, block->size);
 }
 
-/* ... nor that it begins to wait for them. */
+/* It begins to wait for them, and HC_I(turn) does not count that. */
 HOSTCACHE_INLINE void HC_I(column_waits)(HC_THREAD *thread, const HC_BLOCK *block, int64_t size) {
   HC_FLOW *handed = &HC_I(column_here)(thread, block)->handed;
   handed->out++;
@@ -6065,8 +6065,8 @@ HOSTCACHE_UNUSED static int HC_I(spares_have)(const HC_SPARES *spares, const HC_
    the other go to one thread, and are not to lie in its records' order: what fetches ahead in a
    processor would go on into the records of the next thread, and take them from it (two threads
    with a stream each: 57 ns instead of 23; one alone, with a thousand blocks pending, is 5 in 100
-   slower). So each is one place more behind the last; as HC_RECORDS is a power of two, that comes
-   to all of them. segments_lock is held. */
+   slower). So the second lies one place behind the first, the third two behind that, and so on; as
+   HC_RECORDS is a power of two, that comes to all of them. segments_lock is held. */
 HOSTCACHE_UNUSED static void HC_I(add_slab)(HC_CACHE *self, HC_SLAB *slab) {
   unsigned i;
   for (i = 0; i < HC_RECORDS; i++) {
@@ -8234,9 +8234,9 @@ HOSTCACHE_INLINE int HC_I(mark)(const HC_THREAD *thread, HC_BLOCK *block, HC_STR
 
 /* Queues. */
 
-/* A use comes to a queue that is too long for the processor's caches: the one pushed HC_AHEAD
-   before it says where it is. That still stands there, as a lane's are taken off in their order;
-   the loose queue has none. The thread is held. */
+/* A use comes to a queue that is too long for the nearest cache: the one pushed HC_AHEAD before it
+   says where it is. That still stands there, as a lane's are taken off in their order; the loose
+   queue has none. The thread is held. */
 HOSTCACHE_APART void HC_I(queue_push_ahead)(HC_QUEUE *queue, HC_USE *use) {
   HC_USE **recent = &queue->recent[queue->turn % HC_AHEAD];
   if (!queue->lane) return;
