@@ -3903,6 +3903,7 @@ typedef char HC_RUNTIME;
 #define HC_CLASS_UNITS 2048u    /* up to so many units a class is looked up: 1 MiB by default */
 #define HC_NO_BIN 255u          /* of a block that no thread has in stock */
 #define HC_BATCH 16             /* blocks that a thread trades with the shared bins at a time */
+#define HC_EASE 1024            /* blocks that a thread frees until it gives whole batches again */
 #define HC_STOP 1u              /* another thread says stop */
 #define HC_STOP_FENCE 2u        /* there is no asymmetric barrier */
 #define HC_STOP_DETOUR 4u       /* a history is recorded, or a pool open: nobody goes the shortest
@@ -4150,7 +4151,7 @@ HC_BIN {
   int64_t completed; /* ... or completed, */
   int64_t traded;    /* ... or taken from the shared bins, less what they were given */
   int64_t got_seen;  /* `got` when it was last asked whether this thread only frees */
-  int64_t extra;     /* blocks beyond a batch that may stand here even so */
+  int64_t extra;     /* blocks beyond a batch that may stand here even so; below 0: short of it */
 #ifdef HC_DEVICE_ALLOCATOR
   int64_t large_got, large_put, large_completed, large_traded; /* of these, of the large pool */
 #endif
@@ -7201,16 +7202,17 @@ HOSTCACHE_UNUSED static void HC_I(chain_ready)(HC_CACHE *self, HC_BLOCK *chain, 
 }
 
 /* Gives up to a batch of a class from a stock to the shared lists: to the bin, if there are `least`
-   of them and the bins do not hold much as it is. The thread and segments_lock are held. */
-HOSTCACHE_UNUSED static void HC_I(stock_give)(HC_CACHE *self, HC_THREAD *thread,
-                                              size_t class_number, unsigned least) {
+   of them and the bins do not hold much as it is. Returns how many. The thread and segments_lock
+   are held. */
+HOSTCACHE_UNUSED static unsigned HC_I(stock_give)(HC_CACHE *self, HC_THREAD *thread,
+                                                  size_t class_number, unsigned least) {
   unsigned count, i;
   HC_BLOCK *batch = HC_I(stock_pull)(self, thread, class_number, &count), *block = batch, *next;
   const size_t bytes = count * self->class_size[class_number];
   if (count < least || self->binned_bytes + bytes > self->claimed / HC_BINNED_PART ||
       HC_I(stock_limit)(self) == 0) {
     HC_I(chain_ready)(self, batch, 1);
-    return;
+    return count;
   }
   HC_I(count_lent)(self, batch, count, 0);
   HC_COLUMN(binned, self, batch, count, 1);
@@ -7223,6 +7225,7 @@ HOSTCACHE_UNUSED static void HC_I(stock_give)(HC_CACHE *self, HC_THREAD *thread,
   self->batches[class_number] = batch;
   self->binned_bytes += bytes;
   if (self->binned_bytes > self->binned_peak) self->binned_peak = self->binned_bytes;
+  return count;
 }
 
 /* Takes a batch out of a shared bin, linked by next; NULL if there is none. segments_lock is
@@ -7252,7 +7255,7 @@ HOSTCACHE_UNUSED static void HC_I(stock_bound)(HC_CACHE *self, HC_THREAD *thread
 HOSTCACHE_UNUSED static void HC_I(stock_sweep)(HC_CACHE *self, HC_THREAD *thread, size_t room) {
   for (; thread->stock_bytes > thread->limit - room; thread->sweep = (thread->sweep + 1) % HC_BINS)
     if (thread->bins[thread->sweep].top)
-      HC_I(stock_give)(self, thread, thread->sweep, HC_BATCH);
+      (void)HC_I(stock_give)(self, thread, thread->sweep, HC_BATCH);
 }
 
 /* Does this thread only free blocks of this class, and has a batch of them? Where it got some since
@@ -7263,6 +7266,14 @@ HOSTCACHE_UNUSED static int HC_I(only_frees)(HC_BIN *bin) {
   bin->got_seen = bin->got;
   bin->extra = count + 3 * HC_BATCH;
   return 0;
+}
+
+/* A thread that only frees blocks of a class gave so many of them away, which it freed last. If
+   they are fewer than a batch, as others wanted them (stock_stint), it is half way back to one with
+   each HC_EASE blocks: else every few of them would cost a lock for ever, and a gather that comes
+   so rarely costs next to nothing. The thread is held. */
+HOSTCACHE_UNUSED static void HC_I(stock_ease)(HC_BIN *bin, unsigned count) {
+  if (count < HC_BATCH && bin->put % HC_EASE >= HC_EASE - count) bin->extra /= 2;
 }
 
 /* The stock is larger than it ever was. If that is by a block of a class (not HC_NO_BIN) that this
@@ -7276,7 +7287,10 @@ HOSTCACHE_APART void HC_I(stock_over)(HC_CACHE *self, HC_THREAD *thread, size_t 
   }
   hostcache_lock(&self->segments_lock);
   HC_I(stock_bound)(self, thread);
-  if (gives) HC_I(stock_give)(self, thread, class_number, 1);
+  if (gives) {
+    const unsigned count = HC_I(stock_give)(self, thread, class_number, 1);
+    HC_I(stock_ease)(&thread->bins[class_number], count);
+  }
   if (thread->stock_bytes > thread->limit) thread->mark = thread->limit;
   HC_I(stock_sweep)(self, thread, 0);
   if (thread->stock_bytes > thread->mark) thread->mark = thread->stock_bytes; /* a new limit */
@@ -7346,7 +7360,7 @@ HOSTCACHE_UNUSED static void HC_I(stock_stint)(HC_THREAD *thread) {
   for (i = 0; i < HC_BINS; i++) {
     HC_BIN *bin = &thread->bins[i];
     if (!bin->top || bin->got != bin->got_seen) continue;
-    bin->extra = (HC_BATCH + bin->extra) / 2 - HC_BATCH;
+    bin->extra = (HC_BATCH + bin->extra + 1) / 2 - HC_BATCH;
     if (thread->mark > thread->most) thread->most = thread->mark;
     thread->mark = 0; /* so that the next block is looked at */
   }
@@ -14789,6 +14803,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_DIVISIONS
 #undef HC_HAS_CAPTURES
 #undef HC_BATCH
+#undef HC_EASE
 #undef HC_NO_BIN
 #undef HC_BINS
 #undef HC_USE

@@ -604,7 +604,7 @@ static void what_a_thread_got_before_does_not_count_as_what_it_has(void **state)
   get_and_put(rig->cache, 4 * KIB, 40);
   assert_int_equal(put_all(rig, blocks, 1, 4 * KIB), 41);
   want_elsewhere(rig);
-  assert_int_equal(put_all(rig, blocks + 1, 199, 4 * KIB), (41 + 48 + 16) / 2 - 1);
+  assert_int_equal(put_all(rig, blocks + 1, 199, 4 * KIB), (41 + 48 + 16 + 1) / 2 - 1);
   pinned_rig_check(rig);
 }
 
@@ -654,6 +654,35 @@ static void a_thread_that_only_frees_comes_to_pass_on_each_block_at_once(void **
   assert_int_equal(rig->cache->binned_bytes, 0);
   assert_int_equal(put_all(rig, blocks + 13, 7, 64 * KIB), 0);
   assert_int_equal(rig->cache->binned_bytes, 0);
+  pinned_rig_check(rig);
+}
+
+/* ... but not for ever: with every 1,024th block it is half way back to a batch. */
+static void a_thread_that_passes_on_fewer_comes_back_to_a_batch(void **state) {
+  static void *blocks[3000];
+  pinned_rig *rig = *state;
+  void **next = blocks + 10;
+  get_elsewhere(rig, blocks, COUNT_OF(blocks), 4 * KIB);
+  squeeze(rig, blocks, 10);
+  assert_int_equal(put_all(rig, next, 1013, 4 * KIB), 0); /* the last is the 1,023rd of all */
+  assert_int_equal(put_all(rig, next + 1013, 1000, 4 * KIB), 8);
+  next += 2013;
+  assert_int_equal(put_all(rig, next, 100, 4 * KIB), 12);
+  want_elsewhere(rig);
+  assert_int_equal(put_all(rig, next + 100, 877, 4 * KIB), 6);
+  pinned_rig_check(rig);
+}
+
+/* What a thread keeps beyond a batch, as it got some itself before, stays. */
+static void a_thread_that_passes_on_batches_goes_on_as_before(void **state) {
+  static void *blocks[1300];
+  pinned_rig *rig = *state;
+  get_elsewhere(rig, blocks, COUNT_OF(blocks), 4 * KIB);
+  get_and_put(rig->cache, 4 * KIB, 1);
+  get_and_put(rig->cache, 4 * KIB, 1);
+  assert_int_equal(put_all(rig, blocks, 1100, 4 * KIB), 2 + 48 + 15);
+  want_elsewhere(rig);
+  assert_int_equal(put_all(rig, blocks + 1100, 200, 4 * KIB), (2 + 48 + 16) / 2 - 1);
   pinned_rig_check(rig);
 }
 
@@ -1541,6 +1570,8 @@ int main(void) {
       TEST(a_class_that_the_thread_gets_too_is_not_stinted),
       TEST(what_others_want_stints_no_class_that_is_not_there),
       TEST(a_thread_that_only_frees_comes_to_pass_on_each_block_at_once),
+      TEST(a_thread_that_passes_on_fewer_comes_back_to_a_batch),
+      TEST(a_thread_that_passes_on_batches_goes_on_as_before),
       TEST(what_is_passed_on_at_once_still_is_after_the_stock_was_larger),
       TEST(a_large_block_that_another_thread_freed_is_ready_at_once),
       TEST(a_large_block_that_two_threads_free_at_once_is_freed_once),
