@@ -4147,13 +4147,12 @@ HC_LEVEL {
 HC_BIN {
   HC_BLOCK *top;
   int64_t got;       /* handed out from here */
-  int64_t put;       /* put here: freed without a use, ... */
-  int64_t completed; /* ... or completed, */
+  int64_t put;       /* put here, as it was freed without a use, or has completed, ... */
   int64_t traded;    /* ... or taken from the shared bins, less what they were given */
   int64_t got_seen;  /* `got` when it was last asked whether this thread only frees */
   int64_t extra;     /* blocks beyond a batch that may stand here even so; below 0: short of it */
 #ifdef HC_DEVICE_ALLOCATOR
-  int64_t large_got, large_put, large_completed, large_traded; /* of these, of the large pool */
+  int64_t large_got, large_put, large_traded; /* of these, of the large pool */
 #endif
 };
 
@@ -4211,8 +4210,9 @@ HC_THREAD {
   HC_QUEUE **queues;        /* by the number of the lane; NULL: none so far */
   uint32_t queue_room;      /* places of `queues` */
   HC_QUEUE loose;
-  HC_FLOW handed, pending, quarantined, used, requested, oversize; /* see section 6; what the bins
-                                                                      count is not counted here */
+  HC_FLOW pending, quarantined, used, requested, oversize; /* see section 6; what the bins count is
+                                                              not counted here */
+  HC_FLOW handed; /* its peaks; the rest is as it was when a block was last handed out */
   int64_t wasted_peak;
   int64_t misses, records, queries;
 #ifdef HC_DEVICE_ALLOCATOR
@@ -4586,6 +4586,18 @@ HOSTCACHE_UNUSED static void HC_I(flow_note)(HC_FLOW *flow) {
   if (bytes > flow->peak_bytes) flow->peak_bytes = bytes;
 }
 
+/* What is handed out: of what is in use, all but what waits or is in quarantine. So a free has one
+   figure less to count. Sets all but the peaks. */
+HOSTCACHE_APART void HC_I(flow_handed)(HC_FLOW *handed, const HC_FLOW *used, const HC_FLOW *pending,
+                                       const HC_FLOW *quarantined) {
+  handed->in = used->in;
+  handed->out = used->out + pending->in - pending->out + quarantined->in - quarantined->out;
+  handed->in_bytes = used->in_bytes;
+  handed->out_bytes =
+      HC_I(sum)(HC_I(sum)(used->out_bytes, HC_I(rest)(pending->in_bytes, pending->out_bytes)),
+                HC_I(rest)(quarantined->in_bytes, quarantined->out_bytes));
+}
+
 /* More of something is there (is = 1), or less. segments_lock is held. */
 HOSTCACHE_INLINE void HC_I(level_step)(HC_LEVEL *level, int is, size_t amount) {
   if (!is) {
@@ -4648,9 +4660,9 @@ HOSTCACHE_INLINE void HC_I(column_dropped)(HC_THREAD *thread, const HC_BLOCK *bl
   asked->out_bytes = HC_I(sum)(asked->out_bytes, (int64_t)block->requested);
 }
 
-/* ... where it waited first, as its uses are complete, ... */
-HOSTCACHE_INLINE void HC_I(column_completed)(HC_BIN *bin, const HC_BLOCK *block) {
-  bin->large_completed += HC_I(column_of)(block);
+/* ... where it waited first, and was counted as handed out no more when that began, ... */
+HOSTCACHE_INLINE void HC_I(column_completed)(HC_THREAD *thread, const HC_BLOCK *block) {
+  HC_I(flow_undo)(&HC_I(column_here)(thread, block)->handed, block->size);
 }
 
 /* ... which HC_I(turn) may have counted as well. */
@@ -4754,6 +4766,12 @@ HOSTCACHE_UNUSED static int64_t HC_I(wasted)(const HC_THREAD *thread) {
                     HC_I(rest)(thread->requested.in_bytes, thread->requested.out_bytes));
 }
 
+/* More is handed out. The thread is held. */
+HOSTCACHE_UNUSED static void HC_I(note_handed)(HC_THREAD *thread) {
+  HC_I(flow_handed)(&thread->handed, &thread->used, &thread->pending, &thread->quarantined);
+  HC_I(flow_note)(&thread->handed);
+}
+
 /* Gives a block its next state, where the one or the other is in use. The thread is held. */
 HOSTCACHE_UNUSED static void HC_I(turn)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block,
                                         unsigned state) {
@@ -4762,11 +4780,9 @@ HOSTCACHE_UNUSED static void HC_I(turn)(HC_CACHE *self, HC_THREAD *thread, HC_BL
   int64_t wasted;
   if (changed & HC_COUNTS_PENDING) HC_I(note_pending)(thread);
   HC_I(set_state)(block, state);
-  if (changed & HC_COUNTS_HANDED) {
-    HC_I(flow_step)(&thread->handed, to & HC_COUNTS_HANDED, block->size);
-    if (HOSTCACHE_RARELY(block->size > self->config.max_split_size))
-      HC_I(flow_step)(&thread->oversize, to & HC_COUNTS_HANDED, 0);
-  }
+  if ((changed & HC_COUNTS_HANDED) &&
+      HOSTCACHE_RARELY(block->size > self->config.max_split_size))
+    HC_I(flow_step)(&thread->oversize, to & HC_COUNTS_HANDED, 0);
   if (changed & HC_COUNTS_PENDING)
     HC_I(flow_step)(&thread->pending, to & HC_COUNTS_PENDING, block->size);
   if (HOSTCACHE_RARELY(changed & HC_COUNTS_QUARANTINED))
@@ -4775,6 +4791,7 @@ HOSTCACHE_UNUSED static void HC_I(turn)(HC_CACHE *self, HC_THREAD *thread, HC_BL
   if (!(changed & HC_COUNTS_USED)) return;
   HC_I(flow_step)(&thread->used, to & HC_COUNTS_USED, block->size);
   HC_I(flow_step)(&thread->requested, to & HC_COUNTS_USED, block->requested);
+  HC_I(note_handed)(thread);
   wasted = HC_I(wasted)(thread);
   if (wasted > thread->wasted_peak) thread->wasted_peak = wasted;
 }
@@ -7682,23 +7699,36 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(bin_take)(HC_CACHE *self, HC_THREA
   return result;
 }
 
+/* The pending blocks that one poll has put into a stock, which are counted together: so the
+   compiler can keep this in registers meanwhile. */
+struct HC_I(gone) {
+  int64_t blocks, bytes, requested;
+};
+
 /* A pending block goes into the stock of the thread that is its home: what HC_I(turn) would count,
-   in fewer steps, for the hot path. The thread is held. */
-HOSTCACHE_INLINE void HC_I(stock_completed)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block) {
-  const int64_t size = (int64_t)self->class_size[block->bin];
+   in fewer steps, for the hot path; of that *gone is counted by the caller. The thread is held. */
+HOSTCACHE_INLINE void HC_I(stock_completed)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block,
+                                            struct HC_I(gone) *gone) {
   HC_I(trace_block)(self, block, HOSTCACHE_TRACE_FREE_COMPLETED);
   HC_GUARD_READY(block);
   hostcache_u32_store_relaxed(&block->extra_uses, 0);
   hostcache_size_store_release(&block->life,
                                block->life + HOSTCACHE_STOCKED - HOSTCACHE_WAITING);
-  thread->pending.out++;
-  thread->pending.out_bytes = HC_I(sum)(thread->pending.out_bytes, size);
-  thread->requested.out_bytes =
-      HC_I(sum)(thread->requested.out_bytes, (int64_t)block->requested);
+  gone->blocks++;
+  gone->bytes = HC_I(sum)(gone->bytes, (int64_t)self->class_size[block->bin]);
+  gone->requested = HC_I(sum)(gone->requested, (int64_t)block->requested);
   HC_COLUMN(dropped, thread, block);
   HC_I(stock_put)(self, thread, block);
-  thread->bins[block->bin].completed++;
-  HC_COLUMN(completed, &thread->bins[block->bin], block);
+  HC_COLUMN(completed, thread, block);
+}
+
+/* Counts the pending blocks that have gone into the stock of a thread, which is held. */
+HOSTCACHE_APART void HC_I(count_gone)(HC_THREAD *thread, const struct HC_I(gone) *gone,
+                                    HC_TALLY *tally) {
+  tally->ready += (size_t)gone->blocks;
+  thread->pending.out += gone->blocks;
+  thread->pending.out_bytes = HC_I(sum)(thread->pending.out_bytes, gone->bytes);
+  thread->requested.out_bytes = HC_I(sum)(thread->requested.out_bytes, gone->requested);
 }
 
 /* Makes a block ready that the caller has freed and owns, and that is in use no more: it goes into
@@ -7714,8 +7744,7 @@ HOSTCACHE_UNUSED static void HC_I(block_ready)(HC_CACHE *self, HC_THREAD *thread
     HC_I(flow_undo)(&thread->used, block->size); /* the bin counts it */
     HC_COLUMN(over, thread, block);
     HC_I(stock_put)(self, thread, block);
-    thread->bins[block->bin].completed++;
-    HC_COLUMN(completed, &thread->bins[block->bin], block);
+    HC_COLUMN(completed, thread, block);
     if (thread->stock_bytes > thread->mark) HC_I(stock_over)(self, thread, HC_NO_BIN);
     return;
   }
@@ -8455,10 +8484,11 @@ HOSTCACHE_INLINE void HC_I(free_alone)(HC_CACHE *self, HC_USE *alone) {
 #endif
 
 /* A use that was in a queue has completed: its event is pooled, if it has one still. The last use
-   makes its block ready. Returns the use, if it is one without a block, which is to be freed. The
-   thread is held and the caller has the claim. */
+   makes its block ready; *gone is counted by the caller. Returns the use, if it is one without a
+   block, which is to be freed. The thread is held and the caller has the claim. */
 HOSTCACHE_INLINE HC_USE *HC_I(use_over)(HC_CACHE *self, HC_THREAD *thread, HC_THREAD *own,
-                                        HC_QUEUE *queue, HC_USE *use, HC_TALLY *tally) {
+                                        HC_QUEUE *queue, HC_USE *use, HC_TALLY *tally,
+                                        struct HC_I(gone) *gone) {
   HC_BLOCK *block = use->block;
   if (use->has_event) {
     HOSTCACHE_ASSERT(queue->pool_count < queue->pool_room);
@@ -8473,11 +8503,12 @@ HOSTCACHE_INLINE HC_USE *HC_I(use_over)(HC_CACHE *self, HC_THREAD *thread, HC_TH
     use->fate = HOSTCACHE_FATE_OVER;
     return NULL;
   }
+  if (thread == own && block->bin != HC_NO_BIN && thread->stock_bytes < thread->limit) {
+    HC_I(stock_completed)(self, thread, block, gone);
+    return NULL;
+  }
   tally->ready++;
-  if (thread == own && block->bin != HC_NO_BIN && thread->stock_bytes < thread->limit)
-    HC_I(stock_completed)(self, thread, block);
-  else
-    HC_I(block_ready)(self, thread, block, thread == own);
+  HC_I(block_ready)(self, thread, block, thread == own);
   return NULL;
 }
 
@@ -8572,14 +8603,16 @@ HOSTCACHE_UNUSED static uint32_t HC_I(ask_claim)(HC_CACHE *self, HC_QUEUE *queue
                                                  int *failed) {
   HC_USE *use = claim->first;
   uint64_t reached = 0;
+  HC_USE *const last = claim->last; /* this and what follows the compiler can keep in registers */
+  const int is_long = claim->is_long;
   const uint32_t left_over = queue->left_over;
   uint32_t over = 0;
   int asked = 0;
-  HC_TALLY here = {0, 0, 0, 0, 0, 0}; /* which the compiler can keep in registers */
+  HC_TALLY here = {0, 0, 0, 0, 0, 0};
   *failed = 0;
   for (;; use = use->next) {
     hostcache_status status;
-    if (HOSTCACHE_RARELY(claim->is_long)) {
+    if (HOSTCACHE_RARELY(is_long)) {
       hostcache_prefetch(hostcache_ptr_load_relaxed(&use->ahead));
       hostcache_prefetch(use->block);
     }
@@ -8599,7 +8632,7 @@ HOSTCACHE_UNUSED static uint32_t HC_I(ask_claim)(HC_CACHE *self, HC_QUEUE *queue
       HC_I(event_destroy)(self, &use->event);
     }
     over++;
-    if (use == claim->last) break;
+    if (use == last) break;
   }
   tally->hooks += here.hooks;
   tally->queries += here.queries;
@@ -8618,6 +8651,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
   if (claim->pool_wanted) HC_I(pool_grow)(self, thread, own, queue, claim);
   do {
     HC_USE *head, *next, *last = claim->last, *alone = NULL, *untold = NULL;
+    struct HC_I(gone) gone = {0, 0, 0};
     uint32_t over = HC_I(ask_claim)(self, queue, claim, tally, &failed);
     if (HC_I(hold)(self, thread, own)) {
       queue->left_over = over;
@@ -8631,8 +8665,9 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
     hostcache_u32_store_relaxed(&thread->waiting, thread->waiting - over);
     for (head = queue->head; over > 0; over--, head = next) {
       next = head->next;
-      HC_I(keep_alone)(&alone, HC_I(use_over)(self, thread, own, queue, head, tally));
+      HC_I(keep_alone)(&alone, HC_I(use_over)(self, thread, own, queue, head, tally, &gone));
     }
+    HC_I(count_gone)(thread, &gone, tally);
     queue->head = head;
     if (head)
       head->previous = NULL;
@@ -8699,7 +8734,9 @@ HOSTCACHE_UNUSED static void HC_I(poll_loose)(HC_CACHE *self, HC_THREAD *thread,
     HC_I(count_asked)(thread, tally);
     if (status.outcome == HOSTCACHE_DONE) {
       HC_I(queue_unlink)(thread, queue, use);
-      alone = HC_I(use_over)(self, thread, own, queue, use, tally);
+      struct HC_I(gone) gone = {0, 0, 0};
+      alone = HC_I(use_over)(self, thread, own, queue, use, tally, &gone);
+      HC_I(count_gone)(thread, &gone, tally);
     } else if (failed) {
       untold = HC_I(use_untold)(self, thread, queue, use, tally);
     }
@@ -10469,7 +10506,7 @@ HOSTCACHE_RARE static void HC_I(add_thread)(const HC_CACHE *self, HC_THREAD *thr
                                               struct HC_I(totals) *to) {
   size_t i;
   HC_I(note_pending)(thread);
-  HC_I(add_flow)(&to->handed, &thread->handed);
+  HC_I(add_flow)(&to->handed, &thread->handed); /* for its peaks */
   HC_I(add_flow)(&to->pending, &thread->pending);
   HC_I(add_flow)(&to->quarantined, &thread->quarantined);
   HC_I(add_flow)(&to->used, &thread->used);
@@ -10477,13 +10514,9 @@ HOSTCACHE_RARE static void HC_I(add_thread)(const HC_CACHE *self, HC_THREAD *thr
   HC_I(add_flow)(&to->oversize, &thread->oversize);
   for (i = 0; i < HC_BINS && self->class_size[i]; i++) {
     const HC_BIN *bin = &thread->bins[i];
-    const int64_t freed = bin->put - bin->completed;
     const size_t size = self->class_size[i];
-    HC_FLOW of_bin = {bin->got, freed, HC_I(bytes_of)(bin->got, size), HC_I(bytes_of)(freed, size),
-                      0, 0};
-    HC_I(add_flow)(&to->handed, &of_bin);
-    of_bin.out = bin->put; /* what waited first has left `handed` before it came here */
-    of_bin.out_bytes = HC_I(bytes_of)(bin->put, size);
+    const HC_FLOW of_bin = {bin->got, bin->put, HC_I(bytes_of)(bin->got, size),
+                            HC_I(bytes_of)(bin->put, size), 0, 0};
     HC_I(add_flow)(&to->used, &of_bin);
     to->stocked += bin->put + bin->traded - bin->got;
     to->put = HC_I(sum)(to->put, bin->put);
@@ -10536,7 +10569,6 @@ HOSTCACHE_RARE static void HC_I(sum_up)(HC_CACHE *self, hostcache_stats *stats) 
 
   memset((void *)&all, 0, sizeof all);
   all.put_least = INT64_MAX;
-  HC_I(add_flow)(&all.handed, &self->direct);
   HC_I(add_flow)(&all.used, &self->direct);
   HC_I(add_flow)(&all.requested, &self->direct_requested);
   HC_I(add_thread)(self, &self->common, &all);
@@ -10547,6 +10579,7 @@ HOSTCACHE_RARE static void HC_I(sum_up)(HC_CACHE *self, hostcache_stats *stats) 
     for (; batch; batch = batch->next) in_bins += batch->in.batch.count;
   }
   *stats = self->stats;
+  HC_I(flow_handed)(&all.handed, &all.used, &all.pending, &all.quarantined);
   if (!is_exact) {
     all.handed.peak = all.used.peak = self->lent.peak;
     all.handed.peak_bytes = all.used.peak_bytes = self->lent_bytes.peak;
@@ -10699,14 +10732,10 @@ HOSTCACHE_RARE static void HC_I(add_bin_column)(const HC_BIN *bin, size_t size, 
                                                 struct HC_I(column_totals) *to) {
   const int64_t got = pool ? bin->large_got : HC_I(rest)(bin->got, bin->large_got);
   const int64_t put = pool ? bin->large_put : HC_I(rest)(bin->put, bin->large_put);
-  const int64_t completed =
-      pool ? bin->large_completed : HC_I(rest)(bin->completed, bin->large_completed);
   const int64_t traded = pool ? bin->large_traded : HC_I(rest)(bin->traded, bin->large_traded);
-  const int64_t freed = put - completed, stocked = put + traded - got;
-  HC_FLOW of_bin = {got, freed, HC_I(bytes_of)(got, size), HC_I(bytes_of)(freed, size), 0, 0};
+  const int64_t stocked = put + traded - got;
+  const HC_FLOW of_bin = {got, put, HC_I(bytes_of)(got, size), HC_I(bytes_of)(put, size), 0, 0};
   HC_I(add_flow)(&to->handed, &of_bin);
-  of_bin.out = put;
-  of_bin.out_bytes = HC_I(bytes_of)(put, size);
   HC_I(add_flow)(&to->used, &of_bin);
   to->stocked += stocked;
   to->stocked_bytes += HC_I(bytes_of)(stocked, size);
@@ -11962,8 +11991,6 @@ HOSTCACHE_INLINE hostcache_result HC_I(free_marked_by)(HC_CACHE *self, HC_THREAD
   size = (int64_t)self->class_size[block->bin];
   hostcache_size_store_release(&block->life,
                                block->life + HOSTCACHE_WAITING - HOSTCACHE_FREEING);
-  thread->handed.out++;
-  thread->handed.out_bytes = HC_I(sum)(thread->handed.out_bytes, size);
   HC_COLUMN(waits, thread, block, size);
   thread->pending.in++;
   thread->pending.in_bytes = HC_I(sum)(thread->pending.in_bytes, size);
@@ -12563,12 +12590,13 @@ HOSTCACHE_RARE static void HC_I(reset_thread_peaks)(HC_THREAD *thread) {
 #ifdef HC_DEVICE_ALLOCATOR
   unsigned pool;
 #endif
-  HC_I(reset_peak)(&thread->handed);
   HC_I(reset_peak)(&thread->pending);
   HC_I(reset_peak)(&thread->quarantined);
   HC_I(reset_peak)(&thread->used);
   HC_I(reset_peak)(&thread->requested);
   HC_I(reset_peak)(&thread->oversize);
+  HC_I(note_handed)(thread); /* so that it is as now */
+  HC_I(reset_peak)(&thread->handed);
   thread->wasted_peak = HC_I(wasted)(thread);
   thread->mark = thread->most = thread->stock_bytes;
 #ifdef HC_DEVICE_ALLOCATOR
