@@ -3903,7 +3903,7 @@ typedef char HC_RUNTIME;
 #define HC_CLASS_UNITS 2048u    /* up to so many units a class is looked up: 1 MiB by default */
 #define HC_NO_BIN 255u          /* of a block that no thread has in stock */
 #define HC_BATCH 16             /* blocks that a thread trades with the shared bins at a time */
-#define HC_EASE 1024            /* blocks that a thread frees until it gives whole batches again */
+#define HC_EASE 1024            /* with so many blocks freed, one that gives fewer gives more again */
 #define HC_STOP 1u              /* another thread says stop */
 #define HC_STOP_FENCE 2u        /* there is no asymmetric barrier */
 #define HC_STOP_DETOUR 4u       /* a history is recorded, or a pool open: nobody goes the shortest
@@ -4212,7 +4212,7 @@ HC_THREAD {
   HC_QUEUE loose;
   HC_FLOW pending, quarantined, used, requested, oversize; /* see section 6; what the bins count is
                                                               not counted here */
-  HC_FLOW handed; /* its peaks; the rest is as it was when a block was last handed out */
+  HC_FLOW handed; /* its peaks; the rest as it was when they were last looked at */
   int64_t wasted_peak;
   int64_t misses, records, queries;
 #ifdef HC_DEVICE_ALLOCATOR
@@ -4756,7 +4756,7 @@ HOSTCACHE_UNUSED static void HC_I(column_rejected)(HC_CACHE *self, hostcache_res
 #endif
 
 /* The pending are at their most before one of them completes. The thread is held. */
-HOSTCACHE_UNUSED static void HC_I(note_pending)(HC_THREAD *thread) {
+HOSTCACHE_APART void HC_I(note_pending)(HC_THREAD *thread) {
   HC_I(flow_note)(&thread->pending);
 }
 
@@ -4766,7 +4766,7 @@ HOSTCACHE_UNUSED static int64_t HC_I(wasted)(const HC_THREAD *thread) {
                     HC_I(rest)(thread->requested.in_bytes, thread->requested.out_bytes));
 }
 
-/* More is handed out. The thread is held. */
+/* There may be more handed out than there ever was. The thread is held. */
 HOSTCACHE_UNUSED static void HC_I(note_handed)(HC_THREAD *thread) {
   HC_I(flow_handed)(&thread->handed, &thread->used, &thread->pending, &thread->quarantined);
   HC_I(flow_note)(&thread->handed);
@@ -4791,7 +4791,7 @@ HOSTCACHE_UNUSED static void HC_I(turn)(HC_CACHE *self, HC_THREAD *thread, HC_BL
   if (!(changed & HC_COUNTS_USED)) return;
   HC_I(flow_step)(&thread->used, to & HC_COUNTS_USED, block->size);
   HC_I(flow_step)(&thread->requested, to & HC_COUNTS_USED, block->requested);
-  HC_I(note_handed)(thread);
+  if (to & HC_COUNTS_USED) HC_I(note_handed)(thread);
   wasted = HC_I(wasted)(thread);
   if (wasted > thread->wasted_peak) thread->wasted_peak = wasted;
 }
@@ -6995,9 +6995,9 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(next_block)(HC_CACHE *self, HC_SLAB **sla
    Lists of ready blocks that are not made one with their neighbours, by class: the stock of each
    thread, which it takes from and puts into without a lock, and the shared bins, with which the
    stocks trade in batches. A thread that frees blocks of a class and gets none passes them on as
-   soon as they are a batch; and in smaller batches, if others had to gather them nevertheless. Then
-   what takes from the shared lists, and keeps what is held within its bounds: the cap, the bound on
-   what is idle, and, before more is asked for, what was held before.
+   soon as they are a batch; and for a while in smaller batches, if others had to gather them
+   nevertheless. Then what takes from the shared lists, and keeps what is held within its bounds:
+   the cap, the bound on what is idle, and, before more is asked for, what was held before.
    */
 
 /* Holding threads. */
@@ -7290,7 +7290,7 @@ HOSTCACHE_UNUSED static int HC_I(only_frees)(HC_BIN *bin) {
    each HC_EASE blocks: else every few of them would cost a lock for ever, and a gather that comes
    so rarely costs next to nothing. The thread is held. */
 HOSTCACHE_UNUSED static void HC_I(stock_ease)(HC_BIN *bin, unsigned count) {
-  if (count < HC_BATCH && bin->put % HC_EASE >= HC_EASE - count) bin->extra /= 2;
+  if (count < HC_BATCH && bin->put % HC_EASE < count) bin->extra /= 2;
 }
 
 /* The stock is larger than it ever was. If that is by a block of a class (not HC_NO_BIN) that this
@@ -7370,8 +7370,9 @@ HOSTCACHE_UNUSED static void HC_I(all_empty)(HC_CACHE *self) {
 }
 
 /* Another thread wants what this one has in stock. Of the classes that it only frees it gives away
-   half as many at a time from now on, down to each block at once: else, where just as many are
-   freed as are wanted until the next gather, each of them would be gathered. The thread is held. */
+   half as many at a time, down to each block at once, until stock_ease has it come back: else, where
+   just as many are freed as are wanted until the next gather, each of them would be gathered. The
+   thread is held. */
 HOSTCACHE_UNUSED static void HC_I(stock_stint)(HC_THREAD *thread) {
   size_t i;
   for (i = 0; i < HC_BINS; i++) {
@@ -7699,36 +7700,22 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(bin_take)(HC_CACHE *self, HC_THREA
   return result;
 }
 
-/* The pending blocks that one poll has put into a stock, which are counted together: so the
-   compiler can keep this in registers meanwhile. */
-struct HC_I(gone) {
-  int64_t blocks, bytes, requested;
-};
-
 /* A pending block goes into the stock of the thread that is its home: what HC_I(turn) would count,
-   in fewer steps, for the hot path; of that *gone is counted by the caller. The thread is held. */
-HOSTCACHE_INLINE void HC_I(stock_completed)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block,
-                                            struct HC_I(gone) *gone) {
+   in fewer steps, for the hot path. The thread is held. */
+HOSTCACHE_INLINE void HC_I(stock_completed)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block) {
+  const int64_t size = (int64_t)self->class_size[block->bin];
   HC_I(trace_block)(self, block, HOSTCACHE_TRACE_FREE_COMPLETED);
   HC_GUARD_READY(block);
   hostcache_u32_store_relaxed(&block->extra_uses, 0);
   hostcache_size_store_release(&block->life,
                                block->life + HOSTCACHE_STOCKED - HOSTCACHE_WAITING);
-  gone->blocks++;
-  gone->bytes = HC_I(sum)(gone->bytes, (int64_t)self->class_size[block->bin]);
-  gone->requested = HC_I(sum)(gone->requested, (int64_t)block->requested);
+  thread->pending.out++;
+  thread->pending.out_bytes = HC_I(sum)(thread->pending.out_bytes, size);
+  thread->requested.out_bytes =
+      HC_I(sum)(thread->requested.out_bytes, (int64_t)block->requested);
   HC_COLUMN(dropped, thread, block);
   HC_I(stock_put)(self, thread, block);
   HC_COLUMN(completed, thread, block);
-}
-
-/* Counts the pending blocks that have gone into the stock of a thread, which is held. */
-HOSTCACHE_APART void HC_I(count_gone)(HC_THREAD *thread, const struct HC_I(gone) *gone,
-                                    HC_TALLY *tally) {
-  tally->ready += (size_t)gone->blocks;
-  thread->pending.out += gone->blocks;
-  thread->pending.out_bytes = HC_I(sum)(thread->pending.out_bytes, gone->bytes);
-  thread->requested.out_bytes = HC_I(sum)(thread->requested.out_bytes, gone->requested);
 }
 
 /* Makes a block ready that the caller has freed and owns, and that is in use no more: it goes into
@@ -8484,11 +8471,10 @@ HOSTCACHE_INLINE void HC_I(free_alone)(HC_CACHE *self, HC_USE *alone) {
 #endif
 
 /* A use that was in a queue has completed: its event is pooled, if it has one still. The last use
-   makes its block ready; *gone is counted by the caller. Returns the use, if it is one without a
-   block, which is to be freed. The thread is held and the caller has the claim. */
+   makes its block ready, which the caller counts by what is pending no more. Returns the use, if it
+   is one without a block, which is to be freed. The thread is held and the caller has the claim. */
 HOSTCACHE_INLINE HC_USE *HC_I(use_over)(HC_CACHE *self, HC_THREAD *thread, HC_THREAD *own,
-                                        HC_QUEUE *queue, HC_USE *use, HC_TALLY *tally,
-                                        struct HC_I(gone) *gone) {
+                                        HC_QUEUE *queue, HC_USE *use, HC_TALLY *tally) {
   HC_BLOCK *block = use->block;
   if (use->has_event) {
     HOSTCACHE_ASSERT(queue->pool_count < queue->pool_room);
@@ -8503,12 +8489,10 @@ HOSTCACHE_INLINE HC_USE *HC_I(use_over)(HC_CACHE *self, HC_THREAD *thread, HC_TH
     use->fate = HOSTCACHE_FATE_OVER;
     return NULL;
   }
-  if (thread == own && block->bin != HC_NO_BIN && thread->stock_bytes < thread->limit) {
-    HC_I(stock_completed)(self, thread, block, gone);
-    return NULL;
-  }
-  tally->ready++;
-  HC_I(block_ready)(self, thread, block, thread == own);
+  if (thread == own && block->bin != HC_NO_BIN && thread->stock_bytes < thread->limit)
+    HC_I(stock_completed)(self, thread, block);
+  else
+    HC_I(block_ready)(self, thread, block, thread == own);
   return NULL;
 }
 
@@ -8651,7 +8635,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
   if (claim->pool_wanted) HC_I(pool_grow)(self, thread, own, queue, claim);
   do {
     HC_USE *head, *next, *last = claim->last, *alone = NULL, *untold = NULL;
-    struct HC_I(gone) gone = {0, 0, 0};
+    int64_t out;
     uint32_t over = HC_I(ask_claim)(self, queue, claim, tally, &failed);
     if (HC_I(hold)(self, thread, own)) {
       queue->left_over = over;
@@ -8663,11 +8647,12 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
     if (over > 0) HC_I(note_pending)(thread);
     queue->length -= over;
     hostcache_u32_store_relaxed(&thread->waiting, thread->waiting - over);
+    out = thread->pending.out;
     for (head = queue->head; over > 0; over--, head = next) {
       next = head->next;
-      HC_I(keep_alone)(&alone, HC_I(use_over)(self, thread, own, queue, head, tally, &gone));
+      HC_I(keep_alone)(&alone, HC_I(use_over)(self, thread, own, queue, head, tally));
     }
-    HC_I(count_gone)(thread, &gone, tally);
+    tally->ready += (size_t)(thread->pending.out - out);
     queue->head = head;
     if (head)
       head->previous = NULL;
@@ -8711,6 +8696,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_loose)(HC_CACHE *self, HC_THREAD *thread,
   if (most > queue->length) most = queue->length;
   while (claimed && most-- > 0) {
     HC_USE *use = queue->cursor ? queue->cursor : queue->head, *alone = NULL, *untold = NULL;
+    int64_t out;
     hostcache_status status;
     uint64_t reached = 0;
     int asked = 0, failed = 0;
@@ -8734,9 +8720,10 @@ HOSTCACHE_UNUSED static void HC_I(poll_loose)(HC_CACHE *self, HC_THREAD *thread,
     HC_I(count_asked)(thread, tally);
     if (status.outcome == HOSTCACHE_DONE) {
       HC_I(queue_unlink)(thread, queue, use);
-      struct HC_I(gone) gone = {0, 0, 0};
-      alone = HC_I(use_over)(self, thread, own, queue, use, tally, &gone);
-      HC_I(count_gone)(thread, &gone, tally);
+      HC_I(note_pending)(thread);
+      out = thread->pending.out;
+      alone = HC_I(use_over)(self, thread, own, queue, use, tally);
+      tally->ready += (size_t)(thread->pending.out - out);
     } else if (failed) {
       untold = HC_I(use_untold)(self, thread, queue, use, tally);
     }

@@ -89,6 +89,30 @@ RIG_TEST(the_peak_of_what_waits_is_known_when_all_has_completed) {
   assert_int_equal(ON_RIG(stats)(rig).pending_bytes.peak, 2 * 4 * KIB);
 }
 
+#ifndef CACHE_TIMELINE
+
+/* ... and where what completes first is an event that was handed over. */
+RIG_TEST(the_peak_of_what_waits_is_known_when_an_event_that_was_handed_over_has_completed) {
+  RIG_NOW *rig = *state;
+  void *ptr;
+  ON_RIG(share)(rig);
+  (void)ON_RIG(pend)(rig, 4 * KIB, 1); /* the stream is known from now on */
+  sim_complete(&rig->device, 1, -1);
+  assert_int_equal(ON_RIG(poll)(rig), 1);
+  ptr = ON_RIG(take)(rig, 4 * KIB);
+  (void)sim_use(&rig->device, 2, ptr);
+  assert_ok(API(record_event)(rig->cache, ptr, CACHE_OWN_EVENT(&rig->device, 2)));
+  ON_RIG(give)(rig, ptr);
+  (void)ON_RIG(pend)(rig, 4 * KIB, 1);
+  (void)ON_RIG(pend)(rig, 4 * KIB, 1);
+  sim_complete(&rig->device, 2, -1);
+  assert_int_equal(ON_RIG(poll)(rig), 1);
+  assert_int_equal(ON_RIG(stats)(rig).pending.peak, 3);
+  assert_int_equal(ON_RIG(stats)(rig).pending_bytes.peak, 3 * 4 * KIB);
+}
+
+#endif
+
 /* ---- while the uses are recorded ---- */
 
 typedef struct ON_RIG(taker) {

@@ -36,6 +36,8 @@ int main(void) {
       ON_EACH_MODE_WITH_TIMELINE(a_higher_value_given_while_its_stream_is_forgotten_still_counts),
       ON_EACH_MODE(each_of_a_hundred_streams_holds_back_its_own_blocks_alone),
       ON_EACH_MODE(the_peak_of_what_waits_is_known_when_all_has_completed),
+      ON_EACH_MODE_WITH_EVENTS(
+          the_peak_of_what_waits_is_known_when_an_event_that_was_handed_over_has_completed),
       ON_EACH_MODE(a_stream_that_takes_the_place_of_a_forgotten_one_inherits_no_marks),
       ON_EACH_MODE(a_block_is_not_ready_before_the_last_of_its_uses_is_recorded),
       ON_EACH_MODE(a_block_of_a_stock_is_not_ready_before_the_last_of_its_uses_is_recorded),

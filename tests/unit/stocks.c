@@ -664,12 +664,12 @@ static void a_thread_that_passes_on_fewer_comes_back_to_a_batch(void **state) {
   void **next = blocks + 10;
   get_elsewhere(rig, blocks, COUNT_OF(blocks), 4 * KIB);
   squeeze(rig, blocks, 10);
-  assert_int_equal(put_all(rig, next, 1013, 4 * KIB), 0); /* the last is the 1,023rd of all */
-  assert_int_equal(put_all(rig, next + 1013, 1000, 4 * KIB), 8);
-  next += 2013;
+  assert_int_equal(put_all(rig, next, 1014, 4 * KIB), 0); /* the last is the 1,024th of all */
+  assert_int_equal(put_all(rig, next + 1014, 1000, 4 * KIB), 8);
+  next += 2014;
   assert_int_equal(put_all(rig, next, 100, 4 * KIB), 12);
   want_elsewhere(rig);
-  assert_int_equal(put_all(rig, next + 100, 877, 4 * KIB), 6);
+  assert_int_equal(put_all(rig, next + 100, 876, 4 * KIB), 6);
   pinned_rig_check(rig);
 }
 
