@@ -3903,7 +3903,7 @@ typedef char HC_RUNTIME;
 #define HC_CLASS_UNITS 2048u    /* up to so many units a class is looked up: 1 MiB by default */
 #define HC_NO_BIN 255u          /* of a block that no thread has in stock */
 #define HC_BATCH 16             /* blocks that a thread trades with the shared bins at a time */
-#define HC_EASE 1024            /* with so many blocks freed, one that gives fewer gives more again */
+#define HC_EASE 1024            /* with so many blocks freed who gives fewer gives more again */
 #define HC_STOP 1u              /* another thread says stop */
 #define HC_STOP_FENCE 2u        /* there is no asymmetric barrier */
 #define HC_STOP_DETOUR 4u       /* a history is recorded, or a pool open: nobody goes the shortest
@@ -7370,9 +7370,9 @@ HOSTCACHE_UNUSED static void HC_I(all_empty)(HC_CACHE *self) {
 }
 
 /* Another thread wants what this one has in stock. Of the classes that it only frees it gives away
-   half as many at a time, down to each block at once, until stock_ease has it come back: else, where
-   just as many are freed as are wanted until the next gather, each of them would be gathered. The
-   thread is held. */
+   half as many at a time, down to each block at once, until stock_ease has it come back: else,
+   where just as many are freed as are wanted until the next gather, each of them would be gathered.
+   The thread is held. */
 HOSTCACHE_UNUSED static void HC_I(stock_stint)(HC_THREAD *thread) {
   size_t i;
   for (i = 0; i < HC_BINS; i++) {
@@ -9408,13 +9408,13 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(put)(HC_CACHE *self, HC_THREAD *th
 
 #if HC_HAS_STREAMS
 
-/* Makes uses of the marks of an active block (`left`; `one`: there is but one), which has no
+/* Makes uses of the marks of an active block (`left`, not 0; `one`: there is but one), which has no
    others, if this thread has a queue of each stream. Returns how many; 0 if not: then nothing has
    changed. The thread is held. */
 HOSTCACHE_INLINE uint32_t HC_I(marks_begin)(HC_THREAD *thread, HC_BLOCK *block, size_t left,
                                             int one) {
   uint32_t count = 0;
-  for (; left; left = one ? 0 : left & (left - 1), count++) {
+  do {
     const unsigned number = hostcache_lowest(left);
     HC_QUEUE *queue = number < thread->queue_room ? thread->queues[number] : NULL;
     HC_USE *use = &block->in.uses[count];
@@ -9439,7 +9439,9 @@ HOSTCACHE_INLINE uint32_t HC_I(marks_begin)(HC_THREAD *thread, HC_BLOCK *block, 
       use->event = queue->pool[--queue->pool_count];
       use->has_event = 1;
     }
-  }
+    left = one ? 0 : left & (left - 1);
+    count++;
+  } while (left);
   hostcache_size_store_relaxed(&block->marks, 0);
   hostcache_size_store_relaxed(&block->marks_too, 0);
   hostcache_u32_store_relaxed(&block->extra_uses, count);
@@ -11823,7 +11825,7 @@ HOSTCACHE_INLINE int HC_I(drop)(HC_CACHE *self, HC_BLOCK **given, const void *pt
   HC_THREAD *thread;
   size_t life, marks;
   if (HOSTCACHE_RARELY(!self)) return HC_I(not_dropped);
-  if (HOSTCACHE_RARELY(hostcache_ptr_load_relaxed(&self->deferred) ||
+  if (HOSTCACHE_RARELY((size_t)hostcache_ptr_load_relaxed(&self->deferred) |
                        hostcache_u32_load_relaxed(&self->excess)))
     return HC_I(not_dropped);
   if (HOSTCACHE_RARELY(!HC_I(raise_own)(self, &thread))) return HC_I(not_dropped);
@@ -11937,10 +11939,11 @@ HOSTCACHE_RARE static hostcache_result HC_I(marked_failed)(HC_CACHE *self, HC_TH
   return HOSTCACHE_ERR_EVENT;
 }
 
-/* Likewise: it is time to poll. */
+/* Likewise: it is time to poll. The thread is held, and is let go here. */
 HOSTCACHE_APART hostcache_result HC_I(marked_due)(HC_CACHE *self, HC_THREAD *thread,
                                                   HC_QUEUE **due, uint32_t dues) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0};
+  HC_I(end)(thread);
   while (dues > 0) HC_I(poll_queue)(self, thread, thread, due[--dues], &tally);
   HC_I(shed)(self);
   return HOSTCACHE_OK;
@@ -11982,8 +11985,9 @@ HOSTCACHE_INLINE hostcache_result HC_I(free_marked_by)(HC_CACHE *self, HC_THREAD
   thread->pending.in++;
   thread->pending.in_bytes = HC_I(sum)(thread->pending.in_bytes, size);
   thread->records += count;
+  if (HOSTCACHE_RARELY(dues)) return HC_I(marked_due)(self, thread, due, dues);
   HC_I(end)(thread);
-  return HOSTCACHE_RARELY(dues) ? HC_I(marked_due)(self, thread, due, dues) : HOSTCACHE_OK;
+  return HOSTCACHE_OK;
 }
 
 /* The same, compiled once for one stream, as there is most often, ... The thread is held, and is
