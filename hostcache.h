@@ -3278,7 +3278,9 @@ enum {
   HOSTCACHE_USE_STREAM, /* a mark: at the free an event is recorded, or a value taken (at least
                            `value`) */
   HOSTCACHE_USE_VALUE,  /* a timeline value that the user gave */
-  HOSTCACHE_USE_EVENT   /* an event that the user handed over, or that forget_stream recorded */
+  HOSTCACHE_USE_EVENT,  /* an event that the user handed over, or that forget_stream recorded */
+  HOSTCACHE_USE_FREED   /* a mark that is being freed, or was: its stream is that of its queue, so
+                           that a line of a cache less is written to */
 };
 enum {
   HOSTCACHE_FATE_OPEN,   /* the block is still active, or this use is being recorded */
@@ -3878,6 +3880,12 @@ typedef char HC_EVENT;
 #define HC_POOLS_EVENTS 0
 #endif
 
+#ifdef HC_EVENT_DESTROY
+#define HC_ENDS_EVENTS 1
+#else
+#define HC_ENDS_EVENTS 0 /* no use ever has_event */
+#endif
+
 #ifndef HC_SEGMENT_T
 typedef char HC_RUNTIME;
 #endif
@@ -3895,7 +3903,7 @@ typedef char HC_RUNTIME;
 #define HC_RECORDS 64           /* block and segment records got from malloc at a time */
 #define HC_POLL_EVERY 16        /* pushes to a queue between two polls by free */
 #define HC_LONG 512             /* in a queue of so many, those to come are fetched, */
-#define HC_AHEAD 8              /* ... so many before they are asked */
+#define HC_AHEAD 16             /* ... so many before they are asked: about one poll */
 #define HC_FENCES 16            /* of a stream at a time: more only where a call needs it */
 #define HC_LOOSE_PER_POLL 16    /* entries of a loose queue that one poll asks */
 #define HC_FIRST_POOL 16        /* events that a pool first has room for */
@@ -3977,17 +3985,19 @@ HC_LANE {
    is ACTIVE, and once it is in a queue, all is guarded by the lock of block->home; but `event`,
    `errors` and `next` of what stands in a claimed queue up to the end that the claimer saw can be
    read, and the first two written, by the claimer alone. In FREEING and DEFERRED `stream`, `lane`
-   and `kind` stay as they are, and the rest is the freeing thread's. */
+   and `kind`, and `queue` of what is FREED, stay as they are, and the rest is the freeing
+   thread's. */
 HC_USE {
   HC_BLOCK *block;
-  HC_USE *next, *previous; /* in the queue */
-  uint64_t ticket;         /* cache->epoch when it was pushed: never falls along a queue */
+  HC_USE *next; /* in the queue */
   union {
-    HC_QUEUE *queue; /* of the freeing thread: where it goes. NULL: the loose queue */
-    void *ahead;     /* in that: where the use is that was pushed HC_AHEAD later, or any address,
-                        to be fetched. Stored with release, read relaxed by the claimer */
+    HC_USE *previous; /* in a loose queue */
+    void *ahead;      /* in another: where the use is that was pushed HC_AHEAD later, or any
+                         address, to be fetched. Stored with release, read relaxed by the claimer */
   };
-  uint32_t errors;         /* failed queries in a row, also of a timeline: its head is asked */
+  uint64_t ticket;  /* cache->epoch when it was pushed: never falls along a queue */
+  HC_QUEUE *queue;  /* of the freeing thread: where it goes, or stands. NULL: the loose queue */
+  uint32_t errors;  /* failed queries in a row, also of a timeline: its head is asked */
   uint8_t kind, fate;
   uint8_t has_event; /* `event` is one that must be ended */
   uint8_t early;     /* what forget_stream has prepared */
@@ -4121,7 +4131,7 @@ HC_QUEUE {
   HC_USE *head, *tail;
   HC_USE *cursor;   /* the loose queue alone: the next entry to ask */
   uint32_t length;
-  uint32_t pushes;  /* since it was last polled */
+  uint32_t poll_at; /* how long it is when it is time to poll it */
   uint32_t left_over; /* of the claimer: entries at the head that have completed, but that could not
                          be taken off, as the thread could not be held */
   HC_USE *recent[HC_AHEAD]; /* where it is long: those pushed last, */
@@ -4195,7 +4205,8 @@ HC_THREAD {
   uint32_t fence;        /* LOCK: all threads' locks to write. HC_STOP_FENCE where a thread needs a
                             fence of its own to go inside, HC_STOP_DETOUR where none goes inside by
                             its flag. So the usual way in looks at one word alone */
-  uint32_t waiting;      /* LOCK: this to write; peeked at, relaxed. Entries in its queues */
+  uint32_t waiting;      /* LOCK: this to write; peeked at, relaxed. How many of its queues hold
+                            something */
   hostcache_mutex lock;
 
   /* LOCK: this, for all the rest. */
@@ -6997,8 +7008,7 @@ HOSTCACHE_UNUSED static HC_BLOCK *HC_I(next_block)(HC_CACHE *self, HC_SLAB **sla
    stocks trade in batches. A thread that frees blocks of a class and gets none passes them on as
    soon as they are a batch; and for a while in smaller batches, if others had to gather them
    nevertheless. Then what takes from the shared lists, and keeps what is held within its bounds:
-   the cap, the bound on what is idle, and, before more is asked for, what was held before.
-   */
+   the cap, the bound on what is idle, and, before more is asked for, what was held before. */
 
 /* Holding threads. */
 
@@ -7163,14 +7173,16 @@ HOSTCACHE_UNUSED static size_t HC_I(stock_limit)(const HC_CACHE *self) {
   return part < HC_STOCK_MOST ? part : HC_STOCK_MOST;
 }
 
-/* Puts a ready block into the stock of a thread. The thread is held. */
-HOSTCACHE_INLINE void HC_I(stock_put)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block) {
-  HC_BIN *bin = &thread->bins[block->bin];
+/* Puts a ready block into the stock of a thread. `number` and `size` are those of its class, which
+   the caller has at hand. The thread is held. */
+HOSTCACHE_INLINE void HC_I(stock_put)(HC_THREAD *thread, HC_BLOCK *block, unsigned number,
+                                      size_t size) {
+  HC_BIN *bin = &thread->bins[number];
   block->next = bin->top;
   bin->top = block;
   bin->put++;
   HC_COLUMN(put, bin, block);
-  thread->stock_bytes += self->class_size[block->bin];
+  thread->stock_bytes += size;
 }
 
 /* Takes a ready block of a class out of it, and hands it out. NULL if there is none. The thread is
@@ -7448,6 +7460,7 @@ HOSTCACHE_UNUSED static HC_THREAD *HC_I(thread_new)(HC_CACHE *self) {
   }
   thread->cache = self;
   thread->owned = 1;
+  thread->loose.poll_at = HC_POLL_EVERY;
   thread->guest.cache = self->number;
   thread->guest.leave = HC_I(leave);
   thread->fence = self->asymmetric ? 0 : HC_STOP_FENCE;
@@ -7700,21 +7713,22 @@ HOSTCACHE_UNUSED static hostcache_result HC_I(bin_take)(HC_CACHE *self, HC_THREA
   return result;
 }
 
-/* A pending block goes into the stock of the thread that is its home: what HC_I(turn) would count,
-   in fewer steps, for the hot path. The thread is held. */
-HOSTCACHE_INLINE void HC_I(stock_completed)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block) {
-  const int64_t size = (int64_t)self->class_size[block->bin];
+/* A pending block, whose life is at hand, goes into the stock of the thread that is its home: what
+   HC_I(turn) would count, in fewer steps, for the hot path. The thread is held. */
+HOSTCACHE_INLINE void HC_I(stock_completed)(HC_CACHE *self, HC_THREAD *thread, HC_BLOCK *block,
+                                            size_t life) {
+  const unsigned number = block->bin;
+  const size_t size = self->class_size[number];
   HC_I(trace_block)(self, block, HOSTCACHE_TRACE_FREE_COMPLETED);
   HC_GUARD_READY(block);
   hostcache_u32_store_relaxed(&block->extra_uses, 0);
-  hostcache_size_store_release(&block->life,
-                               block->life + HOSTCACHE_STOCKED - HOSTCACHE_WAITING);
+  hostcache_size_store_release(&block->life, life + HOSTCACHE_STOCKED - HOSTCACHE_WAITING);
   thread->pending.out++;
-  thread->pending.out_bytes = HC_I(sum)(thread->pending.out_bytes, size);
+  thread->pending.out_bytes = HC_I(sum)(thread->pending.out_bytes, (int64_t)size);
   thread->requested.out_bytes =
       HC_I(sum)(thread->requested.out_bytes, (int64_t)block->requested);
   HC_COLUMN(dropped, thread, block);
-  HC_I(stock_put)(self, thread, block);
+  HC_I(stock_put)(thread, block, number, size);
   HC_COLUMN(completed, thread, block);
 }
 
@@ -7730,7 +7744,7 @@ HOSTCACHE_UNUSED static void HC_I(block_ready)(HC_CACHE *self, HC_THREAD *thread
     HC_I(turn)(self, thread, block, HOSTCACHE_STOCKED);
     HC_I(flow_undo)(&thread->used, block->size); /* the bin counts it */
     HC_COLUMN(over, thread, block);
-    HC_I(stock_put)(self, thread, block);
+    HC_I(stock_put)(thread, block, block->bin, block->size);
     HC_COLUMN(completed, thread, block);
     if (thread->stock_bytes > thread->mark) HC_I(stock_over)(self, thread, HC_NO_BIN);
     return;
@@ -7818,9 +7832,9 @@ HOSTCACHE_INLINE size_t HC_I(slack_for)(const HC_CACHE *self, const HC_WANT *wan
 /* Gets new memory for a block, which is LEAVING. OUT_OF_MEMORY: *status is what HC_MEM_ALLOC said;
    LIMIT: the cap would be passed; of both the caller tells on_error. What is for the cache's own
    ends does not make other idle memory go back, but for the cap. */
-HOSTCACHE_UNUSED static hostcache_result HC_I(grow)(HC_CACHE *self, const HC_WANT *want,
-                                                    HC_BLOCK **out, hostcache_status *status,
-                                                    HC_TALLY *tally) {
+HOSTCACHE_RARE static hostcache_result HC_I(grow)(HC_CACHE *self, const HC_WANT *want,
+                                                  HC_BLOCK **out, hostcache_status *status,
+                                                  HC_TALLY *tally) {
   const size_t size = want->size + HC_I(slack_for)(self, want), own = HC_I(own_size)(self, size);
   hostcache_result result = HOSTCACHE_ERR_LIMIT;
   int leaked = 0;
@@ -7916,6 +7930,7 @@ HOSTCACHE_UNUSED static HC_QUEUE *HC_I(queue_make)(HC_CACHE *self, HC_THREAD *th
   if (!fresh) return NULL;
   memset((void *)fresh, 0, sizeof *fresh);
   fresh->lane = lane;
+  fresh->poll_at = HC_POLL_EVERY;
   while (room <= lane->number) room *= 2;
   HC_I(begin)(self, thread);
   while (lane->number >= thread->queue_room) {
@@ -8062,13 +8077,20 @@ HOSTCACHE_UNUSED static HC_LANE *HC_I(lane_here)(HC_CACHE *self, HC_THREAD *own,
   return lane;
 }
 
+/* The stream of a use that is not by an event. The home of its block is held, or it is the
+   caller's. */
+HOSTCACHE_INLINE HC_STREAM HC_I(stream_of)(const HC_USE *use) {
+  return use->kind == HOSTCACHE_USE_FREED ? use->queue->lane->stream : use->stream;
+}
+
 /* The mark of a stream among the uses of a block, or NULL. Its home is held, or it is the caller's.
    */
 HOSTCACHE_UNUSED static HC_USE *HC_I(mark_of)(HC_BLOCK *block, HC_STREAM stream) {
   uint32_t i;
   for (i = 0; i < HC_I(use_count)(block); i++) {
     HC_USE *use = HC_I(use_at)(block, i);
-    if (use->kind != HOSTCACHE_USE_EVENT && HC_I(same_stream)(use->stream, stream)) return use;
+    if (use->kind != HOSTCACHE_USE_EVENT && HC_I(same_stream)(HC_I(stream_of)(use), stream))
+      return use;
   }
   return NULL;
 }
@@ -8243,10 +8265,10 @@ HOSTCACHE_INLINE int HC_I(mark)(const HC_THREAD *thread, HC_BLOCK *block, HC_STR
   size_t marks, rest;
   if (HOSTCACHE_RARELY(!lane || !lane->bit)) return 0;
   marks = HC_I(all_marks)(block);
-  if (HOSTCACHE_RARELY(HC_I(use_count)(block)))
+  if (HOSTCACHE_RARELY(hostcache_u32_load_relaxed(&block->extra_uses)))
     return 0; /* one of them may be of the stream, and is to become a mark again */
-  if (marks & lane->bit) return 1;
   if (marks) { /* is there room: fewer than four so far? */
+    if (marks & lane->bit) return 1;
     rest = marks & (marks - 1);
     rest &= rest - 1;
     rest &= rest - 1;
@@ -8281,19 +8303,26 @@ HOSTCACHE_INLINE int HC_I(queue_push)(HC_CACHE *self, HC_THREAD *thread, HC_QUEU
   use->ticket = self->epoch;
   use->next = NULL;
   use->previous = queue->tail;
-  if (queue->tail)
+  if (queue->tail) {
     queue->tail->next = use;
-  else
+  } else {
     queue->head = use;
+    hostcache_u32_store_relaxed(&thread->waiting, thread->waiting + 1);
+  }
   queue->tail = use;
-  queue->length++;
-  hostcache_u32_store_relaxed(&thread->waiting, thread->waiting + 1);
-  return ++queue->pushes >= HC_POLL_EVERY;
+  return ++queue->length >= queue->poll_at;
+}
+
+/* So many uses have been taken out of a queue. The thread is held. */
+HOSTCACHE_INLINE void HC_I(queue_shrink)(HC_THREAD *thread, HC_QUEUE *queue, uint32_t by) {
+  queue->length -= by;
+  queue->poll_at -= by;
+  if (queue->length == 0) hostcache_u32_store_relaxed(&thread->waiting, thread->waiting - 1);
 }
 
 /* Takes a use out of a queue, whose cursor has gone on to the next one. The thread is held and the
    caller has its claim. */
-HOSTCACHE_UNUSED static void HC_I(queue_unlink)(HC_THREAD *thread, HC_QUEUE *queue, HC_USE *use) {
+HOSTCACHE_APART void HC_I(queue_unlink)(HC_THREAD *thread, HC_QUEUE *queue, HC_USE *use) {
   if (use->previous)
     use->previous->next = use->next;
   else
@@ -8302,8 +8331,7 @@ HOSTCACHE_UNUSED static void HC_I(queue_unlink)(HC_THREAD *thread, HC_QUEUE *que
     use->next->previous = use->previous;
   else
     queue->tail = use->previous;
-  queue->length--;
-  hostcache_u32_store_relaxed(&thread->waiting, thread->waiting - 1);
+  HC_I(queue_shrink)(thread, queue, 1);
 }
 
 /* What a claimer has of a queue. */
@@ -8323,7 +8351,7 @@ HOSTCACHE_UNUSED static int HC_I(queue_claim)(const HC_CACHE *self, HC_QUEUE *qu
   if (hostcache_u32_load_acquire(&queue->claimed) || !queue->head) return 0;
   if (HC_I(is_capturing)(self)) return 0;
   hostcache_u32_store_relaxed(&queue->claimed, 1);
-  queue->pushes = 0;
+  queue->poll_at = queue->length + HC_POLL_EVERY;
   claim->first = queue->head;
   claim->last = queue->tail;
   claim->pool_left = pools ? queue->pool_room - queue->pool_count : 0;
@@ -8471,12 +8499,14 @@ HOSTCACHE_INLINE void HC_I(free_alone)(HC_CACHE *self, HC_USE *alone) {
 #endif
 
 /* A use that was in a queue has completed: its event is pooled, if it has one still. The last use
-   makes its block ready, which the caller counts by what is pending no more. Returns the use, if it
-   is one without a block, which is to be freed. The thread is held and the caller has the claim. */
-HOSTCACHE_INLINE HC_USE *HC_I(use_over)(HC_CACHE *self, HC_THREAD *thread, HC_THREAD *own,
+   makes its block ready, which the caller counts by what is pending no more; it goes into the stock
+   if that has less than `limit` (0: the thread is not this one's). Returns the use, if it is one
+   without a block, which is to be freed. The thread is held and the caller has the claim. */
+HOSTCACHE_INLINE HC_USE *HC_I(use_over)(HC_CACHE *self, HC_THREAD *thread, size_t limit,
                                         HC_QUEUE *queue, HC_USE *use, HC_TALLY *tally) {
   HC_BLOCK *block = use->block;
-  if (use->has_event) {
+  size_t life;
+  if (HC_ENDS_EVENTS && use->has_event) {
     HOSTCACHE_ASSERT(queue->pool_count < queue->pool_room);
     queue->pool[queue->pool_count++] = use->event;
     use->has_event = 0;
@@ -8485,15 +8515,26 @@ HOSTCACHE_INLINE HC_USE *HC_I(use_over)(HC_CACHE *self, HC_THREAD *thread, HC_TH
     HC_I(fence_over)(self, use, tally, 1);
     return use;
   }
-  if (--block->outstanding > 0 || HC_I(state_of)(block) != HOSTCACHE_WAITING) {
+  life = hostcache_size_load_acquire(&block->life);
+  if (--block->outstanding > 0 ||
+      HOSTCACHE_RARELY((life & HOSTCACHE_STATE_MASK) != HOSTCACHE_WAITING)) {
     use->fate = HOSTCACHE_FATE_OVER;
     return NULL;
   }
-  if (thread == own && block->bin != HC_NO_BIN && thread->stock_bytes < thread->limit)
-    HC_I(stock_completed)(self, thread, block);
+  if (HOSTCACHE_RARELY(block->bin == HC_NO_BIN || thread->stock_bytes >= limit))
+    HC_I(block_ready)(self, thread, block, limit > 0);
   else
-    HC_I(block_ready)(self, thread, block, thread == own);
+    HC_I(stock_completed)(self, thread, block, life);
   return NULL;
+}
+
+/* A use cannot be told: it says itself from now on of which stream it is, as the lane may become
+   another one's. The home of its block is held. */
+HOSTCACHE_UNUSED static void HC_I(use_lost)(HC_USE *use) {
+  use->fate = HOSTCACHE_FATE_UNTOLD;
+  if (use->kind != HOSTCACHE_USE_FREED) return;
+  use->stream = use->queue->lane->stream;
+  use->kind = HOSTCACHE_USE_STREAM;
 }
 
 /* A use cannot be told: takes it out of its queue, and quarantines the block, with the event, which
@@ -8502,7 +8543,7 @@ HOSTCACHE_INLINE HC_USE *HC_I(use_over)(HC_CACHE *self, HC_THREAD *thread, HC_TH
 HOSTCACHE_UNUSED static HC_USE *HC_I(use_untold)(HC_CACHE *self, HC_THREAD *thread,
                                                  HC_QUEUE *queue, HC_USE *use, HC_TALLY *tally) {
   HC_I(queue_unlink)(thread, queue, use);
-  use->fate = HOSTCACHE_FATE_UNTOLD;
+  HC_I(use_lost)(use);
   if (!use->block) {
     HC_I(fence_over)(self, use, tally, 0);
     return use;
@@ -8590,27 +8631,33 @@ HOSTCACHE_UNUSED static uint32_t HC_I(ask_claim)(HC_CACHE *self, HC_QUEUE *queue
   HC_USE *const last = claim->last; /* this and what follows the compiler can keep in registers */
   const int is_long = claim->is_long;
   const uint32_t left_over = queue->left_over;
+  const int is_special = is_long || left_over > 0;
   uint32_t over = 0;
   int asked = 0;
   HC_TALLY here = {0, 0, 0, 0, 0, 0};
   *failed = 0;
   for (;; use = use->next) {
     hostcache_status status;
-    if (HOSTCACHE_RARELY(is_long)) {
-      hostcache_prefetch(hostcache_ptr_load_relaxed(&use->ahead));
-      hostcache_prefetch(use->block);
+    int is_over = 0;
+    if (HOSTCACHE_RARELY(is_special)) {
+      const size_t ahead = (size_t)hostcache_ptr_load_relaxed(&use->ahead);
+      if (is_long) { /* also its block, if it is the first use of that */
+        hostcache_prefetch((const void *)ahead);
+        hostcache_prefetch((const void *)(ahead - offsetof(HC_BLOCK, in)));
+      }
+      is_over = over < left_over;
     }
-    status = over < left_over ? hostcache_done()
-                              : HC_I(ask)(self, use, &here, &asked, &reached);
-    if (status.outcome != HOSTCACHE_DONE && status.outcome != HOSTCACHE_PENDING) {
+    status = is_over ? hostcache_done() : HC_I(ask)(self, use, &here, &asked, &reached);
+    if (HOSTCACHE_RARELY(status.outcome != HOSTCACHE_DONE &&
+                         status.outcome != HOSTCACHE_PENDING)) {
       *failed = HC_I(query_failed)(self, tally, status.code, ++use->errors, HC_I(ptr_of)(use));
       break;
     }
     use->errors = 0;
-    if (status.outcome == HOSTCACHE_PENDING) break;
-    if (use->has_event && claim->pool_left > 0) {
+    if (HOSTCACHE_RARELY(status.outcome == HOSTCACHE_PENDING)) break;
+    if (HC_ENDS_EVENTS && use->has_event && claim->pool_left > 0) {
       claim->pool_left--;
-    } else if (use->has_event) {
+    } else if (HC_ENDS_EVENTS && use->has_event) {
       use->has_event = 0;
       here.hooks++;
       HC_I(event_destroy)(self, &use->event);
@@ -8636,6 +8683,7 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
   do {
     HC_USE *head, *next, *last = claim->last, *alone = NULL, *untold = NULL;
     int64_t out;
+    size_t limit;
     uint32_t over = HC_I(ask_claim)(self, queue, claim, tally, &failed);
     if (HC_I(hold)(self, thread, own)) {
       queue->left_over = over;
@@ -8644,21 +8692,19 @@ HOSTCACHE_UNUSED static void HC_I(poll_claimed)(HC_CACHE *self, HC_THREAD *threa
     }
     HC_I(count_asked)(thread, tally);
     queue->left_over = 0;
-    if (over > 0) HC_I(note_pending)(thread);
-    queue->length -= over;
-    hostcache_u32_store_relaxed(&thread->waiting, thread->waiting - over);
+    HC_I(note_pending)(thread);
+    HC_I(queue_shrink)(thread, queue, over);
+    limit = thread == own ? thread->limit : 0;
     out = thread->pending.out;
     for (head = queue->head; over > 0; over--, head = next) {
       next = head->next;
-      HC_I(keep_alone)(&alone, HC_I(use_over)(self, thread, own, queue, head, tally));
+      HC_I(keep_alone)(&alone, HC_I(use_over)(self, thread, limit, queue, head, tally));
     }
     tally->ready += (size_t)(thread->pending.out - out);
     queue->head = head;
-    if (head)
-      head->previous = NULL;
-    else
-      queue->tail = NULL;
+    if (!head) queue->tail = NULL;
     while (failed && queue->head) { /* a timeline that cannot be asked: all of its queue */
+      queue->head->previous = NULL; /* it may have said what is ahead */
       if (queue->head == last) last = NULL; /* what comes after it is none of this poll's */
       HC_I(keep_alone)(&untold, HC_I(use_untold)(self, thread, queue, queue->head, tally));
       if (!HC_HAS_TIMELINE) break;
@@ -8722,7 +8768,8 @@ HOSTCACHE_UNUSED static void HC_I(poll_loose)(HC_CACHE *self, HC_THREAD *thread,
       HC_I(queue_unlink)(thread, queue, use);
       HC_I(note_pending)(thread);
       out = thread->pending.out;
-      alone = HC_I(use_over)(self, thread, own, queue, use, tally);
+      alone = HC_I(use_over)(self, thread, own == thread ? thread->limit : 0, queue, use,
+                             tally);
       tally->ready += (size_t)(thread->pending.out - out);
     } else if (failed) {
       untold = HC_I(use_untold)(self, thread, queue, use, tally);
@@ -8797,15 +8844,15 @@ HOSTCACHE_UNUSED static int HC_I(wait_stream)(HC_CACHE *self, HC_STREAM stream, 
 
 /* Puts a use's event behind all work submitted to its stream so far, or takes the timeline's value.
    An event of the pool, if there was one, is there already. 0 if a hook failed. */
-HOSTCACHE_INLINE int HC_I(use_record_now)(HC_CACHE *self, HC_USE *use, const HC_BLOCK *block,
-                                      HC_TALLY *tally) {
+HOSTCACHE_INLINE int HC_I(use_record_now)(HC_CACHE *self, HC_USE *use, HC_STREAM stream,
+                                          const HC_BLOCK *block, HC_TALLY *tally) {
   hostcache_status status;
 #if HC_HAS_TIMELINE
   uint64_t value = 0;
   const char *what =
       "HC_TIMELINE_RECORD failed: the cache waits for the stream, or quarantines the block";
   tally->records++;
-  status = HC_I(call_timeline_record)(self, use->stream, &value);
+  status = HC_I(call_timeline_record)(self, stream, &value);
   if (status.outcome == HOSTCACHE_DONE) {
     if (value > use->value) use->value = value;
     return 1;
@@ -8815,7 +8862,7 @@ HOSTCACHE_INLINE int HC_I(use_record_now)(HC_CACHE *self, HC_USE *use, const HC_
       "HC_EVENT_RECORD failed: the cache waits for the stream, or quarantines the block";
 #if HC_POOLS_EVENTS
   if (!use->has_event) {
-    status = HC_I(call_event_create)(self, use->stream, &use->event);
+    status = HC_I(call_event_create)(self, stream, &use->event);
     if (status.outcome != HOSTCACHE_DONE) {
       HC_I(tell)(self, HOSTCACHE_ERR_EVENT, status.code,
                  "HC_EVENT_CREATE failed: the cache waits for the stream, or quarantines the block",
@@ -8826,7 +8873,7 @@ HOSTCACHE_INLINE int HC_I(use_record_now)(HC_CACHE *self, HC_USE *use, const HC_
   }
 #endif
   tally->records++;
-  status = HC_I(call_event_record)(self, &use->event, use->stream);
+  status = HC_I(call_event_record)(self, &use->event, stream);
   if (status.outcome == HOSTCACHE_DONE) {
 #ifdef HC_EVENT_DESTROY
     use->has_event = 1;
@@ -8844,7 +8891,7 @@ HOSTCACHE_INLINE int HC_I(use_record_now)(HC_CACHE *self, HC_USE *use, const HC_
 
 HOSTCACHE_APART int HC_I(use_record)(HC_CACHE *self, HC_USE *use, const HC_BLOCK *block,
                                      HC_TALLY *tally) {
-  return HC_I(use_record_now)(self, use, block, tally);
+  return HC_I(use_record_now)(self, use, use->stream, block, tally);
 }
 
 /* Is the use that found no room over, now that its stream was waited for? */
@@ -8955,9 +9002,9 @@ HOSTCACHE_UNUSED static void HC_I(uses_begin)(HC_CACHE *self, HC_THREAD *thread,
    told. */
 HOSTCACHE_UNUSED static void HC_I(use_failed)(HC_CACHE *self, HC_USE *use, const void *ptr,
                                               const HC_TALLY *tally) {
-  if (tally->no_wait || !HC_I(wait_stream)(self, use->stream, ptr))
+  if (tally->no_wait || !HC_I(wait_stream)(self, HC_I(stream_of)(use), ptr))
     use->fate = HOSTCACHE_FATE_UNTOLD;
-  else if (use->value == 0)
+  else if (!HC_HAS_TIMELINE || use->value == 0)
     use->fate = HOSTCACHE_FATE_OVER; /* else a value was given as well, which is asked for */
 }
 
@@ -9026,7 +9073,10 @@ HOSTCACHE_UNUSED static int HC_I(submit)(HC_CACHE *self, HC_THREAD *thread, HC_B
   for (i = 0; i < HC_I(use_count)(block); i++) {
     HC_USE *use = HC_I(use_at)(block, i);
     HC_QUEUE *queue = use->queue ? use->queue : &thread->loose;
-    untold += use->fate == HOSTCACHE_FATE_UNTOLD;
+    if (use->fate == HOSTCACHE_FATE_UNTOLD) {
+      HC_I(use_lost)(use);
+      untold++;
+    }
     if (use->fate != HOSTCACHE_FATE_QUEUED) continue;
     queued++;
     if (HC_I(queue_push)(self, thread, queue, use) && dues < HC_INLINE_USES) due[dues++] = queue;
@@ -9427,14 +9477,17 @@ HOSTCACHE_INLINE uint32_t HC_I(marks_begin)(HC_THREAD *thread, HC_BLOCK *block, 
     }
     use->block = block;
     use->queue = queue;
-    use->value = 0; /* this and what else is asked for later: a batch may have stood here */
-    use->early_event = NULL;
-    use->errors = 0;
-    use->kind = HOSTCACHE_USE_STREAM;
+    use->errors = 0; /* this and what else is asked for later: a batch may have stood here */
+    use->kind = HOSTCACHE_USE_FREED;
+    if (HC_HAS_TIMELINE) use->value = 0;
+    if (HC_HAS_TIMELINE || !one) {
+      use->kind = HOSTCACHE_USE_STREAM;
+      use->stream = queue->lane->stream;
+    }
+    if (!one) use->early_event = NULL;
     use->fate = HOSTCACHE_FATE_QUEUED;
     use->has_event = 0;
     use->early = HOSTCACHE_EARLY_NONE;
-    use->stream = queue->lane->stream;
     if (HC_POOLS_EVENTS && queue->pool_count > 0) {
       use->event = queue->pool[--queue->pool_count];
       use->has_event = 1;
@@ -10233,8 +10286,8 @@ HOSTCACHE_RARE static void HC_I(dispose_block)(HC_BLOCK *block) {
 #if HC_HAS_STREAMS
   uint32_t i;
   for (i = 0; i < HC_I(use_count)(block); i++) {
-    HC_USE *alone = HC_I(use_at)(block, i)->early_event;
-    if (alone) HOSTCACHE_FREE(alone);
+    const HC_USE *use = HC_I(use_at)(block, i); /* what is being freed has none, nor says so */
+    if (use->fate == HOSTCACHE_FATE_OPEN && use->early_event) HOSTCACHE_FREE(use->early_event);
   }
 #endif
   if (block->more) HOSTCACHE_FREE(block->more);
@@ -10428,6 +10481,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(create)(HC_CACHE **out,
   self->steps_shift = hostcache_log2(config.class_steps);
   if (config.thread_cache_bytes != HOSTCACHE_NONE) HC_I(size_bins)(self);
   self->common.cache = self;
+  self->common.loose.poll_at = HC_POLL_EVERY;
   self->common.shared = HOSTCACHE_THREADS != HOSTCACHE_THREADS_NONE;
   self->stats.max_split_size =
       config.max_split_size > (size_t)PTRDIFF_MAX ? INT64_MAX : (int64_t)config.max_split_size;
@@ -11824,6 +11878,7 @@ HOSTCACHE_INLINE int HC_I(drop)(HC_CACHE *self, HC_BLOCK **given, const void *pt
   HC_BLOCK *block = *given;
   HC_THREAD *thread;
   size_t life, marks;
+  unsigned bin;
   if (HOSTCACHE_RARELY(!self)) return HC_I(not_dropped);
   if (HOSTCACHE_RARELY((size_t)hostcache_ptr_load_relaxed(&self->deferred) |
                        hostcache_u32_load_relaxed(&self->excess)))
@@ -11841,7 +11896,8 @@ HOSTCACHE_INLINE int HC_I(drop)(HC_CACHE *self, HC_BLOCK **given, const void *pt
     HC_I(lower)(thread);
     return HC_I(not_dropped);
   }
-  if (HOSTCACHE_RARELY(block->extra_uses || block->bin == HC_NO_BIN)) {
+  bin = block->bin;
+  if (HOSTCACHE_RARELY(block->extra_uses || bin == HC_NO_BIN)) {
     if (!block->extra_uses && !marks) {
       *whose = thread;
       return HC_I(dropped_large);
@@ -11865,7 +11921,7 @@ HOSTCACHE_INLINE int HC_I(drop)(HC_CACHE *self, HC_BLOCK **given, const void *pt
   thread->requested.out_bytes =
       HC_I(sum)(thread->requested.out_bytes, (int64_t)block->requested);
   HC_COLUMN(dropped, thread, block);
-  HC_I(stock_put)(self, thread, block);
+  HC_I(stock_put)(thread, block, bin, self->class_size[bin]);
   if (HOSTCACHE_RARELY(thread->stock_bytes > thread->mark)) {
     *whose = thread;
     return HC_I(dropped_over);
@@ -11926,24 +11982,24 @@ HOSTCACHE_APART hostcache_result HC_I(free_ordered)(HC_CACHE *self, HC_THREAD *t
 
 #if HC_HAS_STREAMS
 
-/* The rest of free_marked_by, apart so that its own frame stays small: use i could not be recorded,
-   and `records` hooks were called. */
-HOSTCACHE_RARE static hostcache_result HC_I(marked_failed)(HC_CACHE *self, HC_THREAD *thread,
-                                                           HC_BLOCK *block, uint32_t i,
-                                                           int64_t records) {
+/* The rest of free_marked_by, apart so that its own frame stays small: `done` uses were recorded,
+   and then one failed, or another thread says stop. `records` hooks were called. */
+HOSTCACHE_APART hostcache_result HC_I(marked_apart)(HC_CACHE *self, HC_THREAD *thread,
+                                                    HC_BLOCK *block, uint32_t done,
+                                                    uint32_t failed, int64_t records) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0};
   tally.records = records;
-  HC_I(use_failed)(self, &block->in.uses[i], block->ptr, &tally);
-  (void)HC_I(submit)(self, thread, block, i + 1, &tally, 1);
+  if (failed) HC_I(use_failed)(self, &block->in.uses[done], block->ptr, &tally);
+  (void)HC_I(submit)(self, thread, block, done + failed, &tally, 1);
   HC_I(shed)(self);
-  return HOSTCACHE_ERR_EVENT;
+  return failed ? HOSTCACHE_ERR_EVENT : HOSTCACHE_OK;
 }
 
-/* Likewise: it is time to poll. The thread is held, and is let go here. */
+/* Likewise: it is time to poll. The thread is held, and its own; it is let go here. */
 HOSTCACHE_APART hostcache_result HC_I(marked_due)(HC_CACHE *self, HC_THREAD *thread,
                                                   HC_QUEUE **due, uint32_t dues) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0};
-  HC_I(end)(thread);
+  HC_I(lower)(thread);
   while (dues > 0) HC_I(poll_queue)(self, thread, thread, due[--dues], &tally);
   HC_I(shed)(self);
   return HOSTCACHE_OK;
@@ -11951,42 +12007,44 @@ HOSTCACHE_APART hostcache_result HC_I(marked_due)(HC_CACHE *self, HC_THREAD *thr
 
 /* Frees an active block of a bin that is marked by streams (`one`: by one) and has no other use:
    what put and submit do, in fewer steps, where nothing is out of the ordinary. The thread is held,
-   and is let go here. */
+   and its own; it is let go here. */
 HOSTCACHE_INLINE hostcache_result HC_I(free_marked_by)(HC_CACHE *self, HC_THREAD *thread,
                                                        HC_BLOCK *block, size_t marks, int one) {
   HC_TALLY tally = {0, 0, 0, 0, 0, 0};
   HC_QUEUE *due[HC_INLINE_USES];
   uint32_t count = HC_I(marks_begin)(thread, block, marks, one), dues = 0, i;
-  int64_t size;
+  const int64_t size = (int64_t)self->class_size[block->bin];
   if (HOSTCACHE_RARELY(count == 0)) {
     HC_I(lower)(thread);
     return HC_I(free_any)(self, block, NULL, 0);
   }
-  if (one) count = 1; /* the compiler is to know it */
+  const HC_STREAM stream = block->in.uses[0].queue->lane->stream; /* where there is but one */
+  if (one) count = 1;                                             /* the compiler is to know it */
   hostcache_ptr_store_release(&block->home, thread);
   hostcache_size_store_release(&block->life,
                                block->life + HOSTCACHE_FREEING - HOSTCACHE_ACTIVE);
   HC_I(lower)(thread);
   for (i = 0; i < count; i++) {
     HC_USE *use = &block->in.uses[i];
-    if (HOSTCACHE_RARELY(!HC_I(use_record_now)(self, use, block, &tally)))
-      return HC_I(marked_failed)(self, thread, block, i, tally.records);
+    if (HOSTCACHE_RARELY(
+            !HC_I(use_record_now)(self, use, one ? stream : use->stream, block, &tally)))
+      return HC_I(marked_apart)(self, thread, block, i, 1, tally.records);
   }
-  if (HOSTCACHE_RARELY(!HC_I(raise)(thread))) HC_I(begin)(self, thread);
-  for (i = 0; i < count; i++) {
-    HC_USE *use = &block->in.uses[i];
-    if (HC_I(queue_push)(self, thread, use->queue, use)) due[dues++] = use->queue;
-  }
+  if (HOSTCACHE_RARELY(!HC_I(raise)(thread)))
+    return HC_I(marked_apart)(self, thread, block, count, 0, tally.records);
   block->outstanding = (uint16_t)count;
-  size = (int64_t)self->class_size[block->bin];
   hostcache_size_store_release(&block->life,
                                block->life + HOSTCACHE_WAITING - HOSTCACHE_FREEING);
   HC_COLUMN(waits, thread, block, size);
   thread->pending.in++;
   thread->pending.in_bytes = HC_I(sum)(thread->pending.in_bytes, size);
   thread->records += count;
+  for (i = 0; i < count; i++) {
+    HC_USE *use = &block->in.uses[i];
+    if (HC_I(queue_push)(self, thread, use->queue, use)) due[dues++] = use->queue;
+  }
   if (HOSTCACHE_RARELY(dues)) return HC_I(marked_due)(self, thread, due, dues);
-  HC_I(end)(thread);
+  HC_I(lower)(thread);
   return HOSTCACHE_OK;
 }
 
@@ -14259,7 +14317,8 @@ HOSTCACHE_RARE static const char *HC_I(check_queue)(const HC_CACHE *self,
   for (use = queue->head; use; previous = use, use = use->next) {
     HC_BLOCK *block = use->block; /* NULL: an event alone */
     if (length++ == queue->length) return "a queue knows its length";
-    if (use->previous != previous) return "a queue is linked both ways";
+    if (previous && !queue->lane && use->previous != previous)
+      return "a queue is linked both ways";
     if (previous && use->ticket < previous->ticket) return "tickets do not fall along a queue";
     if (use->fate != HOSTCACHE_FATE_QUEUED) return "a use in a queue is queued";
     if (block && !HC_I(is_waiting)(block)) return "the block of a queued use waits";
@@ -14282,16 +14341,16 @@ HOSTCACHE_RARE static const char *HC_I(check_queue)(const HC_CACHE *self,
 HOSTCACHE_RARE static const char *HC_I(check_thread)(HC_CACHE *self, const HC_THREAD *thread,
                                                        HC_FINDINGS *findings) {
   const char *broken = HC_I(check_stock)(self, thread, findings);
-  uint32_t waiting = thread->loose.length, i;
+  uint32_t waiting = thread->loose.length > 0, i;
   if (!broken) broken = HC_I(check_queue)(self, thread, &thread->loose);
   for (i = 0; i < thread->queue_room && !broken; i++) {
     if (!thread->queues[i]) continue;
     if (!thread->queues[i]->lane || thread->queues[i]->lane->number != i)
       return "a queue stands at the number of its lane";
     broken = HC_I(check_queue)(self, thread, thread->queues[i]);
-    waiting += thread->queues[i]->length;
+    waiting += thread->queues[i]->length > 0;
   }
-  if (!broken && waiting != thread->waiting) broken = "a thread knows how much waits";
+  if (!broken && waiting != thread->waiting) broken = "a thread counts its busy queues";
 #if HC_HAS_STREAMS
   for (i = 0; i < HC_KNOWN && !broken; i++)
     if (thread->known[i] && !thread->known[i]->live) broken = "a thread knows live lanes only";
@@ -14588,7 +14647,8 @@ HOSTCACHE_RARE static void HC_I(note_streams)(HC_CACHE *self, struct HC_I(view) 
   for (i = 0; i < HC_I(use_count)(range); i++) {
     const HC_USE *use = HC_I(use_at)((HC_BLOCK *)(size_t)range, i);
     if (use->kind == HOSTCACHE_USE_EVENT || use->fate == HOSTCACHE_FATE_OVER) continue;
-    if (view->streams_used < view->stream_room) view->streams[view->streams_used] = use->stream;
+    if (view->streams_used < view->stream_room)
+      view->streams[view->streams_used] = HC_I(stream_of)(use);
     view->streams_used++;
   }
 #else
@@ -14774,6 +14834,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_EVENT
 #undef HC_ALONE
 #undef HC_POOLS_EVENTS
+#undef HC_ENDS_EVENTS
 #undef HC_RUNTIME
 #undef HC_CTX
 #undef HC_INLINE_USES

@@ -569,6 +569,48 @@ static void a_snapshot_shows_the_streams_that_are_waited_for_still(void **state)
   assert_int_equal(v.streams[1][0], 6);
 }
 
+/* Takes a block that one stream uses, and frees it: after the first such free the shortest way. */
+static void give_used(pinned_rig *rig, sim_stream stream) {
+  void *ptr = pinned_rig_take(rig, 64 * KIB);
+  (void)pinned_rig_use(rig, ptr, stream);
+  pinned_rig_give(rig, ptr);
+}
+
+static size_t count_of_kind(const view *v, int kind, sim_stream stream) {
+  size_t count = 0, i;
+  for (i = 0; i < v->count; i++)
+    count += v->at[i].kind == kind && v->at[i].stream_count == 1 && v->streams[i][0] == stream;
+  return count;
+}
+
+/* Also where that is one alone; and once it cannot be told whether that is through, although
+   another stream has come in its place. */
+static void a_snapshot_shows_the_stream_of_what_it_was_used_on(void **state) {
+  pinned_rig *rig = *state;
+  hostcache_config config = HOSTCACHE_CONFIG_INIT;
+  view v = {.count = 0};
+  config.query_error_limit = 1;
+  pinned_rig_configure(rig, config);
+  give_used(rig, 7);
+  give_used(rig, 7);
+  assert_ok(pinned_snapshot(rig->cache, note, &v));
+  assert_int_equal(count_of_kind(&v, HOSTCACHE_VISIT_PENDING, 7), 2);
+  sim_complete(&rig->device, 7,
+               1); /* the first alone: it is the second that is asked for in vain */
+  assert_int_equal(pinned_rig_poll(rig), 1);
+  sim_fail(&rig->device, 1, false, SIM_EVERY_QUERY);
+  assert_result(pinned_process_events(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
+  assert_ok(pinned_forget_stream(rig->cache, 7));
+  give_used(rig, 8);
+  give_used(rig, 8);
+  v.count = 0;
+  assert_ok(pinned_snapshot(rig->cache, note, &v));
+  assert_int_equal(count_of_kind(&v, HOSTCACHE_VISIT_QUARANTINED, 7), 1);
+  assert_int_equal(count_of_kind(&v, HOSTCACHE_VISIT_PENDING, 8), 2);
+  sim_complete_all(&rig->device);
+  assert_ok(pinned_release_quarantine(rig->cache));
+}
+
 static void a_snapshot_ends_where_the_visitor_says(void **state) {
   pinned_rig *rig = *state;
   view v = {.most = 2};
@@ -872,6 +914,7 @@ int main(void) {
       TEST(observers_hear_of_want_of_memory),
       TEST(a_snapshot_shows_segments_with_their_blocks),
       TEST(a_snapshot_shows_the_streams_that_are_waited_for_still),
+      TEST(a_snapshot_shows_the_stream_of_what_it_was_used_on),
       TEST(a_snapshot_ends_where_the_visitor_says),
       TEST(what_comes_meanwhile_is_shown_too),
       TEST(an_event_that_was_handed_over_is_of_no_stream),
