@@ -3884,9 +3884,9 @@ typedef char HC_EVENT;
 #endif
 
 #ifdef HC_EVENT_DESTROY
-#define HC_ENDS_EVENTS 1
+#define HC_HAS_EVENT(use) ((use)->has_event)
 #else
-#define HC_ENDS_EVENTS 0 /* no use ever has_event */
+#define HC_HAS_EVENT(use) 0 /* there is nothing to be ended */
 #endif
 
 #ifndef HC_SEGMENT_T
@@ -8509,7 +8509,7 @@ HOSTCACHE_INLINE HC_USE *HC_I(use_over)(HC_CACHE *self, HC_THREAD *thread, size_
                                         HC_QUEUE *queue, HC_USE *use, HC_TALLY *tally) {
   HC_BLOCK *block = use->block;
   size_t life;
-  if (HC_ENDS_EVENTS && use->has_event) {
+  if (HC_HAS_EVENT(use)) {
     HOSTCACHE_ASSERT(queue->pool_count < queue->pool_room);
     queue->pool[queue->pool_count++] = use->event;
     use->has_event = 0;
@@ -8518,7 +8518,7 @@ HOSTCACHE_INLINE HC_USE *HC_I(use_over)(HC_CACHE *self, HC_THREAD *thread, size_
     HC_I(fence_over)(self, use, tally, 1);
     return use;
   }
-  life = hostcache_size_load_acquire(&block->life);
+  life = block->life;
   if (--block->outstanding > 0 ||
       HOSTCACHE_RARELY((life & HOSTCACHE_STATE_MASK) != HOSTCACHE_WAITING)) {
     use->fate = HOSTCACHE_FATE_OVER;
@@ -8658,9 +8658,9 @@ HOSTCACHE_UNUSED static uint32_t HC_I(ask_claim)(HC_CACHE *self, HC_QUEUE *queue
     }
     use->errors = 0;
     if (HOSTCACHE_RARELY(status.outcome == HOSTCACHE_PENDING)) break;
-    if (HC_ENDS_EVENTS && use->has_event && claim->pool_left > 0) {
+    if (HC_HAS_EVENT(use) && claim->pool_left > 0) {
       claim->pool_left--;
-    } else if (HC_ENDS_EVENTS && use->has_event) {
+    } else if (HC_HAS_EVENT(use)) {
       use->has_event = 0;
       here.hooks++;
       HC_I(event_destroy)(self, &use->event);
@@ -10290,7 +10290,8 @@ HOSTCACHE_RARE static void HC_I(dispose_block)(HC_BLOCK *block) {
   uint32_t i;
   for (i = 0; i < HC_I(use_count)(block); i++) {
     const HC_USE *use = HC_I(use_at)(block, i); /* what is being freed has none, nor says so */
-    if (use->fate == HOSTCACHE_FATE_OPEN && use->early_event) HOSTCACHE_FREE(use->early_event);
+    HC_USE *alone = use->fate == HOSTCACHE_FATE_OPEN ? use->early_event : NULL;
+    if (alone) HOSTCACHE_FREE(alone);
   }
 #endif
   if (block->more) HOSTCACHE_FREE(block->more);
@@ -14837,7 +14838,7 @@ HOSTCACHE_RARE HC_PUBLIC hostcache_result HC_FN(snapshot)(HC_CACHE *self, hostca
 #undef HC_EVENT
 #undef HC_ALONE
 #undef HC_POOLS_EVENTS
-#undef HC_ENDS_EVENTS
+#undef HC_HAS_EVENT
 #undef HC_RUNTIME
 #undef HC_CTX
 #undef HC_INLINE_USES

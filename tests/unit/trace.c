@@ -589,6 +589,7 @@ static void a_snapshot_shows_the_stream_of_what_it_was_used_on(void **state) {
   pinned_rig *rig = *state;
   hostcache_config config = HOSTCACHE_CONFIG_INIT;
   view v = {.count = 0};
+  void *ptr;
   config.query_error_limit = 1;
   pinned_rig_configure(rig, config);
   give_used(rig, 7);
@@ -600,12 +601,17 @@ static void a_snapshot_shows_the_stream_of_what_it_was_used_on(void **state) {
   assert_int_equal(pinned_rig_poll(rig), 1);
   sim_fail(&rig->device, 1, false, SIM_EVERY_QUERY);
   assert_result(pinned_process_events(rig->cache, NULL), HOSTCACHE_ERR_EVENT);
+  ptr = pinned_rig_take(rig, 64 * KIB); /* and of another one, which cannot be recorded */
+  (void)pinned_rig_use(rig, ptr, 7);
+  sim_handed_back(&rig->device, ptr);
+  sim_fail(&rig->device, 1, false, SIM_EVERY_RECORD);
+  assert_result(pinned_free(rig->cache, ptr), HOSTCACHE_ERR_EVENT);
   assert_ok(pinned_forget_stream(rig->cache, 7));
   give_used(rig, 8);
   give_used(rig, 8);
   v.count = 0;
   assert_ok(pinned_snapshot(rig->cache, note, &v));
-  assert_int_equal(count_of_kind(&v, HOSTCACHE_VISIT_QUARANTINED, 7), 1);
+  assert_int_equal(count_of_kind(&v, HOSTCACHE_VISIT_QUARANTINED, 7), 2);
   assert_int_equal(count_of_kind(&v, HOSTCACHE_VISIT_PENDING, 8), 2);
   sim_complete_all(&rig->device);
   assert_ok(pinned_release_quarantine(rig->cache));
